@@ -1,0 +1,115 @@
+"""The backends that unikeras knows, by name. A new one is one line here and one room beside this file."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+
+from unikeras._optional import is_installed, pip_line
+from unikeras.backends._base import Backend
+from unikeras.errors import BackendUnavailable, UnknownBackend
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a backend's room and its framework are found.
+
+    Attributes:
+        module: the module that holds the room's `Backend` subclass, as `create()`.
+        framework: the framework's top-level module.
+        distributions: the names under which the framework may be installed.
+        extra: the extra of pyproject.toml that installs it.
+    """
+
+    module: str
+    framework: str
+    distributions: tuple[str, ...]
+    extra: str
+
+    @property
+    def version(self) -> str | None:
+        """The installed framework's version, read without importing it."""
+        for distribution in self.distributions:
+            try:
+                return metadata.version(distribution)
+            except metadata.PackageNotFoundError:
+                continue
+        return None
+
+
+# In the order in which one is chosen where nobody names one.
+ENTRIES: dict[str, Entry] = {
+    "tensorflow": Entry(
+        "unikeras.backends.tensorflow",
+        "tensorflow",
+        ("tensorflow", "tensorflow-cpu", "tensorflow_cpu"),
+        "tensorflow",
+    ),
+    "jax": Entry("unikeras.backends.jax", "jax", ("jax",), "jax"),
+    "torch": Entry("unikeras.backends.torch", "torch", ("torch",), "torch"),
+}
+
+
+def names() -> list[str]:
+    """Return the names of all backends, installed or not.
+
+    Example:
+        >>> names()
+        ['tensorflow', 'jax', 'torch']
+    """
+    return list(ENTRIES)
+
+
+def available() -> list[str]:
+    """Return the names of the backends whose framework is installed, without importing any.
+
+    Returns:
+        Names in the order in which one would be chosen.
+
+    Example:
+        >>> set(available()) <= {"tensorflow", "jax", "torch"}
+        True
+    """
+    return [name for name, entry in ENTRIES.items() if is_installed(entry.framework)]
+
+
+def install_line(name: str) -> str:
+    """Return the command that installs a backend's framework.
+
+    Example:
+        >>> install_line("jax")
+        'pip install "unikeras[jax]"'
+    """
+    return pip_line(ENTRIES[name].extra)
+
+
+def check(name: str) -> str:
+    """Return a backend's name if it can be used here.
+
+    Raises:
+        UnknownBackend: no backend has this name.
+        BackendUnavailable: its framework is not installed; the message holds the pip line.
+    """
+    if name not in ENTRIES:
+        raise UnknownBackend(f"unknown backend {name!r}; unikeras runs on {', '.join(names())}")
+    if name not in available():
+        raise BackendUnavailable(f"backend {name!r} is not installed here: {install_line(name)}")
+    return name
+
+
+@cache
+def load(name: str) -> Backend:
+    """Import a backend's room, and its framework with it.
+
+    Raises:
+        UnknownBackend: no backend has this name.
+        BackendUnavailable: its framework is not installed, or fails to import.
+    """
+    entry = ENTRIES[check(name)]
+    try:
+        room = importlib.import_module(entry.module)
+    except ImportError as error:
+        raise BackendUnavailable(f"backend {name!r} is installed but does not import: {error}") from error
+    return room.create()

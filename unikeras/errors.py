@@ -1,0 +1,130 @@
+"""The errors of unikeras: each says what came, what is allowed and what to do next.
+
+Every error is a `UnikerasError` and, where Python has a matching built-in, that too, so that code written
+for the built-in keeps working:
+
+    >>> from unikeras.errors import BackendUnavailable, UnikerasError
+    >>> issubclass(BackendUnavailable, UnikerasError), issubclass(BackendUnavailable, ImportError)
+    (True, True)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ArgumentError",
+    "ArtifactNotFound",
+    "BackendUnavailable",
+    "CorruptArtifact",
+    "DatasetError",
+    "ExportError",
+    "ExportMismatch",
+    "MissingDependency",
+    "OutputError",
+    "RemoteError",
+    "TapeError",
+    "UnikerasError",
+    "UnknownBackend",
+    "UnknownFormat",
+    "WorkerDied",
+    "WorkerError",
+    "WorkerTimeout",
+]
+
+
+class UnikerasError(Exception):
+    """The base of every error that unikeras raises on purpose."""
+
+
+class ArgumentError(UnikerasError, TypeError):
+    """An argument is of a type that the call cannot use."""
+
+
+class UnknownBackend(UnikerasError, ValueError):
+    """A backend was named that unikeras has never heard of."""
+
+
+class BackendUnavailable(UnikerasError, ImportError):
+    """A backend was asked for whose framework is not installed, or does not import."""
+
+
+class MissingDependency(UnikerasError, ImportError):
+    """An optional library is needed and not installed; the message holds the pip line."""
+
+
+class TapeError(UnikerasError, RuntimeError):
+    """A `GradientTape` was used in a way that it cannot answer."""
+
+
+class ExportError(UnikerasError, RuntimeError):
+    """An export failed; nothing stands under the final name.
+
+    Attributes:
+        report: what was tried, where the export got far enough to have one.
+    """
+
+    def __init__(self, message: str, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class ExportMismatch(ExportError):
+    """Artifacts were written, and none of them computes what the model computes."""
+
+
+class UnknownFormat(UnikerasError, ValueError):
+    """A format, or a suffix, that stands for no export format."""
+
+
+class CorruptArtifact(UnikerasError, ValueError):
+    """A file is not a readable artifact of its format."""
+
+
+class ArtifactNotFound(UnikerasError, FileNotFoundError):
+    """There is nothing at the path of an artifact."""
+
+
+class DatasetError(UnikerasError, ValueError):
+    """A data set cannot be read, or is not what training needs."""
+
+
+class OutputError(UnikerasError, OSError):
+    """A file or folder cannot be written."""
+
+
+class WorkerError(UnikerasError, RuntimeError):
+    """Work in another process did not come to its end."""
+
+
+class WorkerDied(WorkerError):
+    """The worker process ended in the middle of its work.
+
+    Attributes:
+        exit_code: what the process ended with; negative where a signal ended it.
+    """
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class WorkerTimeout(WorkerError, TimeoutError):
+    """The worker did not answer within the time allowed, and was stopped."""
+
+
+class RemoteError(WorkerError):
+    """A function raised in a worker; the message ends in the traceback from there.
+
+    The error raised is also an instance of the original class where that class can be
+    subclassed, so `except ValueError:` works across processes.
+
+    Attributes:
+        remote_type: the qualified name of the original class.
+        remote_traceback: the traceback, as printed in the worker.
+    """
+
+    def __init__(self, message: str, remote_type: str = "", remote_traceback: str = "") -> None:
+        super().__init__(message)
+        self.remote_type = remote_type
+        self.remote_traceback = remote_traceback
