@@ -23,6 +23,7 @@ __all__ = [
     "MissingDependency",
     "OutputError",
     "RemoteError",
+    "StateError",
     "TapeError",
     "UnikerasError",
     "UnknownBackend",
@@ -55,6 +56,10 @@ class MissingDependency(UnikerasError, ImportError):
 
 class TapeError(UnikerasError, RuntimeError):
     """A `GradientTape` was used in a way that it cannot answer."""
+
+
+class StateError(UnikerasError, RuntimeError):
+    """A compiled function met state that it did not know when it was compiled."""
 
 
 class ExportError(UnikerasError, RuntimeError):

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Tape(ABC):
@@ -63,6 +66,10 @@ class Backend(ABC):
     @abstractmethod
     def is_tensor(self, value: Any) -> bool:
         """Say whether a value is a native tensor of this framework (a Keras variable is not)."""
+
+    @abstractmethod
+    def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
+        """Return a native tensor's values as a numpy array, from whichever device it lies on."""
 
     @abstractmethod
     def synchronize(self, *values: Any) -> None:

@@ -101,7 +101,7 @@ def check(name: str) -> str:
 
 @cache
 def load(name: str) -> Backend:
-    """Import a backend's room, and its framework with it.
+    """Import a backend's room, and its framework with it; keras is imported only when it is used.
 
     Raises:
         UnknownBackend: no backend has this name.

@@ -1,0 +1,42 @@
+"""One suite for every backend: KERAS_BACKEND chooses from outside, and no test asks which one it is."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from unikeras.backends import _registry
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each law once for each backend in the registry: a new one cannot escape them."""
+    if "backend_name" in metafunc.fixturenames:
+        metafunc.parametrize("backend_name", _registry.names(), scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave to the other environments the laws of the backends that do not run here."""
+    from unikeras._config import choose
+
+    current = choose().name
+    elsewhere = [
+        item
+        for item in items
+        if (callspec := getattr(item, "callspec", None))
+        and callspec.params.get("backend_name", current) != current
+    ]
+    if elsewhere:
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
+
+
+@pytest.fixture(scope="session")
+def backend(backend_name: str):
+    """The backend whose laws are tested, loaded; it is the one that Keras runs on."""
+    import keras
+
+    assert keras.backend.backend() == backend_name
+    return _registry.load(backend_name)

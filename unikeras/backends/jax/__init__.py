@@ -1,0 +1,49 @@
+"""The JAX backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from unikeras.backends._base import Backend, Tape
+
+
+class JaxBackend(Backend):
+    """JAX: a tape that is a trace of its own, and jit with the state donated."""
+
+    name = "jax"
+
+    def version(self) -> str:
+        return str(jax.__version__)
+
+    def devices(self) -> list[str]:
+        return [f"{device.platform}:{device.id}" for device in jax.devices()]
+
+    def is_tensor(self, value: Any) -> bool:
+        return isinstance(value, jax.Array)
+
+    def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
+        return np.asarray(tensor)
+
+    def synchronize(self, *values: Any) -> None:
+        jax.block_until_ready(values)
+
+    def tape(self, persistent: bool, watch_accessed_variables: bool) -> Tape:
+        # Recording and answering are apart on JAX, so a tape that answers twice is no other than one
+        # that answers once; `release` is what ends it.
+        from unikeras.backends.jax._tape import JaxTape
+
+        return JaxTape(watch_accessed_variables)
+
+    def compile(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any]:
+        from unikeras.backends.jax._compile import CompiledFunction
+
+        return f if jit_compile is False else CompiledFunction(f)
+
+
+def create() -> JaxBackend:
+    """Return the backend; the registry calls this once."""
+    return JaxBackend()

@@ -1,0 +1,34 @@
+"""Which variables a function reads and writes, found by running it under Keras' own StatelessScope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+class RecordingScope(keras.StatelessScope):  # type: ignore[misc]
+    """Gives variables the values it was told, and notes the others that are read, and all that are written.
+
+    Args:
+        values: the value of each variable, by the variable's id.
+        initialize_variables: give variables that are created inside their values at the scope's end.
+    """
+
+    def __init__(self, values: dict[int, Any] | None = None, initialize_variables: bool = True) -> None:
+        super().__init__(collect_losses=True, initialize_variables=initialize_variables)
+        self.state_mapping.update(values or {})
+        self.read: dict[int, keras.Variable] = {}
+        self.written: dict[int, keras.Variable] = {}
+
+    def get_current_value(self, variable: keras.Variable) -> Any:
+        if id(variable) not in self.state_mapping:
+            self.read[id(variable)] = variable
+            # None only before the variable has a value; Keras then shows one made by its initializer.
+            return variable._value
+        return self.state_mapping[id(variable)]
+
+    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
+        variable, value = update
+        self.written[id(variable)] = variable
+        self.state_mapping[id(variable)] = value
