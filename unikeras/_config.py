@@ -77,7 +77,7 @@ def settle() -> None:
     if os.environ.get("KERAS_BACKEND") or "keras" in sys.modules:
         return
     choice = choose()
-    if choice.name is None or choice.name == (_configured() or "tensorflow"):
+    if choice.name is None or choice.name == (_configured() or _registry.KERAS_DEFAULT):
         return
     _CHOSEN = choice
     os.environ["KERAS_BACKEND"] = str(choice.name)

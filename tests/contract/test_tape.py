@@ -377,9 +377,14 @@ def test_an_exception_in_the_block_leaves_nothing_behind(backend):
     x = tensor([1.0])
     frozen = keras.Variable([1.0], trainable=False)
     before = [getattr(value, "requires_grad", None) for value in (x, frozen.value)]
-    with pytest.raises(KeyError), uk.GradientTape() as tape:
-        tape.watch([x, frozen])
-        raise KeyError("in the middle")
+
+    def fail():
+        with uk.GradientTape() as tape:
+            tape.watch([x, frozen])
+            raise KeyError("in the middle")
+
+    with pytest.raises(KeyError, match="in the middle"):
+        fail()
     assert [getattr(value, "requires_grad", None) for value in (x, frozen.value)] == before
     with uk.GradientTape() as tape:
         tape.watch(x)

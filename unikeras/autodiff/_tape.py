@@ -123,9 +123,7 @@ class GradientTape:
         wanted = _flatten("sources", sources)
         weights = _weights(output_gradients, len(targets))
         if unconnected_gradients not in ("none", "zero"):
-            raise ValueError(
-                f"unconnected_gradients must be 'none' or 'zero', not {unconnected_gradients!r}"
-            )
+            raise ValueError(f"unconnected_gradients must be 'none' or 'zero', not {unconnected_gradients!r}")
         if not self._persistent:
             self._stop()
             self._engine = None

@@ -28,9 +28,9 @@ def value_and_grad(
 
     Returns:
         A function of `f`'s arguments that returns `(value, gradient)`, or `((value, aux), gradient)` with
-        `has_aux`. The gradient has the structure of the argument (a tuple of them where argnums is
-        a sequence), with zeros for what `f` does not use. With `variables` it is a list, one per variable, with
-        None for a variable that `f` does not use, so that an optimizer leaves it alone.
+        `has_aux`. The gradient has the structure of the argument (a tuple of them where argnums is a
+        sequence), with zeros for what `f` does not use. With `variables` it is a list, one per variable,
+        with None for a variable that `f` does not use, so that an optimizer leaves it alone.
 
     Raises:
         ArgumentError: argnums names an argument that was not passed, or f returns no tensor.
@@ -68,7 +68,9 @@ def _separate(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[tupl
 
     numbers = [argnums] if isinstance(argnums, int) else list(argnums)
     if wrong := [number for number in numbers if not -len(args) <= number < len(args)]:
-        raise ArgumentError(f"argnums names argument {wrong[0]}; the call has {len(args)} positional arguments")
+        raise ArgumentError(
+            f"argnums names argument {wrong[0]}; the call has {len(args)} positional arguments"
+        )
     own = {
         number % len(args): tree.map_structure(lambda x: ops.copy(ops.convert_to_tensor(x)), args[number])
         for number in numbers

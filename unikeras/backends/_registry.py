@@ -39,6 +39,9 @@ class Entry:
         return None
 
 
+# What Keras takes, installed or not, where nothing names a backend.
+KERAS_DEFAULT = "tensorflow"
+
 # In the order in which one is chosen where nobody names one.
 ENTRIES: dict[str, Entry] = {
     "tensorflow": Entry(

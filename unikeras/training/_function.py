@@ -32,7 +32,7 @@ class Function:
         if name not in vars(instance):
             # Not through setattr: Keras objects track what is set on them.
             vars(instance)[name] = Function(self._f.__get__(instance, owner), self._jit_compile)
-        return vars(instance)[name]  # type: ignore[no-any-return]
+        return vars(instance)[name]
 
     def __repr__(self) -> str:
         return f"<uk.function {self._f.__qualname__}>"
@@ -41,7 +41,9 @@ class Function:
 @overload
 def function(f: Callable[..., Any], *, jit_compile: bool | str = "auto") -> Function: ...
 @overload
-def function(f: None = None, *, jit_compile: bool | str = "auto") -> Callable[[Callable[..., Any]], Function]: ...
+def function(
+    f: None = None, *, jit_compile: bool | str = "auto"
+) -> Callable[[Callable[..., Any]], Function]: ...
 def function(f: Callable[..., Any] | None = None, *, jit_compile: bool | str = "auto") -> Any:
     """Compile a function that reads and writes Keras variables; also as a decorator, also of methods.
 

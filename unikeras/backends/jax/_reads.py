@@ -28,7 +28,7 @@ def readers() -> list[Reader]:
     """Return the tapes that record in this thread, the innermost last."""
     if not hasattr(_local, "readers"):
         _local.readers = []
-    return _local.readers  # type: ignore[no-any-return]
+    return _local.readers
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 
-class RecordingScope(keras.StatelessScope):  # type: ignore[misc]
+class RecordingScope(keras.StatelessScope):
     """Gives variables the values it was told, and notes the others that are read, and all that are written.
 
     Args:

@@ -28,7 +28,7 @@ class Recorder(Protocol):
         """Keep one operation; return its outputs, each as an object that no other value shares."""
 
 
-class RecordingTrace(core.Trace):  # type: ignore[misc]
+class RecordingTrace(core.Trace):
     """Runs primitives on `parent` and reports those with active operands to a recorder."""
 
     def __init__(self, parent: core.Trace, recorder: Recorder) -> None:
@@ -56,7 +56,9 @@ class RecordingTrace(core.Trace):  # type: ignore[misc]
             tracers,
         )
 
-    def process_custom_jvp_call(self, primitive: Any, fun: Any, jvp: Any, tracers: Any, /, **params: Any) -> Any:
+    def process_custom_jvp_call(
+        self, primitive: Any, fun: Any, jvp: Any, tracers: Any, /, **params: Any
+    ) -> Any:
         return self._run(
             primitive,
             lambda *xs: _current().process_custom_jvp_call(primitive, fun, jvp, list(xs), **params),

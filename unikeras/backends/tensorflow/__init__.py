@@ -45,7 +45,7 @@ class TensorflowBackend(Backend):
         xla = jit_compile if isinstance(jit_compile, bool) else None
         # Without autograph a Python `if` on a tensor is an error here as it is on JAX, and a traceback
         # shows the user's own lines.
-        return tf.function(f, jit_compile=xla, autograph=False, reduce_retracing=True)  # type: ignore[no-any-return]
+        return tf.function(f, jit_compile=xla, autograph=False, reduce_retracing=True)
 
 
 def create() -> TensorflowBackend:

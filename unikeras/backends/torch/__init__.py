@@ -34,8 +34,8 @@ class TorchBackend(Backend):
             # numpy has no bfloat16 of its own; ml_dtypes, which Keras depends on, brings one.
             import ml_dtypes
 
-            return tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)  # type: ignore[no-any-return]
-        return tensor.numpy()  # type: ignore[no-any-return]
+            return tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
+        return tensor.numpy()
 
     def synchronize(self, *values: Any) -> None:
         if torch.accelerator.is_available():

@@ -48,15 +48,15 @@ def _recording() -> list[TorchTape]:
     """Return the tapes that record in this thread, the innermost last."""
     if not hasattr(_local, "tapes"):
         _local.tapes = []
-    return _local.tapes  # type: ignore[no-any-return]
+    return _local.tapes
 
 
 def _tensor(value: Any) -> torch.Tensor:
     """Return a variable's parameter, without the cast that a mixed-precision layer puts around it."""
     if not isinstance(value, keras.Variable):
-        return value  # type: ignore[no-any-return]
+        return value
     with AutocastScope(None):
-        return value.value  # type: ignore[no-any-return]
+        return value.value
 
 
 def _detach(target: torch.Tensor) -> None:
