@@ -1,0 +1,5 @@
+"""`python -m unikeras` is `unikeras`."""
+
+from unikeras.cli import main
+
+main()

@@ -1,0 +1,69 @@
+"""unikeras doctor: what is installed, which backend runs, and what to do where none can."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from unikeras.cli._diagnosis import Backend, Diagnosis, diagnose
+from unikeras.errors import BackendUnavailable
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def doctor(as_json: bool) -> None:
+    """Say what is installed, which backend runs and on what devices.
+
+    Each framework is asked in a process of its own, so a broken one harms no other. Exit codes: 0 when
+    the chosen backend can run; 2 when it cannot, or none is installed.
+    """
+    with Console(stderr=True).status("asking each backend for its devices"):
+        diagnosis = diagnose()
+    if as_json:
+        click.echo(json.dumps(diagnosis.as_dict(), indent=2))
+    else:
+        _show(diagnosis, Console())
+    if diagnosis.problem is not None:
+        raise BackendUnavailable(diagnosis.problem)
+
+
+def _show(diagnosis: Diagnosis, console: Console) -> None:
+    # Text, not markup: the brackets of a pip line would be read as a style.
+    keras = diagnosis.keras or "not installed"
+    console.print(Text(f"unikeras {diagnosis.unikeras}, Keras {keras}, Python {diagnosis.python}"))
+    console.print(Text(diagnosis.platform, style="dim"))
+    console.print(_backends(diagnosis))
+    chosen = Text.assemble("backend in use: ", (str(diagnosis.chosen), "bold"), f" ({diagnosis.reason})")
+    console.print(chosen)
+    console.print(_extras(diagnosis))
+
+
+def _backends(diagnosis: Diagnosis) -> Table:
+    table = Table("backend", "version", "devices", box=SIMPLE)
+    for backend in diagnosis.backends:
+        style = "bold" if backend.name == diagnosis.chosen else ""
+        table.add_row(Text(backend.name, style), Text(backend.version or "-"), _state(backend))
+    return table
+
+
+def _state(backend: Backend) -> Text:
+    if backend.error is not None:
+        return Text(backend.error, "red")
+    if backend.devices is None:
+        return Text(f"not installed: {backend.install}", "dim")
+    return Text(", ".join(backend.devices), "green")
+
+
+def _extras(diagnosis: Diagnosis) -> Table:
+    table = Table("extra", "state", box=SIMPLE)
+    for extra in diagnosis.extras:
+        state = Text("installed", "green")
+        if extra.missing:
+            state = Text(f"without {', '.join(extra.missing)}: {extra.install}", "dim")
+        table.add_row(extra.name, state)
+    return table

@@ -1,0 +1,98 @@
+"""How Keras models travel: as the bytes of a .keras file, with the custom code that it names."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import sys
+import zipfile
+from collections import deque
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+
+def is_saveable(value: Any) -> bool:
+    """Say whether Keras saves this kind of object: a model, a layer, an optimizer, a metric."""
+    from keras.src.saving.keras_saveable import KerasSaveable
+
+    return isinstance(value, KerasSaveable)
+
+
+def pack(saveable: Any) -> tuple[bytes, dict[str, Any]]:
+    """Return the two arguments of `unpack` that make this object again."""
+    from keras.src.saving.keras_saveable import KerasSaveable
+
+    # Keras pickles by writing a .keras file to memory, but leaves custom code behind.
+    _, (archive,) = KerasSaveable.__reduce__(saveable)
+    with zipfile.ZipFile(archive) as opened:
+        config = json.loads(opened.read("config.json"))
+    return archive.getvalue(), _custom_objects(saveable, config)
+
+
+def unpack(archive: bytes, custom_objects: dict[str, Any]) -> Any:
+    """Make the object under the backend of this process."""
+    from keras.src.saving import saving_lib
+
+    return saving_lib.load_model(io.BytesIO(archive), custom_objects=custom_objects, safe_mode=False)
+
+
+def _custom_objects(saveable: Any, config: Any) -> dict[str, Any]:
+    """Return the classes and functions that a saved config names, by the names that Keras looks for."""
+    import keras
+
+    found, missing = {}, {}
+    for name, module, attribute in _named(config):
+        if module.startswith("keras."):
+            found[name] = getattr(keras.optimizers, attribute, None)
+        else:
+            missing[name] = module, attribute
+    # What the object refers to comes first: a class made inside a function is in no module.
+    found |= _reachable(saveable, set(missing))
+    for name in missing.keys() - found.keys():
+        module, attribute = missing[name]
+        registered = keras.saving.get_registered_object(name)
+        found[name] = registered or getattr(sys.modules.get(module), attribute, None)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _named(config: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield name, module and attribute of each class or function that is not public in Keras."""
+    if isinstance(config, list):
+        for item in config:
+            yield from _named(item)
+    elif isinstance(config, dict):
+        module = config.get("module") or "__main__"  # Keras writes null for it
+        name = str(config.get("class_name"))
+        if name == "function":
+            yield config["config"], "", config["config"]  # of functions it keeps no module
+        elif "registered_name" in config and _is_private(module):
+            yield config["registered_name"] or name, module, name
+        for value in config.values():
+            yield from _named(value)
+
+
+def _is_private(module: str) -> bool:
+    # Under torch Keras 3.15 saves its optimizers as classes that no other backend can run.
+    return not module.startswith("keras.") or module.startswith("keras.src.backend.")
+
+
+def _reachable(root: Any, names: set[str]) -> dict[str, Any]:
+    """Return those of the named functions, and classes of instances, that an object refers to."""
+    import keras
+
+    found: dict[str, Any] = {}
+    seen, queue = {id(root)}, deque([root])
+    while queue and names - found.keys():
+        value = queue.popleft()
+        candidate = value if isinstance(value, FunctionType) else type(value)
+        name = keras.saving.get_registered_name(candidate)
+        if name in names:
+            found.setdefault(name, candidate)
+        # Through these leads a way to everything that was ever imported.
+        if not isinstance(value, FunctionType | ModuleType | type):
+            fresh = [inner for inner in gc.get_referents(value) if id(inner) not in seen]
+            seen.update(map(id, fresh))
+            queue.extend(fresh)
+    return found
