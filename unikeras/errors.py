@@ -23,6 +23,7 @@ __all__ = [
     "MissingDependency",
     "OutputError",
     "RemoteError",
+    "SignatureError",
     "StateError",
     "TapeError",
     "UnikerasError",
@@ -80,6 +81,10 @@ class ExportMismatch(ExportError):
 
 class UnknownFormat(UnikerasError, ValueError):
     """A format, or a suffix, that stands for no export format."""
+
+
+class SignatureError(UnikerasError, ValueError):
+    """Inputs, or a signature asked for, do not fit what a model or an artifact takes."""
 
 
 class CorruptArtifact(UnikerasError, ValueError):
