@@ -16,7 +16,22 @@ if TYPE_CHECKING:
     from unikeras import backends as backends
     from unikeras import errors as errors
     from unikeras._config import current as backend
-    from unikeras.autodiff import GradientTape, value_and_grad
+    from unikeras.autodiff import (
+        GradientTape,
+        check_gradients,
+        custom_gradient,
+        grad,
+        hessian,
+        hvp,
+        jacobian,
+        jvp,
+        no_grad,
+        remat,
+        stop_gradient,
+        value_and_grad,
+        vjp,
+        vmap,
+    )
     from unikeras.export import export_formats, export_model, load_artifact
     from unikeras.training import function
     from unikeras.workers import run_on
@@ -28,26 +43,50 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "GradientTape": ("autodiff", "GradientTape"),
     "backend": ("_config", "current"),
     "backends": ("backends", None),
+    "check_gradients": ("autodiff", "check_gradients"),
+    "custom_gradient": ("autodiff", "custom_gradient"),
     "errors": ("errors", None),
     "export_formats": ("export", "export_formats"),
     "export_model": ("export", "export_model"),
     "function": ("training", "function"),
+    "grad": ("autodiff", "grad"),
+    "hessian": ("autodiff", "hessian"),
+    "hvp": ("autodiff", "hvp"),
+    "jacobian": ("autodiff", "jacobian"),
+    "jvp": ("autodiff", "jvp"),
     "load_artifact": ("export", "load_artifact"),
+    "no_grad": ("autodiff", "no_grad"),
+    "remat": ("autodiff", "remat"),
     "run_on": ("workers", "run_on"),
+    "stop_gradient": ("autodiff", "stop_gradient"),
     "value_and_grad": ("autodiff", "value_and_grad"),
+    "vjp": ("autodiff", "vjp"),
+    "vmap": ("autodiff", "vmap"),
 }
 
 __all__ = [
     "GradientTape",
     "backend",
     "backends",
+    "check_gradients",
+    "custom_gradient",
     "errors",
     "export_formats",
     "export_model",
     "function",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
     "load_artifact",
+    "no_grad",
+    "remat",
     "run_on",
+    "stop_gradient",
     "value_and_grad",
+    "vjp",
+    "vmap",
 ]
 
 

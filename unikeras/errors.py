@@ -26,6 +26,7 @@ __all__ = [
     "SignatureError",
     "StateError",
     "TapeError",
+    "TransformError",
     "UnikerasError",
     "UnknownBackend",
     "UnknownFormat",
@@ -57,6 +58,10 @@ class MissingDependency(UnikerasError, ImportError):
 
 class TapeError(UnikerasError, RuntimeError):
     """A `GradientTape` was used in a way that it cannot answer."""
+
+
+class TransformError(UnikerasError, RuntimeError):
+    """A function does something under a transform that has no meaning there."""
 
 
 class StateError(UnikerasError, RuntimeError):

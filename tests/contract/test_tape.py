@@ -435,3 +435,180 @@ def test_misuse_says_what_to_do():
     with pytest.raises(ValueError, match="'none' or 'zero'"):
         tape.gradient(y, x, unconnected_gradients="nothing")
     close(tape.gradient(y, x), [2.0])
+
+
+def test_stop_recording_is_for_one_tape():
+    x = tensor(3.0)
+    with uk.GradientTape() as outer:
+        outer.watch(x)
+        with uk.GradientTape() as inner:
+            inner.watch(x)
+            y = x * x
+            with inner.stop_recording():
+                z = x * x * x
+            w = y + z
+        close(inner.gradient(w, x), 6.0)
+    close(outer.gradient(w, x), 6.0 + 27.0)
+
+
+def test_stop_recording_of_the_only_tape():
+    x = tensor(3.0)
+    with uk.GradientTape() as tape:
+        tape.watch(x)
+        y = x * x
+        with tape.stop_recording():
+            z = y * 10.0
+        w = x * z
+    close(tape.gradient(w, x), 90.0)
+
+
+def test_reset_forgets():
+    x = tensor(3.0)
+    with uk.GradientTape() as tape:
+        tape.watch(x)
+        y = x * x
+        tape.reset()
+        tape.watch(x)
+        z = y + x * 2.0
+    assert tape.watched_variables() == ()
+    close(tape.gradient(z, x), 2.0)
+
+
+def test_watched_variables_are_the_keras_variables():
+    a, b, c = keras.Variable(1.0), keras.Variable(2.0), keras.Variable(3.0, trainable=False)
+    with uk.GradientTape() as tape:
+        tape.watch(c)
+        b * a
+    assert [id(v) for v in tape.watched_variables()] == [id(c), id(b), id(a)]
+
+
+def test_a_frozen_layer_is_not_watched():
+    layer = layers.Dense(1)
+    layer.build((None, 2))
+    layer.trainable = False
+    with uk.GradientTape() as tape:
+        y = ops.sum(layer(tensor([[1.0, 2.0]])))
+    assert tape.gradient(y, layer.weights) == [None, None]
+
+
+def test_an_assignment_leaves_the_value_that_was_read():
+    v = keras.Variable([2.0, 3.0])
+    with uk.GradientTape() as tape:
+        y = v * v * v
+        v.assign([10.0, 10.0])
+        z = y + v * v
+    close(z, [108.0, 127.0])
+    close(tape.gradient(z, v), [12.0 + 20.0, 27.0 + 20.0])
+    close(v, [10.0, 10.0])
+
+
+def test_an_update_between_two_answers():
+    a, b = keras.Variable([2.0]), keras.Variable([3.0])
+    with uk.GradientTape(persistent=True) as tape:
+        y = a * a * b
+    close(tape.gradient(y, a), [12.0])
+    a.assign([100.0])
+    close(tape.gradient(y, b), [4.0])
+
+
+def test_what_was_computed_before_the_block_is_not_recorded():
+    v, x = keras.Variable(2.0), tensor(3.0)
+    before = v * v
+    with uk.GradientTape() as tape:
+        tape.watch(x)
+        y = before * x
+    gradients = tape.gradient([y, before], [v, x])
+    assert gradients[0] is None
+    close(gradients[1], 4.0)
+
+
+def test_an_inner_tape_does_not_see_what_the_outer_one_watches():
+    x = tensor(2.0)
+    with uk.GradientTape() as outer:
+        outer.watch(x)
+        with uk.GradientTape() as inner:
+            y = x * x
+        assert inner.gradient(y, x) is None
+    close(outer.gradient(y, x), 4.0)
+
+
+def test_a_gradient_taken_in_the_tapes_own_block():
+    x = tensor(2.0)
+    with uk.GradientTape() as tape:
+        tape.watch(x)
+        y = x * x * x
+        close(tape.gradient(y, x), 12.0)
+    with uk.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = x * x * x
+        dy = tape.gradient(y, x)
+    close(tape.gradient(dy, x), 12.0)
+
+
+def test_jacobian_of_tensors_and_variables():
+    w = keras.Variable([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    x = tensor([1.0, -1.0])
+    with uk.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = ops.matmul(w, x) ** 2
+    values = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    product = values @ [1.0, -1.0]
+    jacobian = tape.jacobian(y, {"x": x, "w": w})
+    close(jacobian["x"], 2 * product[:, None] * values)
+    expected = np.zeros((3, 3, 2))
+    for i in range(3):
+        expected[i, i] = 2 * product[i] * np.array([1.0, -1.0])
+    close(jacobian["w"], expected)
+
+
+def test_jacobian_of_what_is_not_connected():
+    x, other = tensor([1.0, 2.0]), keras.Variable([1.0])
+    with uk.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = x * 2.0
+    assert tape.jacobian(y, [x, other])[1] is None
+    close(tape.jacobian(y, other, unconnected_gradients="zero"), np.zeros((2, 1)))
+
+
+def test_batch_jacobian():
+    x = tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    with uk.GradientTape() as tape:
+        tape.watch(x)
+        y = ops.stack([x[:, 0] * x[:, 1], x[:, 0] ** 2, x[:, 1]], axis=1)
+    values = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    expected = np.array([[[b, a], [2 * a, 0], [0, 1]] for a, b in values])
+    close(tape.batch_jacobian(y, x), expected)
+
+
+def test_a_hessian_by_nested_tapes():
+    x = tensor([1.0, 2.0])
+    with uk.GradientTape() as outer:
+        outer.watch(x)
+        with uk.GradientTape() as inner:
+            inner.watch(x)
+            y = x[0] ** 2 * x[1] ** 3
+        gradient = inner.gradient(y, x)
+    close(outer.jacobian(gradient, x), [[16.0, 24.0], [24.0, 12.0]])
+
+
+def test_bad_jacobians_are_named():
+    x = tensor([1.0, 2.0])
+    with uk.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = x * 2.0
+    with pytest.raises(ArgumentError, match="int32"):
+        tape.jacobian(ops.cast(y, "int32"), x)
+    with pytest.raises(ArgumentError, match=r"\(2,\).*\(3,\)"):
+        tape.batch_jacobian(y, tensor([1.0, 2.0, 3.0]))
+
+
+def test_an_inner_tape_answers_for_its_own_block_only():
+    x = tensor(3.0)
+    with uk.GradientTape() as outer:
+        outer.watch(x)
+        before = x * x
+        with uk.GradientTape() as inner:
+            inner.watch(x)
+            z = before * x
+        close(inner.gradient(z, x), 9.0)
+    close(outer.gradient(z, x), 27.0)

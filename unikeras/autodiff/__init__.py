@@ -1,6 +1,25 @@
 """Gradients, written once: TensorFlow's tape and JAX's transforms on every backend."""
 
+from unikeras.autodiff._check import check_gradients
+from unikeras.autodiff._derivatives import hessian, hvp, jacobian
+from unikeras.autodiff._rules import custom_gradient, no_grad, remat, stop_gradient
 from unikeras.autodiff._tape import GradientTape
-from unikeras.autodiff._transforms import value_and_grad
+from unikeras.autodiff._transforms import grad, jvp, value_and_grad, vjp
+from unikeras.autodiff._vmap import vmap
 
-__all__ = ["GradientTape", "value_and_grad"]
+__all__ = [
+    "GradientTape",
+    "check_gradients",
+    "custom_gradient",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "no_grad",
+    "remat",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

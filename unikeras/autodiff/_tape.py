@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Literal
 
 from unikeras import backends
+from unikeras.autodiff import _jacobian, _recording
+from unikeras.autodiff._arguments import check_tensor, dtype_of, flatten, is_differentiable, is_variable
 from unikeras.backends._base import Tape
 from unikeras.errors import ArgumentError, TapeError
 
 logger = logging.getLogger("unikeras")
+
+Unconnected = Literal["none", "zero"]
 
 
 class GradientTape:
@@ -18,7 +24,7 @@ class GradientTape:
 
     Trainable Keras variables are watched when they are read; other tensors when `watch` names them.
     Values inside the block are what they are outside: on JAX too they are concrete in eager code, so that
-    `float(loss)` and a debugger work.
+    `float(loss)` and a debugger work. (An uncompiled recurrent step on JAX is slow; compile it.)
 
     Args:
         persistent: allow more than one call of `gradient`; the recording lives as long as the tape.
@@ -42,13 +48,17 @@ class GradientTape:
         self._watch_accessed = watch_accessed_variables
         self._engine: Tape | None = None
         self._recording = False
+        self._paused = False
+        self._watched: dict[int, Any] = {}
 
     def __enter__(self) -> GradientTape:
         if self._recording:
             raise TapeError("this tape records already; a block inside its own block needs a second tape")
         if self._engine is None:
             self._engine = backends.current().tape(self._persistent, self._watch_accessed)
+            self._watched = {}
         self._engine.start()
+        _recording.push(self)
         self._recording = True
         return self
 
@@ -61,9 +71,10 @@ class GradientTape:
         self._stop()
 
     def _stop(self) -> None:
-        if self._recording and self._engine is not None:
+        if self._recording:
             self._recording = False
-            self._engine.stop()
+            _recording.remove(self)
+            self._recorded().stop()
 
     def watch(self, tensor: Any) -> None:
         """Record what is computed from these tensors from here on.
@@ -76,27 +87,65 @@ class GradientTape:
             TapeError: the tape is not recording.
             ArgumentError: a leaf is neither a tensor nor a Keras variable.
         """
-        from keras import tree
-
-        if not self._recording or self._engine is None:
+        if not self._recording:
             raise TapeError("watch() belongs inside the tape's `with` block, before the computation")
-        for leaf in tree.flatten(tensor):
-            _check_tensor("watch(tensor)", leaf)
-            if _is_differentiable(leaf):
-                self._engine.watch(leaf)
-            else:
+        for leaf in flatten("watch(tensor)", tensor):
+            if not is_differentiable(leaf):
                 logger.warning(
                     "a tensor of dtype %s cannot be watched: gradients exist for floating and complex "
                     "dtypes only",
-                    _dtype(leaf),
+                    dtype_of(leaf),
                 )
+            elif is_variable(leaf):
+                self._watched[id(leaf)] = leaf
+                _ = (
+                    leaf.value
+                )  # reading it tells the engine, which may not be recording where the function reads it
+            else:
+                self._recorded().watch(leaf)
+
+    def _read(self, variable: Any, value: Any) -> Any:
+        """Note that a variable gave out a value; return what it shall give out."""
+        if self._paused or not self._recording:
+            return value
+        if id(variable) not in self._watched:
+            if not (self._watch_accessed and variable.trainable and is_differentiable(value)):
+                return value
+            self._watched[id(variable)] = variable
+        return self._recorded().read(variable, value)
+
+    def watched_variables(self) -> tuple[Any, ...]:
+        """Return the Keras variables watched so far, in the order in which they were first read or watched."""
+        return tuple(self._watched.values())
+
+    @contextlib.contextmanager
+    def stop_recording(self) -> Iterator[None]:
+        """Return a context in which this tape records nothing; tapes around it go on recording.
+
+        Raises:
+            TapeError: the tape is not recording.
+        """
+        if not self._recording or self._paused:
+            raise TapeError("stop_recording() belongs inside the tape's `with` block, once at a time")
+        self._paused = True
+        try:
+            with self._recorded().pause():
+                yield
+        finally:
+            self._paused = False
+
+    def reset(self) -> None:
+        """Forget all that was recorded and watched; inside the block, recording goes on from nothing."""
+        self._watched = {}
+        if self._engine is not None:
+            self._engine.reset()
 
     def gradient(
         self,
         target: Any,
         sources: Any,
         output_gradients: Any = None,
-        unconnected_gradients: Literal["none", "zero"] = "none",
+        unconnected_gradients: Unconnected = "none",
     ) -> Any:
         """Return the gradient of a target with respect to sources.
 
@@ -118,23 +167,80 @@ class GradientTape:
         """
         from keras import tree
 
-        engine = self._answering()
-        targets = _flatten("target", target)
-        wanted = _flatten("sources", sources)
+        engine = self._recorded()
+        targets = flatten("target", target)
+        wanted = flatten("sources", sources)
         weights = _weights(output_gradients, len(targets))
-        if unconnected_gradients not in ("none", "zero"):
-            raise ValueError(f"unconnected_gradients must be 'none' or 'zero', not {unconnected_gradients!r}")
-        if not self._persistent:
-            self._stop()
-            self._engine = None
-        gradients = engine.gradient(targets, wanted, weights)
-        if not self._persistent:
-            engine.release()
-        if unconnected_gradients == "zero":
-            gradients = [_or_zeros(g, source) for g, source in zip(gradients, wanted, strict=True)]
-        return tree.pack_sequence_as(sources, gradients)
+        _check_unconnected(unconnected_gradients)
+        with self._answering():
+            values = [self._value(leaf) for leaf in targets]
+            gradients = self._ask(lambda known: engine.gradient(values, known, weights), wanted)
+        return tree.pack_sequence_as(sources, _finished(gradients, wanted, unconnected_gradients))
 
-    def _answering(self) -> Tape:
+    def jacobian(self, target: Any, sources: Any, unconnected_gradients: Unconnected = "none") -> Any:
+        """Return the derivative of every element of a target with respect to every element of sources.
+
+        Args:
+            target: a floating or complex tensor of any shape, computed inside the block.
+            sources: a nested structure of Keras variables, watched tensors and intermediate results.
+            unconnected_gradients: as for `gradient`.
+
+        Returns:
+            Tensors of shape `target.shape + source.shape`, in the sources' structure.
+
+        Raises:
+            TapeError: nothing was recorded, or the tape is not persistent and has answered already.
+            ArgumentError: the target or a source is not a tensor, or the target is not floating or complex.
+
+        Source:
+            tf.GradientTape.jacobian.
+        """
+        from keras import tree
+
+        engine = self._recorded()
+        wanted = flatten("sources", sources)
+        check_tensor("target", target)
+        _jacobian.check_floating(target)
+        _check_unconnected(unconnected_gradients)
+        with self._answering():
+            value = self._value(target)
+            rows = self._ask(lambda known: _jacobian.rows(engine, value, known), wanted)
+        if unconnected_gradients == "zero":
+            rows = [_jacobian.zeros(value, s) if r is None else r for r, s in zip(rows, wanted, strict=True)]
+        return tree.pack_sequence_as(sources, rows)
+
+    def batch_jacobian(self, target: Any, source: Any, unconnected_gradients: Unconnected = "none") -> Any:
+        """Return each example's jacobian, where example i of the target depends on example i of the source only.
+
+        Args:
+            target: a floating or complex tensor of shape (batch, ...).
+            source: a watched tensor of shape (batch, ...).
+            unconnected_gradients: as for `gradient`.
+
+        Returns:
+            A tensor of shape `(batch, *target.shape[1:], *source.shape[1:])`.
+
+        Raises:
+            TapeError: nothing was recorded, or the tape is not persistent and has answered already.
+            ArgumentError: target or source is not a tensor with a batch axis of one length.
+
+        Source:
+            tf.GradientTape.batch_jacobian.
+        """
+        engine = self._recorded()
+        check_tensor("target", target)
+        check_tensor("source", source)
+        _jacobian.check_floating(target)
+        _jacobian.check_batch(target, source)
+        _check_unconnected(unconnected_gradients)
+        with self._answering():
+            value = self._value(target)
+            (found,) = self._ask(lambda known: _jacobian.batch_rows(engine, value, known), [source])
+        if found is None and unconnected_gradients == "zero":
+            return _jacobian.batch_zeros(value, source)
+        return found
+
+    def _recorded(self) -> Tape:
         if self._engine is None:
             raise TapeError(
                 "this tape holds no recording: it was never entered, or it has answered once already; "
@@ -142,14 +248,58 @@ class GradientTape:
             )
         return self._engine
 
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        """End the recording around the answer of a tape that answers once; free it afterwards."""
+        if self._persistent:
+            yield
+            return
+        engine = self._recorded()
+        self._stop()
+        try:
+            yield
+        finally:
+            self._engine = None
+            engine.release()
 
-def _flatten(argument: str, structure: Any) -> list[Any]:
-    from keras import tree
+    def _ask(self, answer: Callable[[list[Any]], list[Any]], wanted: list[Any]) -> list[Any]:
+        """Ask the engine for those sources that can have an answer; the others are None."""
+        known = [source for source in wanted if not is_variable(source) or self._may_have_read(source)]
+        found = dict(zip(map(id, known), answer(known) if known else [], strict=True))
+        answers = [found.get(id(source)) for source in wanted]
+        if any(gradient is None for gradient in answers):
+            logger.info(
+                "some gradients are None: their source does not influence the target inside the tape's "
+                "block, is not watched (tape.watch), or the target was computed outside the block"
+            )
+        return answers
 
-    leaves = tree.flatten(structure)
-    for leaf in leaves:
-        _check_tensor(argument, leaf)
-    return leaves
+    def _may_have_read(self, variable: Any) -> bool:
+        # A compiled function may read variables without passing through Python.
+        return id(variable) in self._watched or (self._watch_accessed and variable.trainable)
+
+    def _value(self, target: Any) -> Any:
+        """Return a target as the engine knows it: of a variable, what it gave out while it was watched."""
+        if not is_variable(target):
+            return target
+        value = target.value
+        return self._recorded().read(target, value) if id(target) in self._watched else value
+
+
+def _check_unconnected(unconnected_gradients: str) -> None:
+    if unconnected_gradients not in ("none", "zero"):
+        raise ValueError(f"unconnected_gradients must be 'none' or 'zero', not {unconnected_gradients!r}")
+
+
+def _finished(gradients: list[Any], sources: list[Any], unconnected: Unconnected) -> list[Any]:
+    from keras import ops
+
+    return [
+        ops.zeros_like(ops.convert_to_tensor(source))
+        if gradient is None and unconnected == "zero"
+        else gradient
+        for gradient, source in zip(gradients, sources, strict=True)
+    ]
 
 
 def _weights(output_gradients: Any, count: int) -> list[Any]:
@@ -163,29 +313,3 @@ def _weights(output_gradients: Any, count: int) -> list[Any]:
             f"output_gradients has {len(weights)} tensors, target has {count}; pass one for each target"
         )
     return [None if weight is None else ops.convert_to_tensor(weight) for weight in weights]
-
-
-def _check_tensor(argument: str, leaf: Any) -> None:
-    import keras
-
-    if not (isinstance(leaf, keras.Variable) or backends.current().is_tensor(leaf)):
-        raise ArgumentError(
-            f"{argument} holds a {type(leaf).__name__}; it must be a {backends.current().name} tensor or a "
-            "keras.Variable (keras.ops.convert_to_tensor makes one)"
-        )
-
-
-def _dtype(tensor: Any) -> str:
-    import keras
-
-    return str(keras.backend.standardize_dtype(tensor.dtype))
-
-
-def _is_differentiable(tensor: Any) -> bool:
-    return _dtype(tensor).startswith(("float", "bfloat", "complex"))
-
-
-def _or_zeros(gradient: Any, source: Any) -> Any:
-    from keras import ops
-
-    return ops.zeros_like(ops.convert_to_tensor(source)) if gradient is None else gradient

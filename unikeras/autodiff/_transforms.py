@@ -1,4 +1,4 @@
-"""Transforms of functions, with JAX's names and conventions."""
+"""grad, value_and_grad, vjp, jvp: transforms of functions, with JAX's names and conventions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from unikeras import backends
+from unikeras.autodiff._flat import Arguments, Result, tensors
 from unikeras.autodiff._tape import GradientTape
 from unikeras.errors import ArgumentError
 
@@ -33,7 +35,8 @@ def value_and_grad(
         with None for a variable that `f` does not use, so that an optimizer leaves it alone.
 
     Raises:
-        ArgumentError: argnums names an argument that was not passed, or f returns no tensor.
+        ArgumentError: argnums names an argument that was not passed, an argument holds something that is no
+            tensor, or f returns no tensor.
 
     Source:
         jax.value_and_grad (jax/_src/api.py).
@@ -44,39 +47,219 @@ def value_and_grad(
         >>> float(value), keras.ops.convert_to_numpy(gradient).tolist()
         (3.0, [2.0, 2.0, 2.0])
     """
+    if variables is not None:
+        return _of_variables(f, list(variables), has_aux)
+    numbers = _numbers(argnums)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        if variables is None:
-            args, sources = _separate(args, argnums)
-            unconnected = "zero"
-        else:
-            sources, unconnected = list(variables), "none"
-        with GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(sources)
-            result = f(*args, **kwargs)
-        value = result[0] if has_aux else result
-        gradients = tape.gradient(value, sources, unconnected_gradients=unconnected)  # type: ignore[arg-type]
-        return result, gradients
+        arguments = Arguments(args, numbers)
+        returned, pullback = _reverse(
+            lambda leaves: Result(f(*arguments.exchanged(leaves), **kwargs), has_aux),
+            arguments.leaves,
+            persistent=False,
+        )
+        gradients = arguments.packed(pullback(None))
+        value, aux = returned
+        return (value, aux) if has_aux else value, gradients[0] if isinstance(argnums, int) else tuple(
+            gradients
+        )
 
     return wrapped
 
 
-def _separate(args: tuple[Any, ...], argnums: int | Sequence[int]) -> tuple[tuple[Any, ...], Any]:
-    """Give the arguments to differentiate tensors of their own: one tensor may be passed as two arguments."""
+def grad(
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    variables: Sequence[Any] | None = None,
+) -> Callable[..., Any]:
+    """Return a function that computes the gradient of `f`.
+
+    Args:
+        f: as for `value_and_grad`.
+        argnums: as for `value_and_grad`.
+        has_aux: as for `value_and_grad`.
+        variables: as for `value_and_grad`.
+
+    Returns:
+        A function of `f`'s arguments that returns the gradient, or `(gradient, aux)` with `has_aux`.
+
+    Raises:
+        ArgumentError: as `value_and_grad`.
+
+    Source:
+        jax.grad (jax/_src/api.py); what is not a scalar is summed, as in the pending keras.ops.grad.
+
+    Example:
+        >>> import keras, unikeras as uk
+        >>> float(uk.grad(uk.grad(lambda x: x**3))(keras.ops.convert_to_tensor(2.0)))
+        12.0
+    """
+    both = value_and_grad(f, argnums, has_aux, variables)
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return wrapped
+
+
+def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """Run a function and return how gradients are pulled back through it.
+
+    Args:
+        f: a function of nested structures of tensors that returns one.
+        *primals: its arguments.
+
+    Returns:
+        `f(*primals)`, and a function from output gradients, in the structure of that result, to a tuple of
+        gradients, one per primal, in its structure. It may be called any number of times.
+
+    Raises:
+        ArgumentError: a primal holds something that is no tensor, or f returns something that is none.
+
+    Source:
+        jax.vjp (jax/_src/api.py).
+
+    Example:
+        >>> import keras, unikeras as uk
+        >>> outputs, pullback = uk.vjp(lambda x, y: x * y, keras.ops.ones(()) * 3.0, keras.ops.ones(()) * 4.0)
+        >>> [float(gradient) for gradient in pullback(keras.ops.ones(()))]
+        [4.0, 3.0]
+    """
+    arguments = Arguments(primals, range(len(primals)))
+    (outputs, _), pullback = _reverse(
+        lambda leaves: Result(f(*arguments.exchanged(leaves))), arguments.leaves, persistent=True
+    )
+    return outputs, lambda weights: tuple(arguments.packed(pullback(tensors(weights))))
+
+
+def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """Run a function and push tangents forward through it.
+
+    Args:
+        f: a function of nested structures of tensors that returns one.
+        primals: its arguments, as a sequence.
+        tangents: for each primal a tangent of its structure and shapes.
+
+    Returns:
+        `f(*primals)`, and the tangent of that result, in its structure.
+
+    Raises:
+        ArgumentError: primals and tangents do not fit each other, or something in them is no tensor.
+
+    Source:
+        jax.jvp (jax/_src/api.py).
+
+    Example:
+        >>> import keras, unikeras as uk
+        >>> value, tangent = uk.jvp(keras.ops.square, (keras.ops.ones(()) * 3.0,), (keras.ops.ones(()),))
+        >>> float(value), float(tangent)
+        (9.0, 6.0)
+    """
     from keras import ops, tree
 
-    numbers = [argnums] if isinstance(argnums, int) else list(argnums)
-    if wrong := [number for number in numbers if not -len(args) <= number < len(args)]:
-        raise ArgumentError(
-            f"argnums names argument {wrong[0]}; the call has {len(args)} positional arguments"
-        )
-    own = {
-        number % len(args): tree.map_structure(lambda x: ops.copy(ops.convert_to_tensor(x)), args[number])
-        for number in numbers
-    }
-    sources = [own[number % len(args)] for number in numbers]
-    return (
-        tuple(own.get(i, arg) for i, arg in enumerate(args)),
-        sources[0] if isinstance(argnums, int) else tuple(sources),
+    from unikeras.autodiff._scopes import WriteOnce
+
+    _check_sequences(primals, tangents)
+    arguments = Arguments(primals, range(len(primals)))
+    pushed = [
+        ops.cast(tangent, primal.dtype)
+        for primal, tangent in zip(arguments.leaves, tensors(list(tangents)), strict=True)
+    ]
+    kept: dict[str, Any] = {}
+
+    def run(leaves: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        with WriteOnce() as scope:
+            result = Result(f(*arguments.exchanged(leaves)))
+        kept.update(result=result, written=scope.written)
+        return result.outputs, scope.new_values
+
+    outputs, output_tangents, new_values = backends.current().jvp(run, arguments.leaves, pushed)
+    for variable, value in zip(kept["written"], new_values, strict=True):
+        variable.assign(value)
+    value, _ = kept["result"].rebuilt(outputs, [])
+    return value, tree.pack_sequence_as(value, list(output_tangents))
+
+
+def _of_variables(f: Callable[..., Any], variables: list[Any], has_aux: bool) -> Callable[..., Any]:
+    from unikeras.autodiff._scopes import WriteOnce
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        def run(leaves: Sequence[Any]) -> Result:
+            with WriteOnce(variables, leaves):
+                return Result(f(*args, **kwargs), has_aux)
+
+        inside = _transformed(run, [variable.value for variable in variables])
+        if inside is not None:
+            (value, aux), pullback = inside
+            return (value, aux) if has_aux else value, pullback(None)
+        with GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variables)
+            result = Result(f(*args, **kwargs), has_aux)
+        gradients = tape.gradient(result.outputs, variables)
+        return (result.value, result.aux) if has_aux else result.value, gradients
+
+    return wrapped
+
+
+def _reverse(
+    run: Callable[[Sequence[Any]], Result], leaves: list[Any], persistent: bool
+) -> tuple[tuple[Any, Any], Any]:
+    """Run a function on tensors; return (value, aux), and the pullback to those tensors."""
+    from keras import ops
+
+    inside = _transformed(run, leaves)
+    if inside is not None:
+        return inside
+    # Tensors of their own: one tensor may be passed as two arguments.
+    own = [ops.copy(leaf) for leaf in leaves]
+    with GradientTape(persistent, watch_accessed_variables=False) as tape:
+        tape.watch(own)
+        result = run(own)
+
+    def pullback(weights: Sequence[Any] | None) -> list[Any]:
+        return tape.gradient(result.outputs, own, weights, unconnected_gradients="zero")
+
+    return (result.value, result.aux), pullback
+
+
+def _transformed(
+    run: Callable[[Sequence[Any]], Result], leaves: list[Any]
+) -> tuple[tuple[Any, Any], Any] | None:
+    """Do the same inside a transform of the framework's own under which no tape records."""
+    from keras import ops
+
+    differentiate = backends.current().native_vjp()
+    if differentiate is None:
+        return None
+    kept: list[Result] = []
+
+    def flat(values: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        kept.append(run(values))
+        return kept[-1].outputs, kept[-1].aux_tensors()
+
+    outputs, others, pull = differentiate(flat, leaves)
+    return kept[-1].rebuilt(outputs, others), lambda weights: pull(
+        weights or [ops.ones_like(o) for o in outputs]
     )
+
+
+def _numbers(argnums: int | Sequence[int]) -> list[int]:
+    numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+    if not all(isinstance(number, int) for number in numbers):
+        raise ArgumentError(f"argnums must be an int or a sequence of ints, not {argnums!r}")
+    return numbers
+
+
+def _check_sequences(primals: Sequence[Any], tangents: Sequence[Any]) -> None:
+    from keras import tree
+
+    if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
+        raise ArgumentError("primals and tangents must be sequences: uk.jvp(f, (x,), (v,))")
+    given, wanted = len(tree.flatten(list(tangents))), len(tree.flatten(list(primals)))
+    if given != wanted:
+        raise ArgumentError(f"there are {given} tangents for {wanted} primals; pass one for each")

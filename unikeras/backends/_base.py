@@ -8,30 +8,55 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
 
+# Takes native tensors; returns outputs to differentiate, and other tensors that come along.
+FlatFunction = Callable[[Sequence[Any]], tuple[list[Any], list[Any]]]
+# From output gradients to gradients of the primals.
+Pullback = Callable[[Sequence[Any]], list[Any]]
+# Takes a function and its primals; returns the outputs, the other tensors, and the pullback.
+Vjp = Callable[[FlatFunction, Sequence[Any]], tuple[list[Any], list[Any], Pullback]]
+
+
 class Tape(ABC):
     """Records what a thread computes, so that it can be differentiated.
 
-    The public `unikeras.GradientTape` takes nested structures apart, checks arguments and answers for
-    misuse; an engine sees flat lists of native tensors and Keras variables, and each method once.
+    The public `unikeras.GradientTape` takes nested structures apart, checks arguments, knows which
+    variables are watched and answers for misuse; an engine sees native tensors and watched variables.
     """
 
     @abstractmethod
     def start(self) -> None:
-        """Begin to record; trainable variables that are read from here on are watched."""
+        """Begin to record."""
 
     @abstractmethod
     def stop(self) -> None:
         """End recording and put back all that `start` and `watch` changed in the user's objects."""
 
     @abstractmethod
-    def watch(self, value: Any) -> None:
-        """Record what is computed from a native floating or complex tensor, or from a Keras variable."""
+    def pause(self) -> AbstractContextManager[None]:
+        """Return a context in which this tape records nothing, while tapes around it go on."""
+
+    @abstractmethod
+    def watch(self, tensor: Any) -> None:
+        """Record what is computed from a native floating or complex tensor."""
+
+    @abstractmethod
+    def read(self, variable: Any, value: Any) -> Any:
+        """Record what is computed from the value that a watched variable gives out.
+
+        Args:
+            variable: a Keras variable.
+            value: what it holds, or what a tape around this one gives out for it.
+
+        Returns:
+            What the variable shall give out in its place: the same numbers.
+        """
 
     @abstractmethod
     def gradient(
@@ -40,10 +65,27 @@ class Tape(ABC):
         """Return d(sum of targets)/d(source) for each source, or None where nothing connects them.
 
         Args:
-            targets: native tensors.
-            sources: native tensors and Keras variables.
+            targets: native tensors, and variables that are sources too.
+            sources: native tensors, and Keras variables that are watched or trainable.
             output_gradients: one per target: a tensor of its shape, or None for ones.
         """
+
+    @abstractmethod
+    def batched_gradient(self, target: Any, sources: Sequence[Any], output_gradients: Any) -> list[Any]:
+        """Return `gradient` for each of several output gradients at once; the tape can answer again.
+
+        Args:
+            target: a native tensor.
+            sources: as for `gradient`.
+            output_gradients: a tensor of shape (n, *target.shape).
+
+        Returns:
+            For each source a tensor of shape (n, *source.shape), or None where nothing connects them.
+        """
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget all that was recorded and watched so far; a tape that records goes on from nothing."""
 
     @abstractmethod
     def release(self) -> None:
@@ -81,7 +123,45 @@ class Backend(ABC):
 
         Args:
             persistent: the tape will answer more than once.
-            watch_accessed_variables: trainable variables are watched when they are read.
+            watch_accessed_variables: the framework's own trainable variables are watched when they are read.
+        """
+
+    @abstractmethod
+    def no_grad(self) -> AbstractContextManager[None]:
+        """Return a context in which no tape, and no gradient of the framework's own, records."""
+
+    @abstractmethod
+    def native_vjp(self) -> Vjp | None:
+        """Return the framework's own reverse differentiation where no tape can record, else None.
+
+        That is inside the framework's own transforms, if they allow no tape.
+        """
+
+    @abstractmethod
+    def jvp(
+        self, f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        """Differentiate a function forward.
+
+        Args:
+            f: takes native tensors, returns two lists of them: outputs to differentiate, and others.
+            primals: native tensors.
+            tangents: a native tensor for each primal, of its shape and dtype.
+
+        Returns:
+            The outputs, their tangents, and the others.
+        """
+
+    @abstractmethod
+    def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
+        """Run a function for each element along the first axis of native tensors, as one computation.
+
+        Args:
+            f: takes one element of each, returns a list of native tensors.
+            batched: native tensors whose first axes have the same length.
+
+        Returns:
+            The outputs, stacked along a new first axis.
         """
 
     @abstractmethod

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
 import numpy as np
 
-from unikeras.backends._base import Backend, Tape
+from unikeras.backends._base import Backend, FlatFunction, Tape
 
 
 class JaxBackend(Backend):
@@ -36,7 +37,23 @@ class JaxBackend(Backend):
         # that answers once; `release` is what ends it.
         from unikeras.backends.jax._tape import JaxTape
 
-        return JaxTape(watch_accessed_variables)
+        return JaxTape()
+
+    def no_grad(self) -> AbstractContextManager[None]:
+        from unikeras.backends.jax import _trace
+
+        return _trace.all_paused()
+
+    def native_vjp(self) -> None:
+        return None  # a tape is a trace, and traces nest
+
+    def jvp(
+        self, f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        return jax.jvp(lambda *values: f(values), tuple(primals), tuple(tangents), has_aux=True)
+
+    def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
+        return jax.vmap(lambda *elements: f(elements))(*batched)
 
     def compile(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any]:
         from unikeras.backends.jax._compile import CompiledFunction

@@ -13,7 +13,7 @@ import numpy as np
 from keras.src.backend import in_stateless_scope
 from keras.src.backend.common.variables import AutocastScope
 
-from unikeras.backends.jax import _reads
+from unikeras.backends.jax import _trace
 from unikeras.backends.jax._scope import RecordingScope
 from unikeras.errors import ArgumentError, StateError
 
@@ -68,7 +68,7 @@ class _Program:
 
     def __call__(self, arrays: Sequence[Any]) -> Any:
         written, read = _values(self._written), _values(self._read)
-        if _reads.readers():
+        if _trace.is_recording():
             # A tape keeps the values that it saw, so none may be given away.
             results, new = self._run(written, read, arrays)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 
 from unikeras.backends._base import Tape
-from unikeras.backends.jax import _reads, _trace
+from unikeras.backends.jax import _trace
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class _Operation:
 
 
 def _is_inexact(value: Any) -> bool:
-    return jnp.issubdtype(value.dtype, jnp.inexact)
+    return bool(jnp.issubdtype(value.dtype, jnp.inexact))
 
 
 class JaxTape(Tape):
@@ -33,43 +34,34 @@ class JaxTape(Tape):
     argument itself, and two variables may hold one array. Each such value gets an object of its own.
     """
 
-    def __init__(self, watch_accessed_variables: bool) -> None:
-        self._watch_accessed = watch_accessed_variables
+    def __init__(self) -> None:
         self._trace: _trace.RecordingTrace | None = None
         self._operations: list[_Operation] = []
         # Active values by id; holding them keeps their ids from being given to anything else.
         self._active: dict[int, Any] = {}
-        # For each watched variable, by id: what it held when it was read -> the object given out for that.
-        self._reads: dict[int, tuple[keras.Variable, list[tuple[Any, Any]]]] = {}
-        _reads.install()
+        # For each watched variable, by id: what it held when it was read, and what was given out for that.
+        self._reads: dict[int, list[tuple[Any, Any]]] = {}
 
     def start(self) -> None:
         self._trace = _trace.push(self)
-        _reads.readers().append(self)
 
     def stop(self) -> None:
         assert self._trace is not None
         _trace.pop(self._trace)
-        _reads.readers().remove(self)
 
-    def watch(self, value: Any) -> None:
-        if isinstance(value, keras.Variable):
-            self._reads.setdefault(id(value), (value, []))
-        else:
-            self._active[id(value)] = value
+    def pause(self) -> AbstractContextManager[None]:
+        assert self._trace is not None
+        return _trace.paused(self._trace)
+
+    def watch(self, tensor: Any) -> None:
+        self._active[id(tensor)] = tensor
 
     def read(self, variable: keras.Variable, value: Any) -> Any:
-        if id(variable) not in self._reads:
-            if not (self._watch_accessed and variable.trainable):
-                return value
-            self._reads[id(variable)] = (variable, [])
-        given_out = self._reads[id(variable)][1]
+        given_out = self._reads.setdefault(id(variable), [])
         for held, own in given_out:
             if held is value or own is value:
                 return own
-        if not _is_inexact(value):
-            return value
-        own = self._separate(value)
+        own = self.separate(value)
         self._active[id(own)] = own
         given_out.append((value, own))
         return own
@@ -83,13 +75,13 @@ class JaxTape(Tape):
         given_out = []
         for output in outputs:
             if _is_inexact(output):
-                output = self._separate(output)
+                output = self.separate(output)
                 self._active[id(output)] = output
             given_out.append(output)
         self._operations.append(_Operation(inputs, given_out, pullback))
         return given_out
 
-    def _separate(self, value: Any) -> Any:
+    def separate(self, value: Any) -> Any:
         """Return the value as an object that stands for nothing else on this tape."""
         if not self.is_active(value):
             return value
@@ -102,7 +94,7 @@ class JaxTape(Tape):
     ) -> list[Any]:
         cotangents = _Cotangents()
         for target, given in zip(targets, output_gradients, strict=True):
-            if self.is_active(target):
+            if self.is_active(target) and _is_inexact(target):
                 cotangents.add(target, jnp.ones_like(target) if given is None else jnp.conj(given))
         for operation in reversed(self._operations):
             if any(cotangents.get(output) is not None for output in operation.outputs):
@@ -111,19 +103,23 @@ class JaxTape(Tape):
                     cotangents.add(value, cotangent)
         return [self._total(cotangents, source) for source in sources]
 
+    def batched_gradient(self, target: Any, sources: Sequence[Any], output_gradients: Any) -> list[Any]:
+        return jax.vmap(lambda weight: self.gradient([target], sources, [weight]))(output_gradients)
+
     def _total(self, cotangents: _Cotangents, source: Any) -> Any:
-        if not isinstance(source, keras.Variable):
-            values = [source]
-        else:
-            values = [own for _, own in self._reads.get(id(source), (source, []))[1]]
+        is_variable = isinstance(source, keras.Variable)
+        values = [own for _, own in self._reads.get(id(source), [])] if is_variable else [source]
         found = [cotangent for value in values if (cotangent := cotangents.get(value)) is not None]
         # JAX's gradient of a real function of complex numbers is the conjugate of TensorFlow's and torch's.
         return jnp.conj(sum(found[1:], start=found[0])) if found else None
 
-    def release(self) -> None:
+    def reset(self) -> None:
         self._operations.clear()
         self._active.clear()
         self._reads.clear()
+
+    def release(self) -> None:
+        self.reset()
 
 
 class _Cotangents:

@@ -9,11 +9,17 @@ Tested with jax 0.10; pyproject.toml pins that range, tests/contract/ holds for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import jax
+import jax.extend as jex
 from jax._src import core
+from jax._src.ad_util import stop_gradient_p
+from jax._src.lax.control_flow.loops import while_p
+
+from unikeras.errors import TapeError
 
 
 class Recorder(Protocol):
@@ -21,6 +27,9 @@ class Recorder(Protocol):
 
     def is_active(self, value: Any) -> bool:
         """Say whether gradients are wanted with respect to this operand."""
+
+    def separate(self, value: Any) -> Any:
+        """Return a value as an object that is not active."""
 
     def record(
         self, inputs: Sequence[Any], outputs: Sequence[Any], pullback: Callable[..., Any]
@@ -35,11 +44,13 @@ class RecordingTrace(core.Trace):
         super().__init__()
         self.parent = parent
         self.requires_low = parent.requires_low
-        self.recorder: Recorder | None = recorder
+        self.recorder = recorder
+        self.on = True
+        self.ended = False
 
     def stage_value(self, val: Any) -> Any:
         # Already staged where it was computed; another object would lose its place on the tape.
-        if self.recorder is not None and self.recorder.is_active(val):
+        if self.on and self.recorder.is_active(val):
             return val
         return self.parent.stage_value(val)
 
@@ -47,6 +58,10 @@ class RecordingTrace(core.Trace):
         return self.parent.cur_qdd(x)
 
     def process_primitive(self, primitive: Any, tracers: Any, params: Any, /) -> Any:
+        if primitive is while_p and self._is_active(tracers):
+            return self._while(tracers, **params)
+        if primitive is stop_gradient_p:
+            return self._cut(tracers)
         return self._run(primitive, lambda *xs: primitive.bind(*xs, **params), tracers)
 
     def process_call(self, call_primitive: Any, f: Any, tracers: Any, params: Any, /) -> Any:
@@ -74,11 +89,34 @@ class RecordingTrace(core.Trace):
             tracers,
         )
 
+    def _is_active(self, operands: Sequence[Any]) -> bool:
+        return self.on and any(self.recorder.is_active(x) for x in operands)
+
+    def _cut(self, operands: Sequence[Any]) -> Any:
+        """Leave a stopped gradient out, so that what depends on nothing else answers None, not zeros."""
+        with core.set_current_trace(self.parent):
+            value = stop_gradient_p.bind(*operands)
+        return self.recorder.separate(value) if self.on else value
+
+    def _while(self, operands: Sequence[Any], cond_jaxpr: Any, body_jaxpr: Any, **params: Any) -> Any:
+        """Run a while loop step by step: JAX has no gradient for it as a whole, for it keeps no steps."""
+        if any(isinstance(x, core.Tracer) for x in operands):
+            raise TapeError(
+                "JAX cannot differentiate a while loop inside a compiled function in reverse, because the number of "
+                "steps is not known; use keras.ops.scan, or keras.ops.fori_loop with Python ints as bounds"
+            )
+        first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+        cond_consts, body_consts, carry = operands[:first], operands[first:second], operands[second:]
+        with core.set_current_trace(self):
+            while bool(jex.core.jaxpr_as_fun(cond_jaxpr)(*cond_consts, *carry)[0]):
+                carry = jex.core.jaxpr_as_fun(body_jaxpr)(*body_consts, *carry)
+        return list(carry)
+
     def _run(self, primitive: Any, bind: Callable[..., Any], operands: Sequence[Any]) -> Any:
         recorder = self.recorder
         with core.set_current_trace(self.parent):
-            active = [i for i, x in enumerate(operands) if recorder is not None and recorder.is_active(x)]
-            if recorder is None or not active:
+            active = [i for i, x in enumerate(operands) if self._is_active([x])]
+            if not active:
                 return bind(*operands)
 
             def of_active(*values: Any) -> Any:
@@ -109,11 +147,43 @@ def push(recorder: Recorder) -> RecordingTrace:
 
 def pop(trace: RecordingTrace) -> None:
     """End a recording; a trace that others were pushed upon stays below them and only passes on."""
-    trace.recorder = None
-    while isinstance(_current(), RecordingTrace) and _current().recorder is None:
+    trace.on, trace.ended = False, True
+    while isinstance(_current(), RecordingTrace) and _current().ended:
         core.trace_ctx.set_trace(_current().parent)
+
+
+@contextlib.contextmanager
+def paused(trace: RecordingTrace) -> Iterator[None]:
+    """Let a trace only pass on what it receives."""
+    trace.on = False
+    try:
+        yield
+    finally:
+        trace.on = not trace.ended
 
 
 def beneath(trace: RecordingTrace) -> Any:
     """Return a context in which operations run without being recorded by `trace`."""
     return core.set_current_trace(trace.parent)
+
+
+def _traces() -> Iterator[RecordingTrace]:
+    trace = _current()
+    while isinstance(trace, RecordingTrace):
+        yield trace
+        trace = trace.parent
+
+
+def is_recording() -> bool:
+    """Say whether some tape records in this thread."""
+    return any(trace.on for trace in _traces())
+
+
+@contextlib.contextmanager
+def all_paused() -> Iterator[None]:
+    """Let every recording trace of this thread only pass on what it receives."""
+    with contextlib.ExitStack() as stack:
+        for trace in _traces():
+            if trace.on:
+                stack.enter_context(paused(trace))
+        yield

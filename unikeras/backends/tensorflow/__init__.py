@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import record
 
-from unikeras.backends._base import Backend, Tape
+from unikeras.backends._base import Backend, FlatFunction, Tape
+from unikeras.errors import UnikerasError
 
 
 class TensorflowBackend(Backend):
@@ -38,6 +41,46 @@ class TensorflowBackend(Backend):
         from unikeras.backends.tensorflow._tape import TensorflowTape
 
         return TensorflowTape(persistent, watch_accessed_variables)
+
+    def no_grad(self) -> AbstractContextManager[None]:
+        return record.stop_recording()
+
+    def native_vjp(self) -> None:
+        return None  # a tape records inside tf.function and vectorized_map alike
+
+    def jvp(
+        self, f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        with tf.autodiff.ForwardAccumulator(list(primals), list(tangents)) as accumulator:
+            outputs, others = f(primals)
+            zero = tf.UnconnectedGradients.ZERO
+            return outputs, [accumulator.jvp(output, zero) for output in outputs], others
+
+    def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
+        refused: list[UnikerasError] = []
+
+        @tf.autograph.experimental.do_not_convert
+        def run(elements: Sequence[Any]) -> list[Any]:
+            try:
+                return f(list(elements))
+            except (
+                UnikerasError
+            ) as error:  # autograph turns errors of classes that it does not know into its own
+                refused.append(error)
+                raise
+
+        try:
+            return list(tf.vectorized_map(run, tuple(batched)))
+        except Exception as error:
+            if refused:
+                raise refused[0] from None
+            if not isinstance(error, ValueError | TypeError | NotImplementedError | tf.errors.OpError):
+                raise
+            # pfor has no converter for some operations, the gradient of a while loop among them; if something
+            # else is wrong, the loop says so.
+            one = f([tensor[0] for tensor in batched])
+            spec = [tf.TensorSpec(output.shape, output.dtype) for output in one]
+            return list(tf.map_fn(run, tuple(batched), fn_output_signature=spec))
 
     def compile(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any]:
         # XLA on the CPU is slower for most models than TensorFlow's own kernels, and refuses some

@@ -3,43 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
-import keras
 import tensorflow as tf
+from keras import Variable
 
 from unikeras.backends._base import Tape
 
 
 class TensorflowTape(Tape):
-    """tf.GradientTape; Keras variables are resource variables to it, so they pass as they are."""
+    """tf.GradientTape."""
 
     def __init__(self, persistent: bool, watch_accessed_variables: bool) -> None:
-        self._tape = tf.GradientTape(persistent, watch_accessed_variables)
+        self._tape: Any = tf.GradientTape(persistent, watch_accessed_variables)
+        # What each watched variable gave out, by its id: one tf.Variable, or the tensors of a StatelessScope.
+        self._reads: dict[int, list[Any]] = {}
 
     def start(self) -> None:
         self._tape.__enter__()
 
     def stop(self) -> None:
-        self._tape.__exit__(None, None, None)
+        if self._tape._recording:  # a tape that was asked in its own block has stopped by itself
+            self._tape.__exit__(None, None, None)
 
-    def watch(self, value: Any) -> None:
-        self._tape.watch(value.value if isinstance(value, keras.Variable) else value)
+    def pause(self) -> AbstractContextManager[None]:
+        return self._tape.stop_recording()
+
+    def watch(self, tensor: Any) -> None:
+        self._tape.watch(tensor)
+
+    def read(self, variable: Any, value: Any) -> Any:
+        held = self._reads.setdefault(id(variable), [])
+        if not any(value is known for known in held):
+            held.append(value)
+            self._tape.watch(value)
+        return value
 
     def gradient(
         self, targets: Sequence[Any], sources: Sequence[Any], output_gradients: Sequence[Any]
     ) -> list[Any]:
+        # A tf.function reads variables without passing through Python; TensorFlow noticed it all the same.
+        values = [
+            self._reads.get(id(source), [source.value]) if isinstance(source, Variable) else [source]
+            for source in sources
+        ]
         given = [
             tf.ones_like(target) if weight is None else weight
             for target, weight in zip(targets, output_gradients, strict=True)
         ]
-        gradients = self._tape.gradient(list(targets), list(sources), output_gradients=given)
-        return [_dense(gradient) for gradient in gradients]
+        found = self._tape.gradient(list(targets), values, output_gradients=given)
+        return [_total(gradients) for gradients in found]
+
+    def batched_gradient(self, target: Any, sources: Sequence[Any], output_gradients: Any) -> list[Any]:
+        connected: list[int] = []
+
+        def one(weight: Any) -> list[Any]:
+            gradients = self.gradient([target], sources, [weight])
+            connected[:] = [i for i, gradient in enumerate(gradients) if gradient is not None]
+            # vectorized_map needs something to stack where nothing is connected.
+            return [gradients[i] for i in connected] or [weight]
+
+        stacked = iter(tf.vectorized_map(one, output_gradients))
+        return [next(stacked) if i in connected else None for i in range(len(sources))]
+
+    def reset(self) -> None:
+        self._tape.reset()
+        self._reads.clear()
 
     def release(self) -> None:
-        """Nothing: tf.GradientTape frees itself at `gradient`, a persistent one when it is collected."""
+        self._tape = None
+        self._reads.clear()
 
 
-def _dense(gradient: Any) -> Any:
-    """Turn the slices that a lookup's gradient comes in into the tensor that other backends give."""
-    return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
+def _total(gradients: Sequence[Any]) -> Any:
+    """Add up what arrived at one source; slices, as a lookup's gradient has, become a tensor."""
+    found = [tf.convert_to_tensor(gradient) for gradient in gradients if gradient is not None]
+    return tf.add_n(found) if len(found) > 1 else (found or [None])[0]

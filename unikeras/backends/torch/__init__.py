@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
 
-from unikeras.backends._base import Backend, Tape
+from unikeras.backends._base import Backend, FlatFunction, Pullback, Tape, Vjp
+from unikeras.errors import TransformError
 
 
 class TorchBackend(Backend):
@@ -46,10 +48,41 @@ class TorchBackend(Backend):
 
         return TorchTape(persistent, watch_accessed_variables)
 
+    def no_grad(self) -> AbstractContextManager[None]:
+        return torch.no_grad()
+
+    def native_vjp(self) -> Vjp | None:
+        # torch.func's transforms refuse requires_grad_ and autograd.grad inside them, and nest with torch.func.vjp.
+        return None if torch._C._functorch.peek_interpreter_stack() is None else _vjp
+
+    def jvp(
+        self, f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        outputs, pushed, others = torch.func.jvp(
+            lambda *values: f(values), tuple(primals), tuple(tangents), has_aux=True
+        )
+        return outputs, pushed, others
+
+    def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
+        try:
+            return list(torch.func.vmap(lambda *elements: f(elements))(*batched))
+        except RuntimeError as error:
+            if "randomness" not in str(error) or isinstance(error, TransformError):
+                raise
+            raise TransformError(
+                "vmap runs one function for many examples at once, and it draws random numbers; draw them outside "
+                f"and pass them in, or pass training=False to the layer named here: {error}"
+            ) from error
+
     def compile(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any]:
         from unikeras.backends.torch._compile import compile_function
 
         return compile_function(f, jit_compile)
+
+
+def _vjp(f: FlatFunction, primals: Sequence[Any]) -> tuple[list[Any], list[Any], Pullback]:
+    outputs, pullback, others = torch.func.vjp(lambda *values: f(values), *primals, has_aux=True)
+    return outputs, others, lambda weights: list(pullback(list(weights)))
 
 
 def create() -> TorchBackend:

@@ -1,0 +1,46 @@
+"""What the arguments of gradients are, and what they must be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unikeras import backends
+from unikeras.errors import ArgumentError
+
+
+def is_variable(value: Any) -> bool:
+    """Say whether a value is a Keras variable."""
+    import keras
+
+    return isinstance(value, keras.Variable)
+
+
+def dtype_of(tensor: Any) -> str:
+    """Return a tensor's dtype under the name that all backends share."""
+    import keras
+
+    return str(keras.backend.standardize_dtype(tensor.dtype))
+
+
+def is_differentiable(tensor: Any) -> bool:
+    """Say whether gradients exist for a tensor's dtype."""
+    return dtype_of(tensor).startswith(("float", "bfloat", "complex"))
+
+
+def check_tensor(argument: str, leaf: Any) -> None:
+    """Raise an ArgumentError that names the argument where a leaf is neither a tensor nor a variable."""
+    if not (is_variable(leaf) or backends.current().is_tensor(leaf)):
+        raise ArgumentError(
+            f"{argument} holds a {type(leaf).__name__}; it must be a {backends.current().name} tensor or a "
+            "keras.Variable (keras.ops.convert_to_tensor makes one)"
+        )
+
+
+def flatten(argument: str, structure: Any) -> list[Any]:
+    """Return the leaves of a nested structure of tensors and variables, each checked."""
+    from keras import tree
+
+    leaves: list[Any] = tree.flatten(structure)
+    for leaf in leaves:
+        check_tensor(argument, leaf)
+    return leaves

@@ -1,0 +1,61 @@
+"""Which tapes record in this thread, and how they learn that a Keras variable is read.
+
+A variable's value does not say whose it is: on JAX two variables may hold one array, on every backend
+`layer.trainable = False` is known to the variable alone. Keras passes every value that a variable gives
+out through `Variable._maybe_autocast`, before mixed precision casts it; there the tapes of the thread see
+the variable and its value together. While no tape records, the method is Keras' own behind one comparison.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unikeras.autodiff._tape import GradientTape
+
+_local = threading.local()
+# Over all threads; a plain number, so that torch.compile can guard on it and skip the rest.
+_count = 0
+_lock = threading.Lock()
+
+
+def tapes() -> list[GradientTape]:
+    """Return the tapes whose block this thread is in, the innermost last."""
+    if not hasattr(_local, "tapes"):
+        _local.tapes = []
+    return _local.tapes
+
+
+def push(tape: GradientTape) -> None:
+    """Let a tape see what this thread reads."""
+    global _count
+    _install()
+    tapes().append(tape)
+    with _lock:
+        _count += 1
+
+
+def remove(tape: GradientTape) -> None:
+    """Let a tape see no more."""
+    global _count
+    tapes().remove(tape)
+    with _lock:
+        _count -= 1
+
+
+@functools.cache
+def _install() -> None:
+    import keras
+
+    own = keras.Variable._maybe_autocast
+
+    @functools.wraps(own)
+    def _maybe_autocast(self: keras.Variable, value: Any) -> Any:
+        if _count:
+            for tape in tapes():
+                value = tape._read(self, value)
+        return own(self, value)
+
+    keras.Variable._maybe_autocast = _maybe_autocast

@@ -1,0 +1,65 @@
+"""What happens to Keras variables that a function reads and writes while it is transformed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from unikeras.errors import TransformError
+
+
+class _Scope(keras.StatelessScope):
+    """A StatelessScope inside which variables that it does not hold are what they are outside."""
+
+    def __init__(self, variables: Sequence[Any] = (), values: Sequence[Any] = ()) -> None:
+        super().__init__(collect_losses=True)
+        self.state_mapping = dict(zip(map(id, variables), values, strict=True))
+
+    def get_current_value(self, variable: Any) -> Any:
+        if id(variable) in self.state_mapping:
+            return self.state_mapping[id(variable)]
+        if self.original_scope is not None:
+            return self.original_scope.get_current_value(variable)
+        return variable._value
+
+
+class WriteOnce(_Scope):
+    """Holds back what a function assigns, so that it can leave the transform as a result of the function.
+
+    Args:
+        variables: Keras variables that shall have other values inside.
+        values: those values, native tensors.
+    """
+
+    def __init__(self, variables: Sequence[Any] = (), values: Sequence[Any] = ()) -> None:
+        super().__init__(variables, values)
+        self._written: dict[int, Any] = {}
+
+    def add_update(self, update: tuple[Any, Any]) -> None:
+        variable, value = update
+        self._written[id(variable)] = variable
+        self.state_mapping[id(variable)] = value
+
+    @property
+    def written(self) -> list[Any]:
+        """The variables that were assigned to."""
+        return list(self._written.values())
+
+    @property
+    def new_values(self) -> list[Any]:
+        """What was assigned to them last."""
+        return [self.state_mapping[key] for key in self._written]
+
+
+class ReadOnly(_Scope):
+    """Refuses assignments: under vmap one variable would have to hold a value for each example."""
+
+    def add_update(self, update: tuple[Any, Any]) -> None:
+        raise TransformError(
+            f"vmap runs one function for many examples at once, and it assigns to {update[0].path}, which has one "
+            "value only. Layers with random state (Dropout, seed generators) or with statistics (BatchNormalization) "
+            "cannot run in training mode inside vmap: pass training=False, or draw random numbers outside and pass "
+            "them in"
+        )
