@@ -90,6 +90,10 @@ def current() -> str:
     Raises:
         UnknownBackend: KERAS_BACKEND, or Keras itself, names one that unikeras does not run on.
         BackendUnavailable: the one named is not installed, or none is.
+
+    Example:
+        >>> current() in ("tensorflow", "jax", "torch")
+        True
     """
     choice = choose()
     if choice.name is None:
