@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
+import weakref
 
 import keras
 import numpy as np
@@ -612,3 +614,14 @@ def test_an_inner_tape_answers_for_its_own_block_only():
             z = before * x
         close(inner.gradient(z, x), 9.0)
     close(outer.gradient(z, x), 27.0)
+
+
+def test_a_persistent_tape_is_collected_with_all_that_it_holds():
+    v = keras.Variable([1.0])
+    with uk.GradientTape(persistent=True) as tape:
+        y = v * v
+    close(tape.gradient(y, v), [2.0])
+    engine = weakref.ref(tape._engine)
+    del tape
+    gc.collect()
+    assert engine() is None

@@ -8,26 +8,27 @@ a view of the old (`TorchTape.read`), and its gradient is with respect to the va
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+import weakref
+from typing import Protocol
 
 import keras
 import torch
 
-# What live tapes have read, each a mapping by the variable's id.
-_protected: list[Mapping[int, Any]] = []
+
+class Reader(Protocol):
+    """A tape, as far as assignments are concerned."""
+
+    def has_read(self, variable: keras.Variable) -> bool:
+        """Say whether it may still answer for a value that the variable gave out."""
 
 
-def protect(reads: Mapping[int, Any]) -> None:
-    """Keep the values that a tape reads from being overwritten."""
+_readers: weakref.WeakSet[Reader] = weakref.WeakSet()
+
+
+def protect(reader: Reader) -> None:
+    """Keep the values that a tape reads from being overwritten, for as long as the tape lives."""
     _install()
-    if not any(reads is known for known in _protected):
-        _protected.append(reads)
-
-
-def unprotect(reads: Mapping[int, Any]) -> None:
-    """Let them be overwritten again."""
-    _protected[:] = [known for known in _protected if known is not reads]
+    _readers.add(reader)
 
 
 @functools.cache
@@ -36,7 +37,7 @@ def _install() -> None:
 
     @functools.wraps(own)
     def _direct_assign(self: keras.Variable, value: torch.Tensor) -> None:
-        if any(id(self) in reads for reads in _protected):
+        if any(reader.has_read(self) for reader in list(_readers)):
             parameter = self._value
             parameter.data = value.detach().to(parameter.device, parameter.dtype, copy=True)
         else:

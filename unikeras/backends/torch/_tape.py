@@ -54,7 +54,7 @@ class TorchTape(Tape):
         self._grad_mode.__enter__()
         if self._first_node is None:
             self._first_node = _graph.next_node()
-        _assign.protect(self._reads)
+        _assign.protect(self)
 
     def stop(self) -> None:
         self._grad_mode.__exit__(None, None, None)
@@ -80,6 +80,9 @@ class TorchTape(Tape):
             held.append(value)
         # A view of its own keeps the numbers that were read when the variable is assigned to (`_assign`).
         return value.view_as(value)
+
+    def has_read(self, variable: keras.Variable) -> bool:
+        return id(variable) in self._reads
 
     def gradient(
         self, targets: Sequence[Any], sources: Sequence[Any], output_gradients: Sequence[Any]
@@ -172,8 +175,7 @@ class TorchTape(Tape):
 
     def release(self) -> None:
         self._edges.clear()
-        _assign.unprotect(self._reads)
-        self._reads = {}
+        self._reads.clear()
         for tape in self._overlapping:
             tape._overlapping.discard(self)
         self._overlapping.clear()
