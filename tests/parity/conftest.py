@@ -1,0 +1,8 @@
+"""What runs in workers stands in modules that they can import by name."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,270 @@
+"""Every backend to every format: trained there, written by whichever route, run where Keras is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import unikeras as uk
+from unikeras.backends import _registry
+
+BACKENDS = _registry.names()
+SUFFIXES = {"saved_model": "", "torchscript": ".pt", "onnx": ".onnx"}
+MODELS = ("mlp", "cnn", "pooled", "two_by_two", "tokens")
+
+# The first route of each cell; a hop names the backend that it goes through.
+ROUTES = {
+    ("tensorflow", "saved_model"): "keras.export",
+    ("tensorflow", "torchscript"): "torch.jit.trace on torch",
+    ("tensorflow", "onnx"): "tf2onnx",
+    ("torch", "saved_model"): "keras.export on tensorflow",
+    ("torch", "torchscript"): "torch.jit.trace",
+    ("torch", "onnx"): "torch.onnx",
+    ("jax", "saved_model"): "keras.export",
+    ("jax", "torchscript"): "torch.jit.trace on torch",
+    ("jax", "onnx"): "torch.onnx on torch",
+}
+
+
+def _train_and_export(folder):
+    """Train five small models on the backend of this process, export them, and say what they predict."""
+    import keras
+    import numpy as np
+    from keras import Input, Model, Sequential, layers
+
+    import unikeras as uk
+
+    keras.utils.set_random_seed(3)
+    rng = np.random.default_rng(3)
+    pair = {"right": Input((4,), name="right"), "left": Input((4,), name="left")}
+    hidden = layers.Subtract()([layers.Dense(4)(pair["right"]), pair["left"]])
+    tokens = Input((10,), dtype="int32", name="tokens")
+    embedded = layers.GlobalAveragePooling1D()(layers.Embedding(50, 8)(tokens))
+    regular = layers.BatchNormalization(), layers.Dropout(0.5)
+    models = {
+        "mlp": Sequential([Input((6,)), layers.Dense(8, "relu"), *regular, layers.Dense(3, "softmax")]),
+        "cnn": Sequential(
+            [
+                Input((12, 12, 2)),
+                layers.Conv2D(4, 3, activation="relu"),
+                layers.BatchNormalization(),
+                layers.MaxPooling2D(),
+                layers.Dropout(0.3),
+                layers.Flatten(),
+                layers.Dense(3, "softmax"),
+            ]
+        ),
+        "pooled": Sequential(
+            [
+                Input((9, 9, 2)),
+                layers.Conv2D(4, 3, strides=2, padding="same"),
+                layers.GlobalAveragePooling2D(),
+                layers.Dense(3),
+            ]
+        ),
+        "two_by_two": Model(pair, {"sum": layers.Dense(1)(hidden), "copy": layers.Dense(2)(pair["left"])}),
+        "tokens": Model(tokens, layers.Dense(2)(embedded)),
+    }
+    done = {}
+    for name, model in models.items():
+        model.name = name
+        x = {key: rng.normal(size=(8, *value.shape[1:])).astype("float32") for key, value in pair.items()}
+        if name == "tokens":
+            x = rng.integers(0, 50, (8, 10)).astype("int32")
+        elif name != "two_by_two":
+            x = rng.normal(size=(8, *model.input_shape[1:])).astype("float32")
+        before = model.predict(x, verbose=0)
+        model.compile("adam", "mse")
+        targets = keras.tree.map_structure(lambda y: rng.normal(size=y.shape).astype("float32"), before)
+        model.fit(x, targets, epochs=2, verbose=0)
+        report = uk.export_model(model, folder, ["saved_model", "torchscript", "onnx"])
+        done[name] = (x, model.predict(x, verbose=0), report.to_dict())
+    return done
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def cells(request, tmp_path_factory):
+    """Backend, folder, and for each model: inputs, what it predicts, and the report of its export."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return request.param, folder, uk.run_on(request.param, _train_and_export, str(folder))
+
+
+@pytest.mark.parametrize("format", SUFFIXES)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_cell(cells, name, format):
+    backend, folder, done = cells
+    x, expected, report = done[name]
+    row = next(row for row in report["artifacts"] if row["format"] == format)
+    assert (row["error"], row["route"], row["passed_over"]) == (None, ROUTES[backend, format], [])
+    assert row["verified_at"] == [1, 3, 64]
+    assert row["max_error"] < 1e-4
+    _assert_same(uk.load_artifact(row["path"]).predict(x), expected)
+    outputs = _NATIVE[format](folder / f"{name}{SUFFIXES[format]}", x)
+    _assert_same(outputs, expected)
+
+
+def _assert_same(received, expected):
+    expected = expected if isinstance(expected, dict) else {None: expected}
+    received = received if isinstance(received, dict) else {None: received}
+    assert set(received) == set(expected)
+    for key, value in expected.items():
+        assert (received[key].shape, received[key].dtype) == (value.shape, value.dtype)
+        np.testing.assert_allclose(received[key], value, rtol=1e-4, atol=1e-5)
+
+
+# Each format as its own users run it, in an interpreter where neither Keras nor unikeras can be imported.
+_ALONE = """
+import sys
+sys.modules |= {"keras": None, "unikeras": None}
+import numpy as np
+x = dict(np.load(sys.argv[2]))
+%s
+np.savez(sys.argv[3], **y)
+"""
+
+_RUN = {
+    "saved_model": """
+import tensorflow as tf
+serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+names = list(serve.structured_input_signature[1])
+y = {key: value.numpy() for key, value in serve(**(x if "x" not in x else {names[0]: x["x"]})).items()}
+""",
+    "torchscript": """
+import torch
+module = torch.jit.load(sys.argv[1])
+names = [argument.name for argument in module.forward.schema.arguments[1:]]
+y = module(**{name: torch.tensor(x.get(name, x.get("x"))) for name in names})
+y = {str(number): one.numpy() for number, one in enumerate(y if isinstance(y, tuple) else [y])}
+""",
+    "onnx": """
+import onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1])
+names = [value.name for value in session.get_inputs()]
+assert all(value.shape[0] == "batch" for value in session.get_inputs() + session.get_outputs())
+y = session.run(None, {name: x.get(name, x.get("x")) for name in names})
+y = dict(zip([value.name for value in session.get_outputs()], y))
+""",
+}
+
+
+def _native(format):
+    def run(path, x):
+        given, gave = (path.parent / f"{format}.{side}.npz" for side in ("in", "out"))
+        np.savez(given, **(x if isinstance(x, dict) else {"x": x}))
+        command = [sys.executable, "-W", "ignore", "-c", _ALONE % _RUN[format], path, given, gave]
+        subprocess.run(command, check=True, cwd=path.parent, capture_output=True)
+        outputs = dict(np.load(gave))
+        if not isinstance(x, dict):
+            return next(iter(outputs.values()))
+        # TorchScript returns a tuple, in the order in which the model names its outputs.
+        return {"sum": outputs["0"], "copy": outputs["1"]} if "0" in outputs else outputs
+
+    return run
+
+
+_NATIVE = {format: _native(format) for format in SUFFIXES}
+
+
+# torch's newer exporter writes no dropout, whatever it is told.
+HARMLESS = {("torch.onnx", "dropout left on")}
+
+
+def _export_mutated(mutation, route_name, format, path):
+    """Export a model by a route that makes one mistake; return the error's class and text."""
+    import dataclasses
+
+    import keras
+    from keras import Input, layers
+
+    from unikeras.export import Signature, _export, export_model
+    from unikeras.export.routes import ROUTES
+
+    route = next(one for one in ROUTES if one.name == route_name)
+
+    class Training(Signature):
+        def call(self, model, tensors):
+            output = model(dict(zip(self.input_names, tensors, strict=True)), training=True)
+            return [output]
+
+    class Mutated(type(route)):
+        def write(self, model, path, format, signature, metadata):
+            bias = model.get_layer("last").bias
+            kept = keras.ops.convert_to_numpy(bias.value).copy()
+            if mutation == "dropped bias":
+                bias.assign(kept * 0)
+            elif mutation == "dropout left on":
+                signature = Training(
+                    **{f.name: getattr(signature, f.name) for f in dataclasses.fields(signature)}
+                )
+            elif mutation == "swapped inputs":
+                signature = dataclasses.replace(signature, arguments=[{"b": 1, "a": 0}])
+            super().write(model, path, format, signature, metadata)
+            bias.assign(kept)
+
+    inputs = {"b": Input((4,), name="b"), "a": Input((4,), name="a")}
+    hidden = layers.Dropout(0.5)(layers.Subtract()([inputs["b"], inputs["a"]]))
+    model = keras.Model(inputs, layers.Dense(3, name="last", bias_initializer="ones")(hidden))
+    _export.usable_routes = lambda format, backend, verify: [Mutated()]
+    try:
+        export_model(model, path, format)
+    except Exception as error:
+        return type(error).__name__, str(error)
+    finally:
+        from unikeras.export._offers import usable_routes
+
+        _export.usable_routes = usable_routes
+    return None, ""
+
+
+@pytest.mark.parametrize(
+    ("backend", "format", "route"),
+    [
+        ("tensorflow", "saved_model", "keras.export"),
+        ("jax", "saved_model", "keras.export"),
+        ("torch", "torchscript", "torch.jit.trace"),
+        ("torch", "onnx", "torch.onnx"),
+        ("torch", "onnx", "torch.onnx by tracing"),
+        ("tensorflow", "onnx", "tf2onnx"),
+    ],
+)
+@pytest.mark.parametrize("mutation", ["dropped bias", "dropout left on", "swapped inputs", None])
+def test_a_route_that_makes_a_mistake_is_caught(tmp_path, backend, format, route, mutation):
+    path = tmp_path / f"m{SUFFIXES[format]}"
+    kind, text = uk.run_on(backend, _export_mutated, mutation, route, format, str(path))
+    if mutation is None or (route, mutation) in HARMLESS:
+        assert (kind, text) == (None, "")
+        return
+    assert kind == "ExportMismatch", text
+    assert "output 'last' at batch 1 is" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def _export_a_recurrence_of_free_length(path):
+    import keras
+    from keras import layers
+
+    import unikeras as uk
+
+    model = keras.Sequential([keras.Input((None, 4)), layers.LSTM(8), layers.Dense(3)], name="free")
+    try:
+        return uk.export_model(model, path).to_dict(), None
+    except uk.errors.ExportMismatch as error:
+        return error.report.to_dict(), str(error)
+
+
+def test_an_unrolled_recurrence_is_not_taken_for_a_free_one(tmp_path):
+    """Keras 3.15 exports this one from torch to ONNX without a word, and wrong."""
+    report, error = uk.run_on("torch", _export_a_recurrence_of_free_length, str(tmp_path / "m.onnx"))
+    (row,) = report["artifacts"]
+    assert error is None
+    assert row["route"] == "tf2onnx on tensorflow"
+    reasons = {passed["route"]: passed["reason"] for passed in row["passed_over"]}
+    assert "output 'dense' at batch 3" in reasons["torch.onnx by tracing"]
+    report, error = uk.run_on("torch", _export_a_recurrence_of_free_length, str(tmp_path / "m.pt"))
+    assert "output 'dense' at batch 3" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+    json.dumps(report)

@@ -1,0 +1,68 @@
+"""The model of the demo: a small convolutional network, the same for every backend."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import unikeras as uk
+from unikeras.demo.data import Array
+
+CHUNK = 256
+
+
+def build(shape: tuple[int, ...], classes: int, seed: int) -> Any:
+    """Return a new `keras.Model` that gives one logit per class.
+
+    Equal weights and equal batches shall give equal losses on every backend, as far as rounding lets them:
+    nothing in it is random while it trains (no Dropout), and all of it is smooth. Where an image has flat
+    regions, the inputs of a MaxPooling2D are equal but for rounding, and rounding would choose which of them
+    gets the gradient; the kinks of relu do the same on a smaller scale.
+
+    Args:
+        shape: the shape of one image: (height, width, channels).
+        classes: how many classes there are.
+        seed: what the initial weights depend on, together with the backend.
+    """
+    import keras
+    from keras import layers
+
+    # Keras draws its initializers' seeds from here; keras.utils.set_random_seed would import TensorFlow, too.
+    random.seed(seed)
+    convolution = {"kernel_size": 3, "padding": "same", "activation": "gelu"}
+    return keras.Sequential(
+        [
+            keras.Input(shape, name="image"),
+            layers.Conv2D(32, **convolution),
+            layers.Conv2D(32, **convolution),
+            layers.Conv2D(64, strides=2, **convolution),
+            layers.Conv2D(64, strides=2, **convolution),
+            layers.Flatten(),
+            layers.Dense(128, activation="gelu"),
+            layers.Dense(classes, name="logits"),
+        ],
+        name="demo",
+    )
+
+
+def predictor(model: Any) -> Callable[[Array], Array]:
+    """Return a function from images, (n, height, width, channels) float32, to probabilities (n, classes)."""
+    from keras import ops
+
+    @uk.function
+    def probabilities(x: Any) -> Any:
+        return ops.softmax(model(x, training=False))
+
+    def predict(images: Array) -> Array:
+        parts = []
+        for start in range(0, len(images), CHUNK):
+            part = images[start : start + CHUNK]
+            # The last part is filled up, so that every call has one shape and compiles once.
+            full = np.pad(part, [(0, CHUNK - len(part)), (0, 0), (0, 0), (0, 0)])
+            parts.append(ops.convert_to_numpy(probabilities(full))[: len(part)])
+        return np.concatenate(parts)
+
+    return predict

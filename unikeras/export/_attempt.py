@@ -1,0 +1,122 @@
+"""One artifact: written by one route after the other, until one is equal to the model."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unikeras import workers
+from unikeras._files import whole
+from unikeras.errors import ExportError, ExportMismatch, OutputError
+from unikeras.export import _metadata, runtimes
+from unikeras.export._compare import largest_error
+from unikeras.export._probe import Round
+from unikeras.export._report import ArtifactReport, PassedOver
+from unikeras.export._signature import Signature
+from unikeras.export._targets import Target, size_of
+from unikeras.export._text import brief
+from unikeras.export.routes import Route
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all formats of one call share."""
+
+    model: Any
+    signature: Signature
+    rounds: list[Round]
+    weights: str
+    verify: bool
+    rtol: float
+    atol: float
+
+
+def make(job: Job, target: Target, routes: Sequence[Route]) -> tuple[ArtifactReport, Exception | None]:
+    """Make one artifact by the first of its routes that writes one equal to the model.
+
+    Returns:
+        What happened, and the error to raise where there is no artifact.
+    """
+    artifact = ArtifactReport(target.format.name, str(target.path))
+    start = time.perf_counter()
+    failure: Exception | None = None
+    try:
+        _first_equal(job, target, routes, artifact)
+    except (ExportError, OutputError) as error:
+        failure, artifact.error = error, str(error)
+    artifact.seconds = round(time.perf_counter() - start, 3)
+    return artifact, failure
+
+
+def _first_equal(job: Job, target: Target, routes: Sequence[Route], artifact: ArtifactReport) -> None:
+    """Try the routes in order and fill the report in; raise where none of them made the artifact."""
+    kind: type[ExportError] = ExportError
+    for route in routes:
+        try:
+            artifact.max_error = _write_and_prove(job, target, route)
+        except ExportError as error:
+            kind = type(error) if isinstance(error, ExportMismatch) else kind
+            artifact.passed_over.append(PassedOver(route.name, str(error)))
+        else:
+            artifact.route, artifact.size = route.name, size_of(target.path)
+            artifact.verified_at = _verified_at(job)
+            return
+    reasons = "".join(f"\n  {passed.route}: {passed.reason}" for passed in artifact.passed_over)
+    raise kind(f"model {job.model.name!r} could not be exported as {target.format.name}:{reasons}")
+
+
+def _verified_at(job: Job) -> list[int]:
+    return [run.batch for run in job.rounds] if job.verify else []
+
+
+def _write_and_prove(job: Job, target: Target, route: Route) -> float | None:
+    format = target.format.name
+    note = _metadata.describe(
+        job.model,
+        format=format,
+        route=route.name,
+        packages=route.packages,
+        signature=job.signature,
+        verified_at=_verified_at(job),
+        rtol=job.rtol,
+        atol=job.atol,
+        weights=job.weights,
+    )
+    with whole(target.path) as temporary:
+        try:
+            route.write(job.model, temporary, format, job.signature, note)
+            return _prove(job, format, temporary) if job.verify else None
+        except ExportError:
+            raise
+        except Exception as error:  # each toolchain has its own ways to fail
+            text = brief(error).replace(str(temporary.absolute()), str(target.path))
+            if _is_the_disk(error, temporary.parent):
+                raise OutputError(f"cannot write {target.path}: {text}") from error
+            raise ExportError(text) from error
+
+
+def _prove(job: Job, format: str, path: Path) -> float:
+    """Return the largest error of an artifact, run in a process of its own: native parsers can crash."""
+    inputs = [run.inputs for run in job.rounds]
+    worker = runtimes.RUNTIMES[format].worker
+    received = workers.call(worker, runtimes.outputs_of, (str(path.absolute()), inputs))
+    return max(
+        largest_error(
+            job.signature.output_names, run.outputs, outputs, job.rtol, job.atol, f"at batch {run.batch}"
+        )
+        for run, outputs in zip(job.rounds, received, strict=True)
+    )
+
+
+def _is_the_disk(error: Exception, folder: Path) -> bool:
+    """Say whether a write failed for a reason that another toolchain would meet too."""
+    numbers = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+    # Writers in C++ lose the number; a full disk is still full.
+    full = os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(folder).free < 2**16
+    return full or (isinstance(error, OSError) and error.errno in numbers)

@@ -1,0 +1,122 @@
+"""`export_model`: check the call before any work, make each artifact, report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unikeras import _config
+from unikeras.errors import ArgumentError, ExportError
+from unikeras.export._attempt import Job, make
+from unikeras.export._metadata import sha256_of_weights
+from unikeras.export._offers import usable_routes
+from unikeras.export._probe import probe
+from unikeras.export._report import ExportReport
+from unikeras.export._targets import check_free, targets
+
+
+def export_model(
+    model: Any,
+    path: str | os.PathLike[str],
+    format: str | Sequence[str] | None = None,
+    *,
+    signature: Mapping[str, Any] | None = None,
+    verify: bool = True,
+    overwrite: bool = False,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+) -> ExportReport:
+    """Write a Keras model, from any backend, as an artifact that computes what the model computes.
+
+    The format's toolchains are tried in order, where needed in a process of their own under another
+    backend. Each result is loaded in the format's own runtime and compared with the model in inference
+    mode on seeded inputs at batch 1, 3 and 64 (a fixed batch size: at that one); the first that is
+    equal stays. A file or folder appears whole or not at all.
+
+    Args:
+        model: a built `keras.Model`. Layers that carry state from batch to batch are refused.
+        path: the artifact's path; where `format` is a list, the folder that gets
+            `<model name><suffix>` for each format.
+        format: `"saved_model"` (a folder), `"torchscript"` (.pt), `"onnx"` (.onnx), or several of them;
+            None takes the one that the suffix means, and a SavedModel where there is no suffix.
+        signature: a `keras.InputSpec(shape, dtype)` for any input by name, to replace the model's own;
+            None in a shape is a dynamic axis.
+        verify: False skips the proof; metadata and report say so.
+        overwrite: True replaces an earlier file, or an earlier SavedModel export.
+        rtol: relative tolerance of the proof, on floating-point outputs.
+        atol: absolute tolerance of the proof, on floating-point outputs.
+
+    Returns:
+        A report: per artifact its path, size in bytes, route, largest error, and the routes that were
+        passed over and why. It prints as a table.
+
+    Raises:
+        ArgumentError: the model, path or format is not of a kind that can be exported.
+        UnknownFormat: there is no such format, or the path's suffix contradicts it.
+        MissingDependency: no toolchain of a format is installed; nothing was started.
+        SignatureError: `signature` does not fit the model.
+        OutputError: the path is taken, cannot be written to, or the disk is full.
+        ExportMismatch: artifacts were written and none was equal to the model.
+        ExportError: the model cannot be exported, or one of several formats failed; those that
+            succeeded stay. `.report` holds what was tried.
+
+    Example:
+        >>> import keras, tempfile, unikeras as uk
+        >>> offered = [row for row in uk.export_formats() if row.available]
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> report = export_model(model, f"{tempfile.mkdtemp()}/model{offered[0].suffix}")
+        >>> report.ok, report.artifacts[0].verified_at
+        (True, [1, 3, 64])
+    """
+    backend = _config.current()
+    _check_model(model)
+    _check_tolerances(rtol=rtol, atol=atol)
+    wanted = targets(model.name, path, format)
+    plan = [(target, usable_routes(target.format.name, backend, verify)) for target in wanted]
+    for target in wanted:
+        check_free(target, overwrite)
+    found, rounds = probe(model, signature)
+    job = Job(model, found, rounds, sha256_of_weights(model), verify, rtol, atol)
+    report = ExportReport(model.name, backend)
+    failures = []
+    for target, routes in plan:
+        artifact, failure = make(job, target, routes)
+        report.artifacts.append(artifact)
+        failures += [failure] if failure else []
+    if failures:
+        raise _one_error(failures, report, is_list=not isinstance(format, str | None))
+    return report
+
+
+def _check_model(model: Any) -> None:
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise ArgumentError(f"export_model takes a keras.Model; received {type(model).__qualname__}")
+    if not model.built:
+        raise ExportError(
+            f"model {model.name!r} is not built, so it has no weights yet; call it once on data"
+        )
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False):
+            raise ExportError(
+                f"layer {layer.name!r} of model {model.name!r} is stateful: it carries memory from batch to "
+                "batch, which an artifact cannot; make it with stateful=False and the same weights"
+            )
+
+
+def _check_tolerances(**tolerances: float) -> None:
+    for name, value in tolerances.items():
+        if not isinstance(value, int | float) or not value >= 0:
+            raise ArgumentError(f"{name} has to be a number of 0 or more; received {value!r}")
+
+
+def _one_error(failures: Sequence[Exception], report: ExportReport, is_list: bool) -> Exception:
+    if is_list:
+        text = "\n".join(str(failure) for failure in failures)
+        return ExportError(f"{len(failures)} of {len(report.artifacts)} formats failed:\n{text}", report)
+    failure = failures[0]
+    if isinstance(failure, ExportError):
+        failure.report = report
+    return failure

@@ -1,0 +1,75 @@
+"""Which formats can be written here and now, asked of what is installed, without importing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unikeras import _config
+from unikeras.errors import MissingDependency
+from unikeras.export._formats import FORMATS, NOT_OFFERED
+from unikeras.export.routes import Route, routes_to
+from unikeras.export.runtimes import RUNTIMES
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One format, as `export_formats` tells of it.
+
+    Attributes:
+        format: its name.
+        suffix: how its files end; `""` for a folder.
+        available: whether a model of the backend in use can be written and proven here.
+        routes: the toolchains that would be tried, in order.
+        reason: why it is not available; `""` where it is.
+    """
+
+    format: str
+    suffix: str
+    available: bool
+    routes: list[str]
+    reason: str
+
+
+def export_formats() -> list[Offer]:
+    """Return what can be exported to here and now, and why not where not; imports no framework.
+
+    Returns:
+        One row per format, those that this version does not offer included.
+
+    Example:
+        >>> [(row.format, row.suffix) for row in export_formats()][:3]
+        [('saved_model', ''), ('torchscript', '.pt'), ('onnx', '.onnx')]
+    """
+    backend = _config.choose().name
+    return [_offer(name, row.suffix, backend) for name, row in FORMATS.items()] + [
+        Offer(name, row.suffix, False, [], "not offered in this version") for name, row in NOT_OFFERED.items()
+    ]
+
+
+def _offer(format: str, suffix: str, backend: str | None) -> Offer:
+    try:
+        routes = usable_routes(format, backend, verify=True)
+    except MissingDependency as error:
+        return Offer(format, suffix, False, [], str(error))
+    return Offer(format, suffix, True, [route.name for route in routes], "")
+
+
+def usable_routes(format: str, backend: str | None, verify: bool) -> list[Route]:
+    """Return the routes to a format whose toolchains are installed, in the order to try them.
+
+    Args:
+        format: a format's name.
+        backend: the backend in use; None where none is installed.
+        verify: the artifact will be run, so that its runtime is needed too.
+
+    Raises:
+        MissingDependency: there is no route, or no runtime; the message holds the pip lines.
+    """
+    routes = routes_to(format, backend)
+    reasons = {route: route.missing(format) for route in routes}
+    if usable := [route for route, reason in reasons.items() if reason is None]:
+        runtime = RUNTIMES[format].missing() if verify else None
+        if runtime is None:
+            return usable
+        raise MissingDependency(f"{runtime}, or export with verify=False")
+    raise MissingDependency("; or ".join(dict.fromkeys(filter(None, reasons.values()))))

@@ -1,0 +1,35 @@
+"""Exporters talk a lot: hush what is known to say nothing, where it arises."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+
+
+@contextlib.contextmanager
+def quiet(
+    *messages: str, categories: Sequence[type[Warning]] = (), loggers: Sequence[str] = ()
+) -> Iterator[None]:
+    """Ignore some warnings, and all that some loggers say below critical, inside the block.
+
+    Args:
+        *messages: regular expressions for how a warning begins.
+        categories: classes of warnings.
+        loggers: names of loggers.
+    """
+    found = [logging.getLogger(name) for name in loggers]
+    levels = [logger.level for logger in found]
+    with warnings.catch_warnings():
+        for message in messages:
+            warnings.filterwarnings("ignore", message=message)
+        for category in categories:
+            warnings.simplefilter("ignore", category)
+        try:
+            for logger in found:
+                logger.setLevel(logging.CRITICAL)
+            yield
+        finally:
+            for logger, level in zip(found, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,162 @@
+"""What an export did, as data, as a table and as a page."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from unikeras._files import whole
+from unikeras.errors import OutputError
+
+
+@dataclass
+class PassedOver:
+    """A route that did not make the artifact, and why."""
+
+    route: str
+    reason: str
+
+
+@dataclass
+class ArtifactReport:
+    """What happened to one artifact.
+
+    Attributes:
+        format: its format.
+        path: where it stands, or was to stand.
+        size: bytes on the disk; None where there is none.
+        route: the toolchain that wrote it; None where none did.
+        verified_at: the batch sizes at which it is equal to the model.
+        max_error: the largest absolute difference seen there; None where nobody looked.
+        passed_over: the routes before it, and why they were passed over.
+        seconds: how long the artifact took.
+        error: why there is none; None where there is one.
+    """
+
+    format: str
+    path: str
+    size: int | None = None
+    route: str | None = None
+    verified_at: list[int] = field(default_factory=list)
+    max_error: float | None = None
+    passed_over: list[PassedOver] = field(default_factory=list)
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass
+class ExportReport:
+    """What an export did; prints as a table.
+
+    Attributes:
+        model: the model's name.
+        backend: the backend that it was on.
+        artifacts: one entry per format asked for.
+
+    Example:
+        >>> report = ExportReport("mlp", "jax", [ArtifactReport("onnx", "mlp.onnx", 512, "tf2onnx")])
+        >>> report.ok, report.to_dict()["artifacts"][0]["size"]
+        (True, 512)
+    """
+
+    model: str
+    backend: str
+    artifacts: list[ArtifactReport] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every artifact was written."""
+        return all(artifact.error is None for artifact in self.artifacts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as data for JSON."""
+        return asdict(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the report as a page that needs nothing else (.html), or as data (.json).
+
+        Args:
+            path: where to; what stands there is replaced.
+
+        Raises:
+            OutputError: the suffix is another one, or the file cannot be written.
+        """
+        texts = {".html": self._page, ".json": lambda: json.dumps(self.to_dict(), indent=2)}
+        render = texts.get(Path(path).suffix.lower())
+        if render is None:
+            raise OutputError(f"a report is saved as .html or .json; received {str(path)!r}")
+        with whole(path) as temporary:
+            temporary.write_text(render(), encoding="utf-8")
+
+    def __rich__(self) -> Any:
+        from rich.table import Table
+
+        table = Table(title=self._title(), title_justify="left")
+        for heading, texts in zip(HEADINGS, zip(*self._rows(), strict=True), strict=True):
+            if heading != "notes" or any(texts):
+                table.add_column(heading, overflow="fold")
+        for row in self._rows():
+            table.add_row(*row[: len(table.columns)])
+        return table
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=120)
+        console.print(self)
+        return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
+
+    def _title(self) -> str:
+        return f"export of {self.model} from {self.backend}"
+
+    def _rows(self) -> Iterator[list[str]]:
+        for artifact in self.artifacts:
+            yield [
+                artifact.format,
+                artifact.path,
+                "" if artifact.size is None else f"{artifact.size:,}",
+                artifact.route or "none",
+                ", ".join(map(str, artifact.verified_at)) or "not verified",
+                "" if artifact.max_error is None else f"{artifact.max_error:.1e}",
+                f"{artifact.seconds:.1f}",
+                "\n".join(_notes(artifact)),
+            ]
+
+    def _page(self) -> str:
+        rows = [_cells("th", HEADINGS), *(_cells("td", row) for row in self._rows())]
+        return PAGE.format(title=escape(self._title()), rows="\n".join(rows))
+
+
+HEADINGS = ("format", "path", "bytes", "route", "equal at batch", "max error", "seconds", "notes")
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem; }}
+table {{ border-collapse: collapse; }}
+th, td {{ border: 1px solid #ccc; padding: .3rem .6rem; text-align: left; vertical-align: top; }}
+td {{ white-space: pre-line; }}
+</style>
+<h1>{title}</h1>
+<table>
+{rows}
+</table>
+</html>
+"""
+
+
+def _notes(artifact: ArtifactReport) -> Iterator[str]:
+    if artifact.error:
+        yield artifact.error
+        return
+    for passed in artifact.passed_over:
+        yield f"not by {passed.route}: {passed.reason}"
+
+
+def _cells(tag: str, texts: Any) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(text)}</{tag}>' for text in texts)}</tr>"

@@ -1,0 +1,95 @@
+"""Seeded inputs that a model can take: of its dtypes, and within its vocabularies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from unikeras.errors import ExportError
+from unikeras.export._discover import graph_of
+from unikeras.export._signature import Signature, TensorSpec, numpy_dtype
+
+Array = np.ndarray[Any, Any]
+
+
+def sample(spec: TensorSpec, high: int, batch: int, length: int, seed: int) -> Array:
+    """Return one input, the same for the same arguments.
+
+    Args:
+        spec: which input.
+        high: integers come from [0, high); 0 for real numbers.
+        batch: the size of a dynamic first axis.
+        length: the size of every other dynamic axis.
+        seed: different seeds give different values.
+
+    Raises:
+        ExportError: nothing is known about values of its dtype.
+    """
+    shape = _shape(spec, batch, length)
+    rng = np.random.default_rng([seed, *spec.name.encode()])
+    dtype = numpy_dtype(spec.dtype) if spec.dtype != "string" else np.dtype(object)
+    if dtype == np.bool_:
+        return rng.random(shape) < 0.5
+    if high:
+        return np.asarray(rng.integers(0, high, shape)).astype(dtype)
+    if dtype.kind in "fcV":  # V: bfloat16
+        return np.asarray(rng.normal(size=shape)).astype(dtype)
+    raise ExportError(f"input {spec.name!r} is of dtype {spec.dtype}, for which no values can be made up")
+
+
+def example(signature: Signature) -> list[Array]:
+    """Return inputs to trace a model with: ones, and zeros where they may be indices.
+
+    The batch is 2, because tracers take a size of 1 for a constant.
+    """
+    values = [0 if str(spec.dtype).startswith(("int", "uint")) else 1 for spec in signature.inputs]
+    return [
+        np.full(_shape(spec, 2, signature.length), value, numpy_dtype(spec.dtype))
+        for spec, value in zip(signature.inputs, values, strict=True)
+    ]
+
+
+def _shape(spec: TensorSpec, batch: int, length: int) -> list[int]:
+    sizes = enumerate(spec.shape or ())
+    return [(length if axis else batch) if size is None else size for axis, size in sizes]
+
+
+def ranges(model: Any, specs: Sequence[TensorSpec]) -> list[int]:
+    """Return for each input how many values an index in it may take, or 0 where it holds real numbers.
+
+    The smallest vocabulary of the model bounds all integers: which of them reaches which embedding
+    is more than the graph says.
+    """
+    layers = list(model._flatten_layers())
+    smallest = min(filter(None, map(_vocabulary, layers)), default=0)
+    indices = _inputs_of_embeddings(model, layers)
+    return [_range(spec, smallest, number in indices) for number, spec in enumerate(specs)]
+
+
+def _range(spec: TensorSpec, smallest: int, is_index: bool) -> int:
+    if str(spec.dtype).startswith(("int", "uint")):
+        return smallest or (256 if spec.dtype == "uint8" else 100)
+    return smallest if is_index else 0
+
+
+def _vocabulary(layer: Any) -> int:
+    import keras
+
+    if isinstance(layer, keras.layers.Embedding):
+        return int(layer.input_dim)
+    return int(layer.num_tokens or 0) if isinstance(layer, keras.layers.CategoryEncoding) else 0
+
+
+def _inputs_of_embeddings(model: Any, layers: Sequence[Any]) -> set[int]:
+    """Return the numbers of the inputs that feed an embedding; without `Input`, Keras calls them floats."""
+    fed = {
+        id(tensor)
+        for layer in layers
+        if _vocabulary(layer)
+        for node in layer._inbound_nodes
+        for tensor in node.input_tensors
+    }
+    declared = getattr(graph_of(model), "inputs", None) or []
+    return {number for number, tensor in enumerate(declared) if id(tensor) in fed}

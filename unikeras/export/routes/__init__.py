@@ -1,0 +1,26 @@
+"""The toolchains that write artifacts, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from unikeras.export.routes._base import Route
+from unikeras.export.routes.hop import Hop
+from unikeras.export.routes.keras_saved_model import KerasSavedModel
+from unikeras.export.routes.tf2onnx import Tf2Onnx
+from unikeras.export.routes.torch_onnx import TorchOnnx, TorchTraceOnnx
+from unikeras.export.routes.torchscript import TorchScriptTrace
+
+__all__ = ["ROUTES", "Route", "routes_to"]
+
+ROUTES: list[Route] = [KerasSavedModel(), TorchScriptTrace(), TorchOnnx(), TorchTraceOnnx(), Tf2Onnx()]
+
+
+def routes_to(format: str, backend: str | None) -> list[Route]:
+    """Return all routes to a format, installed or not: those in this process first, then the hops.
+
+    Args:
+        format: a format's name.
+        backend: the backend in use; None where none is installed.
+    """
+    writers = [route for route in ROUTES if format in route.formats]
+    here = [route for route in writers if backend in route.backends]
+    return here + [Hop(route, other) for route in writers for other in route.backends if other != backend]

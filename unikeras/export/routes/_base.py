@@ -1,0 +1,46 @@
+"""The contract of a route: one toolchain that turns a Keras model into an artifact."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unikeras.export._signature import Signature
+
+
+class Route(ABC):
+    """One toolchain; a new one is a file in this folder and a line in its `__init__`.
+
+    Attributes:
+        name: what reports call it.
+        formats: the names of the formats that it writes.
+        backends: the backends under which `write` runs.
+        packages: the distributions whose versions go into an artifact's metadata.
+    """
+
+    name: str
+    formats: tuple[str, ...]
+    backends: tuple[str, ...]
+    packages: tuple[str, ...]
+
+    @abstractmethod
+    def missing(self, format: str) -> str | None:
+        """Say in one sentence what is not installed, with the pip line, or None where all is there."""
+
+    @abstractmethod
+    def write(
+        self, model: Any, path: Path, format: str, signature: Signature, metadata: Mapping[str, Any]
+    ) -> None:
+        """Write the artifact; whatever it raises means that this route cannot.
+
+        What is written computes `signature.call(model, inputs)`, under the signature's names.
+
+        Args:
+            model: the model, on a backend of this route.
+            path: where nothing stands yet, beside the final place.
+            format: one of `formats`.
+            signature: names, shapes, dtypes and structure.
+            metadata: data for JSON, to be kept in the artifact.
+        """

@@ -1,0 +1,44 @@
+"""A route taken in a process of its own, under another backend: a .keras file loads on each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unikeras.backends import _registry
+from unikeras.export._signature import Signature
+from unikeras.export.routes._base import Route
+from unikeras.workers import run_on
+
+
+class Hop(Route):
+    """Another route, under a backend that is not the one in use.
+
+    Args:
+        route: the route to take there.
+        backend: one of the route's backends.
+    """
+
+    def __init__(self, route: Route, backend: str) -> None:
+        self.name = f"{route.name} on {backend}"
+        self.formats = route.formats
+        self.backends = tuple(name for name in _registry.names() if name != backend)
+        self.packages = (*route.packages, backend)
+        self._route = route
+        self._backend = backend
+
+    def missing(self, format: str) -> str | None:
+        """Say what the route lacks, or that the backend is not installed."""
+        reason = self._route.missing(format)
+        if reason or self._backend in _registry.available():
+            return reason
+        return (
+            f"{self.name} needs {self._backend}, not installed here: {_registry.install_line(self._backend)}"
+        )
+
+    def write(
+        self, model: Any, path: Path, format: str, signature: Signature, metadata: Mapping[str, Any]
+    ) -> None:
+        """Send the model and have it written there."""
+        run_on(self._backend, self._route.write, model, path.absolute(), format, signature, metadata)

@@ -1,0 +1,44 @@
+"""TorchScript by tracing the Keras model under the torch backend."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unikeras.export._metadata import FILE, dumps
+from unikeras.export._needs import lacking
+from unikeras.export._quiet import quiet
+from unikeras.export._signature import Signature
+from unikeras.export.routes._base import Route
+
+
+class TorchScriptTrace(Route):
+    """`torch.jit.trace`: the artifact holds operations and weights, and needs no Keras to run."""
+
+    name = "torch.jit.trace"
+    formats = ("torchscript",)
+    backends = ("torch",)
+    packages = ("torch",)
+
+    def missing(self, format: str) -> str | None:
+        """Say whether torch is absent."""
+        return lacking("writing torchscript", {"torch": ["torch"]})
+
+    def write(
+        self, model: Any, path: Path, format: str, signature: Signature, metadata: Mapping[str, Any]
+    ) -> None:
+        """Trace and write the file."""
+        import torch
+
+        from unikeras.export.routes._torch_module import example_tensors, flat_module, frozen
+
+        module = flat_module(model, signature)
+        # Keras' shape arithmetic converts sizes to Python numbers; the proof sees where that froze one.
+        with frozen(module), quiet("`torch.jit", categories=[torch.jit.TracerWarning]):
+            traced = torch.jit.trace(module, example_tensors(signature), check_trace=False, strict=False)
+            buffer = io.BytesIO()
+            torch.jit.save(traced, buffer, _extra_files={FILE: dumps(metadata)})
+        # Not by torch itself: where the disk is full, its writer aborts the process.
+        path.write_bytes(buffer.getbuffer())

@@ -1,0 +1,56 @@
+"""TorchScript files, in torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from unikeras.export._metadata import FILE
+from unikeras.export._needs import lacking
+from unikeras.export._quiet import quiet
+from unikeras.export._samples import Array
+from unikeras.export._signature import Signature, TensorSpec
+from unikeras.export.runtimes._base import Artifact
+
+
+class TorchScriptArtifact(Artifact):
+    """A scripted or traced module, on the CPU."""
+
+    format = "torchscript"
+    worker = "torch"
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Say whether torch is absent."""
+        return lacking("running torchscript", {"torch": ["torch"]})
+
+    def __init__(self, path: Path) -> None:
+        import torch
+
+        extra = {FILE: ""}
+        with quiet("`torch.jit.load` is"):
+            self._module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).eval()
+        self._read(extra[FILE] or None, _of_schema(self._module.forward.schema))
+
+    def run(self, inputs: list[Array]) -> Any:
+        """Call the module without gradients."""
+        import torch
+
+        with torch.no_grad():
+            outputs = self._module(*(torch.from_numpy(array.copy()) for array in inputs))
+        outputs = _to_numpy(outputs)
+        return [outputs] if self.signature.outputs and not isinstance(outputs, list) else outputs
+
+
+def _of_schema(schema: Any) -> Signature:
+    """Return what a module that something else made says of itself: its parameters' names."""
+    inputs = tuple(TensorSpec(argument.name, None, None) for argument in schema.arguments[1:])
+    return Signature(inputs, (), list(range(len(inputs))), [])
+
+
+def _to_numpy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _to_numpy(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_numpy(inner) for inner in value]
+    return value.numpy() if hasattr(value, "numpy") else value
