@@ -198,8 +198,8 @@ def test_an_accuracy_below_the_goal_is_a_failure(demo, workers):
 
 def test_after_fewer_epochs_the_accuracy_is_only_reported(demo, workers):
     workers.wrong["torch"] = 100
-    assert demo("--epochs", "24")[0] == 0
-    assert demo("--epochs", "26")[0] == 1
+    assert demo("--epochs", "9")[0] == 0
+    assert demo("--epochs", "11")[0] == 1
 
 
 def test_a_failed_export_is_a_failure(demo, workers, tmp_path):

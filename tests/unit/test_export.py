@@ -156,6 +156,46 @@ def test_names_shapes_and_dtypes_are_the_models_own(tmp_path, format):
     _assert_equal(artifact.predict({"left": x["left"], "right": x["right"]}), expected)
 
 
+def _onnx_names(path):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path))
+    sides = (session.get_inputs(), session.get_outputs())
+    return tuple([(value.name, *value.shape) for value in side] for side in sides)
+
+
+def _saved_model_names(path):
+    import tensorflow as tf
+
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    sides = (served.structured_input_signature[1], served.structured_outputs)
+    return tuple([(name, "batch", *value.shape[1:]) for name, value in side.items()] for side in sides)
+
+
+def _torchscript_names(path):
+    import torch
+
+    arguments = torch.jit.load(str(path)).forward.schema.arguments[1:]
+    return [(argument.name, "batch", 4) for argument in arguments], None
+
+
+NATIVE_NAMES = {"onnx": _onnx_names, "saved_model": _saved_model_names, "torchscript": _torchscript_names}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_format_itself_has_the_names_too(tmp_path, format):
+    model, _ = _two_by_two()
+    path, report = _export(model, tmp_path, format)
+    if report is None:
+        return
+    inputs, outputs = NATIVE_NAMES[format](path)
+    in_order = sorted if format == "saved_model" else list  # a SavedModel keeps names, not their order
+    assert in_order(inputs) == in_order([("right", "batch", 4), ("left", "batch", 4)])
+    if outputs is not None:  # TorchScript returns a tuple
+        assert in_order(outputs) == in_order([("sum", "batch", 1), ("copy", "batch", 2)])
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_metadata_travels_inside_the_artifact(tmp_path, format):
     model, _ = _mlp()

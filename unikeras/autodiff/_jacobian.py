@@ -33,6 +33,8 @@ def rows(engine: Tape, target: Any, sources: Sequence[Any]) -> list[Any]:
     from keras import ops
 
     shape = tuple(target.shape)
+    if not shape:
+        return engine.gradient([target], sources, [None])
     basis = ops.reshape(ops.eye(math.prod(shape), dtype=target.dtype), (-1, *shape))
     found = engine.batched_gradient(target, sources, basis)
     return [None if one is None else ops.reshape(one, shape + tuple(one.shape[1:])) for one in found]

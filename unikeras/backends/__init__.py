@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from unikeras.backends._base import Backend
 from unikeras.backends._registry import available, names
 
 __all__ = ["Backend", "available", "current", "names"]
 
 
+@cache
 def current() -> Backend:
     """Return the backend that Keras runs on in this process.
 

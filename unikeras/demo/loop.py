@@ -14,7 +14,7 @@ from unikeras.demo.model import build, predictor
 from unikeras.demo.progress import Bar
 from unikeras.demo.quiet import quiet
 
-RATE = 4e-3
+RATE = 2e-3
 # Adam divides by a gradient's size: with Keras' 1e-7 it would turn the rounding of a gradient that is nearly
 # zero into a step as large as any other, and the backends would part early.
 EPSILON = 1e-4

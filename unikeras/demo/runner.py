@@ -17,7 +17,7 @@ from unikeras.demo.data import Array, Dataset, load
 from unikeras.demo.loop import Training, train
 from unikeras.errors import BackendUnavailable, MissingDependency, WorkerError
 
-EPOCHS, EPOCHS_OF_MANY, MANY = 25, 3, 5_000
+EPOCHS, EPOCHS_OF_MANY, MANY = 10, 3, 5_000
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,9 @@ class JaxBackend(Backend):
         jax.block_until_ready(values)
 
     def tape(self, persistent: bool, watch_accessed_variables: bool) -> Tape:
-        # Recording and answering are apart on JAX, so a tape that answers twice is no other than one
-        # that answers once; `release` is what ends it.
         from unikeras.backends.jax._tape import JaxTape
 
-        return JaxTape()
+        return JaxTape(persistent)
 
     def no_grad(self) -> AbstractContextManager[None]:
         from unikeras.backends.jax import _trace

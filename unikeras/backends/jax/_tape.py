@@ -21,6 +21,7 @@ class _Operation:
     inputs: Sequence[Any]
     outputs: Sequence[Any]
     pullback: Callable[..., Any]
+    again: Callable[..., Any] | None
 
 
 def _is_inexact(value: Any) -> bool:
@@ -34,7 +35,8 @@ class JaxTape(Tape):
     argument itself, and two variables may hold one array. Each such value gets an object of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, persistent: bool) -> None:
+        self._persistent = persistent
         self._trace: _trace.RecordingTrace | None = None
         self._operations: list[_Operation] = []
         # Active values by id; holding them keeps their ids from being given to anything else.
@@ -70,15 +72,23 @@ class JaxTape(Tape):
         return id(value) in self._active
 
     def record(
-        self, inputs: Sequence[Any], outputs: Sequence[Any], pullback: Callable[..., Any]
+        self,
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        pullback: Callable[..., Any],
+        again: Callable[..., Any],
+        connected: Sequence[bool] | None,
     ) -> list[Any]:
         given_out = []
-        for output in outputs:
+        for number, output in enumerate(outputs):
             if _is_inexact(output):
                 output = self.separate(output)
-                self._active[id(output)] = output
+                if connected is None or connected[number]:
+                    self._active[id(output)] = output
             given_out.append(output)
-        self._operations.append(_Operation(inputs, given_out, pullback))
+        # It keeps operands that no pullback needs, so only a tape that can record its own answer has it.
+        kept = again if self._persistent else None
+        self._operations.append(_Operation(inputs, given_out, pullback, kept))
         return given_out
 
     def separate(self, value: Any) -> Any:
@@ -96,10 +106,12 @@ class JaxTape(Tape):
         for target, given in zip(targets, output_gradients, strict=True):
             if self.is_active(target) and _is_inexact(target):
                 cotangents.add(target, jnp.ones_like(target) if given is None else jnp.conj(given))
-        for operation in reversed(self._operations):
+        recording = self._trace is not None and self._trace.on
+        for operation in reversed(list(self._operations)):
             if any(cotangents.get(output) is not None for output in operation.outputs):
                 arriving = [cotangents.for_pullback(output) for output in operation.outputs]
-                for value, cotangent in zip(operation.inputs, operation.pullback(arriving), strict=True):
+                pullback = (recording and operation.again) or operation.pullback
+                for value, cotangent in zip(operation.inputs, pullback(arriving), strict=True):
                     cotangents.add(value, cotangent)
         return [self._total(cotangents, source) for source in sources]
 

@@ -10,6 +10,7 @@ Tested with jax 0.10; pyproject.toml pins that range, tests/contract/ holds for 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ import jax.extend as jex
 from jax._src import core
 from jax._src.ad_util import stop_gradient_p
 from jax._src.lax.control_flow.loops import while_p
+from jax._src.pjit import jit_p
 
 from unikeras.errors import TapeError
 
@@ -32,9 +34,18 @@ class Recorder(Protocol):
         """Return a value as an object that is not active."""
 
     def record(
-        self, inputs: Sequence[Any], outputs: Sequence[Any], pullback: Callable[..., Any]
+        self,
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        pullback: Callable[..., Any],
+        again: Callable[..., Any],
+        connected: Sequence[bool] | None,
     ) -> list[Any]:
-        """Keep one operation; return its outputs, each as an object that no other value shares."""
+        """Keep one operation; return its outputs, each as an object that no other value shares.
+
+        `connected` says which outputs depend on the inputs at all, where that is known. `again` is the pullback
+        computed anew, so that what it is made of can be recorded too.
+        """
 
 
 class RecordingTrace(core.Trace):
@@ -62,7 +73,8 @@ class RecordingTrace(core.Trace):
             return self._while(tracers, **params)
         if primitive is stop_gradient_p:
             return self._cut(tracers)
-        return self._run(primitive, lambda *xs: primitive.bind(*xs, **params), tracers)
+        inside = params["jaxpr"].jaxpr if primitive is jit_p else None
+        return self._run(primitive, lambda *xs: primitive.bind(*xs, **params), tracers, inside)
 
     def process_call(self, call_primitive: Any, f: Any, tracers: Any, params: Any, /) -> Any:
         return self._run(
@@ -112,7 +124,9 @@ class RecordingTrace(core.Trace):
                 carry = jex.core.jaxpr_as_fun(body_jaxpr)(*body_consts, *carry)
         return list(carry)
 
-    def _run(self, primitive: Any, bind: Callable[..., Any], operands: Sequence[Any]) -> Any:
+    def _run(
+        self, primitive: Any, bind: Callable[..., Any], operands: Sequence[Any], inside: Any = None
+    ) -> Any:
         recorder = self.recorder
         with core.set_current_trace(self.parent):
             active = [i for i, x in enumerate(operands) if self._is_active([x])]
@@ -127,11 +141,30 @@ class RecordingTrace(core.Trace):
 
             inputs = [operands[i] for i in active]
             outputs, pullback = jax.vjp(of_active, *inputs)
-            if not primitive.multiple_results:
-                return recorder.record(inputs, [outputs], lambda cotangents: pullback(cotangents[0]))[0]
             # The pullback wants its cotangents in the container that the primitive answered with.
-            container = type(outputs)
-            return recorder.record(inputs, outputs, lambda cotangents: pullback(container(cotangents)))
+            several = primitive.multiple_results
+            pack = type(outputs) if several else next
+            given_out = recorder.record(
+                inputs,
+                outputs if several else [outputs],
+                lambda cotangents: pullback(pack(iter(cotangents))),
+                lambda cotangents: jax.vjp(of_active, *inputs)[1](pack(iter(cotangents))),
+                None if inside is None else _connected(inside, tuple(active)),
+            )
+            return given_out if several else given_out[0]
+
+
+@functools.lru_cache(maxsize=4096)
+def _connected(jaxpr: core.Jaxpr, active: tuple[int, ...]) -> list[bool]:
+    """Say which outputs of a jitted function depend on the inputs of these numbers.
+
+    JAX hands constants of the backward pass out of a jitted function as outputs of it.
+    """
+    reached = {jaxpr.invars[i] for i in active}
+    for equation in jaxpr.eqns:
+        if any(isinstance(x, core.Var) and x in reached for x in equation.invars):
+            reached.update(equation.outvars)
+    return [isinstance(x, core.Var) and x in reached for x in jaxpr.outvars]
 
 
 def _current() -> core.Trace:

@@ -64,8 +64,11 @@ class TorchBackend(Backend):
         return outputs, pushed, others
 
     def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
+        from unikeras.backends.torch._memory_format import AnyMemoryFormat
+
         try:
-            return list(torch.func.vmap(lambda *elements: f(elements))(*batched))
+            with AnyMemoryFormat():
+                return list(torch.func.vmap(lambda *elements: f(elements))(*batched))
         except RuntimeError as error:
             if "randomness" not in str(error) or isinstance(error, TransformError):
                 raise

@@ -10,15 +10,40 @@ import torch
 from torch.autograd.graph import GradientEdge
 
 
-def next_node() -> int:
-    """Return the number that autograd gives to the next operation of this thread."""
-    with torch.enable_grad():
-        return int(torch.ones((), requires_grad=True).view(()).grad_fn._sequence_nr()) + 1
+class Blocks:
+    """Which operations ran inside a tape's blocks, by the numbers that autograd gives them, thread by thread."""
+
+    def __init__(self) -> None:
+        self._ranges: list[tuple[int, int | None]] = []
+
+    def start(self) -> None:
+        """Count the operations from here on."""
+        self._ranges.append((_next_number(), None))
+
+    def stop(self) -> None:
+        """Count no more."""
+        first, _ = self._ranges.pop()
+        self._ranges.append((first, _next_number()))
+
+    def reset(self) -> None:
+        """Forget what was counted; where counting is under way, it begins here."""
+        running = bool(self._ranges) and self._ranges[-1][1] is None
+        self._ranges.clear()
+        if running:
+            self.start()
+
+    def __contains__(self, node: Any) -> bool:
+        number = node._sequence_nr()
+        return any(first <= number and (last is None or number < last) for first, last in self._ranges)
+
+
+def _next_number() -> int:
+    return int(torch.autograd._get_sequence_nr())
 
 
 @contextlib.contextmanager
-def cut(targets: Sequence[GradientEdge], first: int) -> Iterator[set[tuple[Any, int]]]:
-    """Let no gradient pass through operations before the given one, while the context lasts.
+def cut(targets: Sequence[GradientEdge], blocks: Blocks) -> Iterator[set[tuple[Any, int]]]:
+    """Let no gradient pass through operations outside the blocks, while the context lasts.
 
     Yields:
         The edges that the targets reach without passing through those operations.
@@ -30,10 +55,10 @@ def cut(targets: Sequence[GradientEdge], first: int) -> Iterator[set[tuple[Any, 
         if node in seen:
             continue
         seen.add(node)
-        if node._sequence_nr() < first:
+        inputs = [(following, nr) for following, nr in node.next_functions if following is not None]
+        if inputs and node not in blocks:
             hooks.append(node.register_prehook(_zeros))
             continue
-        inputs = [(following, nr) for following, nr in node.next_functions if following is not None]
         reached.update(inputs)
         waiting.extend(following for following, _ in inputs)
     try:

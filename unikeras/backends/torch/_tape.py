@@ -37,12 +37,12 @@ class TorchTape(Tape):
         # A watched leaf is reached by its edge in autograd's graph, which outlives its requires_grad flag.
         self._edges: dict[int, tuple[torch.Tensor, GradientEdge]] = {}
         self._held: list[torch.Tensor] = []
-        # What each watched variable gave out, by the variable's id.
-        self._reads: dict[int, list[torch.Tensor]] = {}
+        # For each watched variable, by id: what it held when it was read, and what was given out for that.
+        self._reads: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         # Tapes that recorded at the same time share parts of the graph: the first to answer must not free it.
         self._overlapping: weakref.WeakSet[TorchTape] = weakref.WeakSet()
-        # Autograd's number of the first operation of this tape; whether the graph may reach back before it.
-        self._first_node: int | None = None
+        # Which operations are this tape's; whether the graph may reach back to others.
+        self._blocks = _graph.Blocks()
         self._may_reach_back = False
 
     def start(self) -> None:
@@ -52,12 +52,15 @@ class TorchTape(Tape):
             self._may_reach_back = True
         _recording().append(self)
         self._grad_mode.__enter__()
-        if self._first_node is None:
-            self._first_node = _graph.next_node()
+        self._may_reach_back |= bool(self._edges)  # a block entered again
+        for tensor, _ in self._edges.values():
+            self._hold(tensor)
+        self._blocks.start()
         _assign.protect(self)
 
     def stop(self) -> None:
         self._grad_mode.__exit__(None, None, None)
+        self._blocks.stop()
         _recording().remove(self)
         for tensor in self._held:
             flags.release(tensor)
@@ -69,17 +72,28 @@ class TorchTape(Tape):
         return torch.no_grad() if _recording() == [self] else _pause.closed_to(self)
 
     def watch(self, tensor: torch.Tensor) -> None:
-        if flags.hold(tensor):
-            self._held.append(tensor)
+        self._hold(tensor)
         self._edges[id(tensor)] = (tensor, get_gradient_edge(tensor))
 
+    def _hold(self, tensor: torch.Tensor) -> None:
+        if tensor.is_leaf and flags.hold(tensor):
+            self._held.append(tensor)
+
     def read(self, variable: keras.Variable, value: torch.Tensor) -> torch.Tensor:
-        held = self._reads.setdefault(id(variable), [])
-        if id(value) not in self._edges:
-            self.watch(value)
-            held.append(value)
-        # A view of its own keeps the numbers that were read when the variable is assigned to (`_assign`).
-        return value.view_as(value)
+        if not torch.is_grad_enabled():
+            return value.view_as(value)
+        given_out = self._reads.setdefault(id(variable), [])
+        for held, own in given_out:
+            if (held is value or own is value) and own.is_set_to(value):
+                return own
+        # A view of its own keeps the numbers that were read when the variable is assigned to (`_assign`), and
+        # tells what was computed from this reading from what was computed before the tape watched.
+        with flags.held([value]):
+            own = value.view_as(value)
+        if own.requires_grad:
+            self._edges[id(own)] = (own, get_gradient_edge(own))
+            given_out.append((value, own))
+        return own
 
     def has_read(self, variable: keras.Variable) -> bool:
         return id(variable) in self._reads
@@ -90,7 +104,7 @@ class TorchTape(Tape):
         reached = [
             (edge, torch.ones_like(target) if given is None else given)
             for target, given in zip(targets, output_gradients, strict=True)
-            if (edge := self._target_edge(target)) is not None
+            if (edge := self._edge(target)) is not None
         ]
         keep = self._persistent or bool(self._overlapping)
         found = self._backward(reached, sources, retain_graph=keep)
@@ -100,7 +114,7 @@ class TorchTape(Tape):
         return found
 
     def batched_gradient(self, target: Any, sources: Sequence[Any], output_gradients: Any) -> list[Any]:
-        edge = self._target_edge(target)
+        edge = self._edge(target)
         if edge is None:
             return [None] * len(sources)
         try:
@@ -120,11 +134,14 @@ class TorchTape(Tape):
         if not reached or not inputs:
             return [None] * len(sources)
         outputs, weights = zip(*reached, strict=True)
-        create_graph = bool(_recording())
+        create_graph = bool(_recording()) and torch.is_grad_enabled()
         options["retain_graph"] |= create_graph
         # What is computed again on the way back (checkpoint) wants the flags that it saw on the way there.
-        flagged = flags.held(tensor for tensor, _ in self._edges.values())
-        with _pause.answering(self), flagged, self._own_part(outputs) as own:
+        read = [value for reads in self._reads.values() for value, _ in reads]
+        flagged = flags.held([tensor for tensor, _ in self._edges.values()] + read)
+        reaches_back = self._may_reach_back or any(map(_is_native_leaf, sources))
+        own_part = _graph.cut(outputs, self._blocks) if reaches_back else contextlib.nullcontext()
+        with own_part as own, _pause.answering(self), flagged:
             gradients = torch.autograd.grad(
                 outputs, inputs, weights, create_graph=create_graph, allow_unused=True, **options
             )
@@ -134,28 +151,11 @@ class TorchTape(Tape):
         )
         return [_total([next(found) for _ in edges]) for edges in wanted]
 
-    def _own_part(
-        self, targets: Sequence[GradientEdge]
-    ) -> AbstractContextManager[set[tuple[Any, int]] | None]:
-        if not self._may_reach_back:
-            return contextlib.nullcontext()
-        return _graph.cut(targets, self._first_node or 0)
-
     def _source_edges(self, source: Any) -> list[GradientEdge]:
         if isinstance(source, keras.Variable):
-            return [self._edges[id(value)][1] for value in self._reads.get(id(source), [])]
+            return [self._edges[id(own)][1] for _, own in self._reads.get(id(source), [])]
         edge = self._edge(source)
         return [] if edge is None else [edge]
-
-    def _target_edge(self, target: torch.Tensor) -> GradientEdge | None:
-        node = target.grad_fn
-        if (
-            node is not None
-            and id(target) not in self._edges
-            and node._sequence_nr() < (self._first_node or 0)
-        ):
-            return None  # computed before the block
-        return self._edge(target)
 
     def _edge(self, tensor: torch.Tensor) -> GradientEdge | None:
         """Return where the graph holds a tensor, or None where this tape does not record it."""
@@ -165,12 +165,14 @@ class TorchTape(Tape):
             return None
         if tensor.is_leaf and (flags.holds(tensor) or not self._watch_native):
             return None  # watched by another tape only
+        if not tensor.is_leaf and tensor.grad_fn not in self._blocks:
+            return None  # computed before or after the block
         return get_gradient_edge(tensor)
 
     def reset(self) -> None:
         self._edges.clear()
         self._reads.clear()
-        self._first_node = _graph.next_node()
+        self._blocks.reset()
         self._may_reach_back = True
 
     def release(self) -> None:
@@ -179,6 +181,11 @@ class TorchTape(Tape):
         for tape in self._overlapping:
             tape._overlapping.discard(self)
         self._overlapping.clear()
+
+
+def _is_native_leaf(source: Any) -> bool:
+    """Say whether autograd may have recorded what was computed from a source before the tape did."""
+    return isinstance(source, torch.Tensor) and source.is_leaf and source.requires_grad
 
 
 def _total(gradients: Sequence[Any]) -> Any:
