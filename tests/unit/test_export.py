@@ -313,6 +313,46 @@ def test_a_sequential_built_by_its_data_keeps_a_free_batch(tmp_path, format):
     _assert_equal(uk.load_artifact(path).predict(x), model.predict(x, verbose=0))
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_free_axes_stay_free(tmp_path, format):
+    import keras
+
+    stack = [
+        keras.Input((None, None, 2), name="image"),
+        keras.layers.Conv2D(3, 3, padding="same", name="map"),
+    ]
+    model = keras.Sequential(stack)
+    path, report = _export(model, tmp_path, format)
+    if report is None:
+        return
+    artifact = uk.load_artifact(path)
+    expected = "(image: float32 (None, None, None, 2)) -> (map: float32 (None, None, None, 3))"
+    assert str(artifact.signature) == expected
+    for height, width in ((5, 9), (20, 7)):
+        x = RNG.normal(size=(2, height, width, 2)).astype("float32")
+        _assert_equal(artifact.predict(x), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_bytes_and_booleans_are_inputs_too(tmp_path, format):
+    import keras
+
+    pixels, mask = (
+        keras.Input((6,), dtype="uint8", name="pixels"),
+        keras.Input((6,), dtype="bool", name="mask"),
+    )
+    scaled = keras.layers.Rescaling(1 / 255)(pixels) * keras.ops.cast(mask, "float32")
+    model = keras.Model([pixels, mask], [keras.layers.Dense(2)(scaled), scaled > 0.5], name="masked")
+    path, report = _export(model, tmp_path, format)
+    if report is None:
+        return
+    x = [RNG.integers(0, 256, (4, 6)).astype("uint8"), RNG.random((4, 6)) < 0.5]
+    received, expected = uk.load_artifact(path).predict(x), model.predict(x, verbose=0)
+    assert isinstance(received, list)
+    for got, want in zip(received, expected, strict=True):
+        _assert_equal(got, want)
+
+
 def test_formats_are_told_without_a_framework(run_script):
     output = run_script(
         """

@@ -13,6 +13,7 @@ from unikeras.errors import (
     OutputError,
     SignatureError,
     UnknownFormat,
+    WorkerDied,
 )
 from unikeras.export import ArtifactReport, ExportReport, Signature, TensorSpec
 from unikeras.export._compare import largest_error
@@ -22,6 +23,7 @@ from unikeras.export._needs import lacking
 from unikeras.export._report import PassedOver
 from unikeras.export._structure import leaves_as, put_together, take_apart
 from unikeras.export._targets import Target, check_free, targets
+from unikeras.export._text import brief
 
 NESTED = {"b": [1.5, {"x": 2.5}], "a": 3.5}
 
@@ -277,3 +279,25 @@ def test_a_report_is_saved_as_a_page_of_its_own(tmp_path):
     assert json.loads((tmp_path / "r.json").read_text()) == _report().to_dict()
     with pytest.raises(OutputError, match=r"saved as .html or .json; received .*r.pdf"):
         _report().save(tmp_path / "r.pdf")
+
+
+def _caused(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("first\nsecond"), "ValueError: first"),
+        (ValueError("\x1b[1mbold\x1b[0m"), "ValueError: bold"),
+        (ValueError(), "ValueError: "),
+        (ValueError("in user code:\n\n  File x\n\n  TypeError: why\n"), "ValueError: TypeError: why"),
+        (RuntimeError("failed in the TorchScript interpreter.\nTraceback\nwhy"), "RuntimeError: why"),
+        (ValueError("Exception encountered when calling Dense.call().\n\nwhy\n\nmore"), "ValueError: why"),
+        (_caused(ValueError("a\nb"), KeyError("c")), "ValueError: a, because of KeyError: 'c'"),
+        (WorkerDied("the worker died"), "the worker died"),
+    ],
+)
+def test_an_error_is_cut_down_to_what_it_says(error, text):
+    assert brief(error) == text

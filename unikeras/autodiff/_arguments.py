@@ -40,7 +40,21 @@ def flatten(argument: str, structure: Any) -> list[Any]:
     """Return the leaves of a nested structure of tensors and variables, each checked."""
     from keras import tree
 
+    if is_flat(structure):
+        return list(structure)
     leaves: list[Any] = tree.flatten(structure)
     for leaf in leaves:
         check_tensor(argument, leaf)
     return leaves
+
+
+def pack(structure: Any, leaves: list[Any]) -> Any:
+    """Return leaves in the structure that `flatten` took apart."""
+    from keras import tree
+
+    return leaves if is_flat(structure) else tree.pack_sequence_as(structure, leaves)
+
+
+def is_flat(structure: Any) -> bool:
+    """Say whether a structure is a list of variables, as sources mostly are: taking it apart takes no time."""
+    return type(structure) is list and all(map(is_variable, structure))

@@ -10,7 +10,14 @@ from typing import Any, Literal
 
 from unikeras import backends
 from unikeras.autodiff import _jacobian, _recording
-from unikeras.autodiff._arguments import check_tensor, dtype_of, flatten, is_differentiable, is_variable
+from unikeras.autodiff._arguments import (
+    check_tensor,
+    dtype_of,
+    flatten,
+    is_differentiable,
+    is_variable,
+    pack,
+)
 from unikeras.backends._base import Tape
 from unikeras.errors import ArgumentError, TapeError
 
@@ -165,8 +172,6 @@ class GradientTape:
             TapeError: nothing was recorded, or the tape is not persistent and has answered already.
             ArgumentError: a target or source is not a tensor, or the output gradients do not fit the target.
         """
-        from keras import tree
-
         engine = self._recorded()
         targets = flatten("target", target)
         wanted = flatten("sources", sources)
@@ -175,7 +180,7 @@ class GradientTape:
         with self._answering():
             values = [self._value(leaf) for leaf in targets]
             gradients = self._ask(lambda known: engine.gradient(values, known, weights), wanted)
-        return tree.pack_sequence_as(sources, _finished(gradients, wanted, unconnected_gradients))
+        return pack(sources, _finished(gradients, wanted, unconnected_gradients))
 
     def jacobian(self, target: Any, sources: Any, unconnected_gradients: Unconnected = "none") -> Any:
         """Return the derivative of every element of a target with respect to every element of sources.

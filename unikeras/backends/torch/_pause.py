@@ -47,7 +47,8 @@ class _Closed(TorchFunctionMode):
         return pytree.tree_map_only(torch.Tensor, self._gate, func(*args, **(kwargs or {})))
 
     def _gate(self, tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.grad_fn is None or isinstance(tensor.grad_fn, _Gate._backward_cls):
+        node = tensor.grad_fn
+        if node is None or (isinstance(node, _Gate._backward_cls) and node.tape is self._tape):
             return tensor
         return _Gate.apply(tensor, self._tape)
 

@@ -88,8 +88,10 @@ class TorchTape(Tape):
                 return own
         # A view of its own keeps the numbers that were read when the variable is assigned to (`_assign`), and
         # tells what was computed from this reading from what was computed before the tape watched.
-        with flags.held([value]):
-            own = value.view_as(value)
+        own = value.view_as(value)
+        if not own.requires_grad:
+            with flags.held([value]):
+                own = value.view_as(value)
         if own.requires_grad:
             self._edges[id(own)] = (own, get_gradient_edge(own))
             given_out.append((value, own))
