@@ -31,8 +31,9 @@ class SavedModelArtifact(Artifact):
             self._loaded = tf.saved_model.load(str(path))
         # The function alone does not keep its variables alive.
         self._serve = self._loaded.signatures["serving_default"]
-        inputs = [_spec(name, spec) for name, spec in self._serve.structured_input_signature[1].items()]
-        outputs = [_spec(name, spec) for name, spec in self._serve.structured_outputs.items()]
+        # A signature is a map, which comes back in any order; without our note of it, that of the names.
+        inputs = [_spec(*named) for named in sorted(self._serve.structured_input_signature[1].items())]
+        outputs = [_spec(*named) for named in sorted(self._serve.structured_outputs.items())]
         note = path / "assets.extra" / FILE
         self._read(note.read_bytes() if note.is_file() else None, foreign(inputs, outputs))
         self._keys = self.signature.identifiers if self.metadata else self.signature.input_names
