@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -16,10 +17,14 @@ from unikeras.backends import _registry
 @pytest.fixture
 def demo(tmp_path):
     """Run the command on all backends and return its report; it has to succeed."""
+    # Several threads of OpenMP wait for each other busily, which takes minutes on a machine that is shared.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
     def run(*arguments: str):
         command = [sys.executable, "-m", "unikeras", "demo", "--json", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=540)
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=540, env=environment
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

@@ -108,7 +108,7 @@ def _brief(failure: RemoteError) -> str:
 
 
 def _devices(name: str) -> list[str]:
-    from unikeras.demo.quiet import quiet
+    from unikeras._quiet import quiet
 
     with quiet():  # for frameworks that greet
         return _registry.load(name).devices()

@@ -8,7 +8,7 @@ import sys
 
 import unikeras as uk
 from unikeras.demo.data import Array, Dataset, Split, divide
-from unikeras.demo.quiet import quiet
+from unikeras._quiet import quiet
 from unikeras.errors import DatasetError, WorkerError
 
 FASHION = (
