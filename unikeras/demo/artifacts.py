@@ -7,10 +7,10 @@ from typing import Any
 
 import unikeras as uk
 from unikeras._files import whole
+from unikeras._quiet import quiet
 from unikeras.demo.data import SEED, Array, Dataset
 from unikeras.demo.model import build, predictor
 from unikeras.demo.outputs import ARTIFACTS, CHECKPOINT
-from unikeras._quiet import quiet
 from unikeras.errors import ExportError, MissingDependency
 
 

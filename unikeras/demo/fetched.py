@@ -7,8 +7,8 @@ import socket
 import sys
 
 import unikeras as uk
-from unikeras.demo.data import Array, Dataset, Split, divide
 from unikeras._quiet import quiet
+from unikeras.demo.data import Array, Dataset, Split, divide
 from unikeras.errors import DatasetError, WorkerError
 
 FASHION = (

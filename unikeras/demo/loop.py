@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 import unikeras as uk
+from unikeras._quiet import quiet
 from unikeras.demo.data import SEED, Array, Dataset, Split, batch_size, batches
 from unikeras.demo.model import build, predictor
 from unikeras.demo.progress import Bar
-from unikeras._quiet import quiet
 
 RATE = 2e-3
 # Adam divides by a gradient's size: with Keras' 1e-7 it would turn the rounding of a gradient that is nearly

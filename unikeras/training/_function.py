@@ -65,7 +65,7 @@ def function(f: Callable[..., Any] | None = None, *, jit_compile: bool | str = "
 
     Example:
         >>> import keras, unikeras as uk
-        >>> total = keras.Variable(0.0)
+        >>> total = keras.Variable(0.0, trainable=False)
         >>> @uk.function
         ... def add(x):
         ...     total.assign_add(x)
