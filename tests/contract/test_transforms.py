@@ -306,3 +306,38 @@ def test_bad_arguments_are_named(call, words):
     with pytest.raises(ArgumentError, match=words) as caught:
         call(tensor(X))
     assert isinstance(caught.value, TypeError)
+
+
+def test_a_layer_may_be_built_under_a_transform():
+    rows = tensor([[1.0, 2.0], [3.0, 4.0]])
+    mapped = layers.Dense(1, use_bias=False, kernel_initializer="ones")
+    close(uk.vmap(lambda r: mapped(r[None])[0])(rows), [[3.0], [7.0]])
+    pushed = layers.Dense(1, use_bias=False, kernel_initializer="ones")
+    close(uk.jvp(pushed, (rows,), (rows,))[1], [[3.0], [7.0]])
+    close(uk.vmap(lambda r: r * 2.0)(rows), [[2.0, 4.0], [6.0, 8.0]])
+
+
+def test_convolutions_under_vmap():
+    layer = layers.Conv2D(1, 2, use_bias=False, kernel_initializer="ones")
+    layer.build((None, 2, 2, 1))
+    images = np.arange(8.0).reshape(2, 2, 2, 1)
+    gradients = uk.vmap(uk.grad(lambda x: ops.sum(layer(x[None])) ** 2))(tensor(images))
+    close(gradients[:, 0, 0, 0], 2 * images.sum((1, 2, 3)))
+
+
+def test_a_tape_under_vmap_answers_or_names_grad():
+    def f(x):
+        with uk.GradientTape() as tape:
+            tape.watch(x)
+            y = x * x
+        return tape.gradient(y, x)
+
+    answer = error = None
+    try:
+        answer = uk.vmap(f)(tensor(X))
+    except TransformError as caught:
+        error = caught
+    if error is None:
+        close(answer, 2 * X)
+    else:
+        assert "uk.grad" in str(error)

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import keras
+from keras.src.backend.common import global_state
+from keras.src.backend.common.variables import initialize_all_variables
 
 from unikeras.errors import TransformError
+
+Answer = TypeVar("Answer")
+
+
+class VariablesCreated(TransformError):
+    """A function created variables under a transform, where they cannot get their values."""
+
+
+def after_building(call: Callable[[], Answer]) -> Answer:
+    """Run a transformed function; where it built a layer, give the variables their values outside, and run again."""
+    try:
+        return call()
+    except VariablesCreated:
+        initialize_all_variables()
+        return call()
 
 
 class _Scope(keras.StatelessScope):
     """A StatelessScope inside which variables that it does not hold are what they are outside."""
 
     def __init__(self, variables: Sequence[Any] = (), values: Sequence[Any] = ()) -> None:
-        super().__init__(collect_losses=True)
+        super().__init__(collect_losses=True, initialize_variables=False)
         self.state_mapping = dict(zip(map(id, variables), values, strict=True))
 
     def get_current_value(self, variable: Any) -> Any:
@@ -23,6 +40,13 @@ class _Scope(keras.StatelessScope):
         if self.original_scope is not None:
             return self.original_scope.get_current_value(variable)
         return variable._value
+
+    def __exit__(self, exc_type: Any = None, *rest: Any) -> None:
+        super().__exit__(exc_type, *rest)
+        created = global_state.get_global_attribute("uninitialized_variables")
+        if created and exc_type is None and self.original_scope is None:
+            paths = ", ".join(variable.path for variable in created)
+            raise VariablesCreated(f"{paths} were created under a transform; build the layer before")
 
 
 class WriteOnce(_Scope):

@@ -161,7 +161,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     """
     from keras import ops, tree
 
-    from unikeras.autodiff._scopes import WriteOnce
+    from unikeras.autodiff._scopes import WriteOnce, after_building
 
     _check_sequences(primals, tangents)
     arguments = Arguments(primals, range(len(primals)))
@@ -177,7 +177,9 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
         kept.update(result=result, written=scope.written)
         return result.outputs, scope.new_values
 
-    outputs, output_tangents, new_values = backends.current().jvp(run, arguments.leaves, pushed)
+    outputs, output_tangents, new_values = after_building(
+        lambda: backends.current().jvp(run, arguments.leaves, pushed)
+    )
     for variable, value in zip(kept["written"], new_values, strict=True):
         variable.assign(value)
     value, _ = kept["result"].rebuilt(outputs, [])

@@ -44,7 +44,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         from keras import ops, tree
 
-        from unikeras.autodiff._scopes import ReadOnly
+        from unikeras.autodiff._scopes import ReadOnly, after_building
 
         axes = _axes(in_axes, args)
         leaves = tree.flatten(list(args))
@@ -62,7 +62,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             kept.append(result)
             return [ops.convert_to_tensor(leaf) for leaf in tree.flatten(result)]
 
-        stacked = backends.current().vmap(run, batched)
+        stacked = after_building(lambda: backends.current().vmap(run, batched))
         places = _broadcast(out_axes, kept[-1], "out_axes", "the result")
         moved = [_move(x, 0, axis) for x, axis in zip(stacked, places, strict=True)]
         return tree.pack_sequence_as(kept[-1], moved)

@@ -16,6 +16,7 @@ class TensorflowTape(Tape):
     """tf.GradientTape."""
 
     def __init__(self, persistent: bool, watch_accessed_variables: bool) -> None:
+        self._watches_native = watch_accessed_variables
         self._tape: Any = tf.GradientTape(persistent, watch_accessed_variables)
         # What each watched variable gave out, by its id: one tf.Variable, or the tensors of a StatelessScope.
         self._reads: dict[int, list[Any]] = {}
@@ -37,7 +38,8 @@ class TensorflowTape(Tape):
         held = self._reads.setdefault(id(variable), [])
         if not any(value is known for known in held):
             held.append(value)
-            self._tape.watch(value)
+            if not (self._watches_native and isinstance(value, tf.Variable) and value.trainable):
+                self._tape.watch(value)
         return value
 
     def gradient(
@@ -48,10 +50,12 @@ class TensorflowTape(Tape):
             self._reads.get(id(source), [source.value]) if isinstance(source, Variable) else [source]
             for source in sources
         ]
-        given = [
-            tf.ones_like(target) if weight is None else weight
-            for target, weight in zip(targets, output_gradients, strict=True)
-        ]
+        given = None
+        if any(weight is not None for weight in output_gradients):
+            given = [
+                tf.ones_like(target) if weight is None else weight
+                for target, weight in zip(targets, output_gradients, strict=True)
+            ]
         found = self._tape.gradient(list(targets), values, output_gradients=given)
         return [_total(gradients) for gradients in found]
 

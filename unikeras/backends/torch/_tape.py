@@ -16,6 +16,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from unikeras.backends._base import Tape
 from unikeras.backends.torch import _assign, _graph, _pause
 from unikeras.backends.torch._flags import flags
+from unikeras.errors import TransformError
 
 _local = threading.local()
 
@@ -46,6 +47,11 @@ class TorchTape(Tape):
         self._may_reach_back = False
 
     def start(self) -> None:
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            raise TransformError(
+                "a GradientTape cannot record inside uk.vmap, uk.jvp or torch.func's transforms on PyTorch; "
+                "uk.grad and uk.value_and_grad can"
+            )
         for tape in _recording():
             self._overlapping.add(tape)
             tape._overlapping.add(self)
