@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         vmap,
     )
     from unikeras.export import export_formats, export_model, load_artifact
-    from unikeras.training import function
+    from unikeras.training import debug, function
     from unikeras.workers import run_on
 
 __version__ = "0.1.0"
@@ -45,6 +45,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "backends": ("backends", None),
     "check_gradients": ("autodiff", "check_gradients"),
     "custom_gradient": ("autodiff", "custom_gradient"),
+    "debug": ("training", "debug"),
     "errors": ("errors", None),
     "export_formats": ("export", "export_formats"),
     "export_model": ("export", "export_model"),
@@ -70,6 +71,7 @@ __all__ = [
     "backends",
     "check_gradients",
     "custom_gradient",
+    "debug",
     "errors",
     "export_formats",
     "export_model",

@@ -20,11 +20,15 @@ __all__ = [
     "DatasetError",
     "ExportError",
     "ExportMismatch",
+    "GradientError",
+    "LeakedTensorError",
     "MissingDependency",
+    "NonFiniteError",
     "OutputError",
     "RemoteError",
     "SignatureError",
     "StateError",
+    "StepError",
     "TapeError",
     "TransformError",
     "UnikerasError",
@@ -66,6 +70,22 @@ class TransformError(UnikerasError, RuntimeError):
 
 class StateError(UnikerasError, RuntimeError):
     """A compiled function met state that it did not know when it was compiled."""
+
+
+class LeakedTensorError(StateError):
+    """A tensor is used that belonged to the tracing of a compiled function, and has no value."""
+
+
+class GradientError(UnikerasError, ValueError):
+    """Gradients do not fit the variables that they are applied to."""
+
+
+class StepError(UnikerasError, ValueError):
+    """A train, test or predict step returned what `fit`, `evaluate` or `predict` cannot use."""
+
+
+class NonFiniteError(UnikerasError, FloatingPointError):
+    """A NaN or an Inf appeared under `uk.debug(nans=True)`."""
 
 
 class ExportError(UnikerasError, RuntimeError):

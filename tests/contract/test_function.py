@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import pickle
+import warnings
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 from keras import layers, ops
 
 import unikeras as uk
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentError, GradientError, LeakedTensorError, StateError
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -250,3 +253,297 @@ def test_an_instance_with_a_compiled_method_can_be_collected():
 def test_wrong_arguments_are_named(argument):
     with pytest.raises(ArgumentError, match=r"always|int"):
         uk.function(**argument)
+
+
+def add_one_and_fail(variable, error):
+    variable.assign_add(1.0)
+    raise error
+
+
+def test_what_raises_in_python_changes_nothing():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2), layers.BatchNormalization()])
+    optimizer, metric = keras.optimizers.Adam(0.1), keras.metrics.Mean()
+    optimizer.build(model.trainable_variables)
+
+    @uk.function
+    def step(x, fail):
+        with uk.GradientTape() as tape:
+            loss = ops.mean(model(x, training=True) ** 2)
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        metric.update_state(loss)
+        if fail:
+            raise KeyError("after everything was written")
+        return loss
+
+    x = np.ones((4, 3), "float32")
+    step(x, False)
+    state = [*model.variables, *optimizer.variables, *metric.variables]
+    before = [numpy(variable.value).copy() for variable in state]
+    with pytest.raises(KeyError, match="after everything"):
+        step(x, True)
+    for variable, value in zip(state, before, strict=True):
+        np.testing.assert_array_equal(numpy(variable.value), value, err_msg=variable.path)
+    step(x, False)
+    assert int(numpy(optimizer.iterations)) == 2
+
+
+def test_equal_calls_share_a_trace(backend):
+    runs = []
+
+    @uk.function
+    def double(x, mode):
+        runs.append(mode)
+        return x * 2.0
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(5):
+            double(np.ones(3, "float32"), mode="a")
+    if backend.untraced(double, "auto") is None:
+        assert double.trace_count == 1
+        assert len(runs) <= 3
+    else:
+        assert double.trace_count == 0
+        assert len(runs) == 5
+
+
+def test_a_changing_last_batch_costs_one_more_trace():
+    @uk.function
+    def total(x):
+        return ops.sum(x, axis=0)
+
+    for size in (64, 64, 17, 64, 17, 64):
+        assert float(numpy(total(np.ones((size, 2), "float32")))[0]) == size
+    assert total.trace_count <= 2
+
+
+def test_python_values_of_different_types_are_different():
+    @uk.function
+    def kind(x, value):
+        return x * (10.0 if value is True else 1.0)
+
+    x = ops.ones(())
+    assert [float(numpy(kind(x, value))) for value in (1, True, 1.0)] == [1.0, 10.0, 1.0]
+
+
+def test_python_values_come_back_as_they_are():
+    @uk.function
+    def describe(x):
+        return {"sum": ops.sum(x), "rank": len(x.shape), "size": x.shape[1], "name": "x", "none": None}
+
+    for size in (2, 3, 2):
+        result = describe(np.ones((4, size), "float32"))
+        assert result["rank"] == 2
+        assert result["name"] == "x"
+        assert result["none"] is None
+        assert float(numpy(result["sum"])) == 4 * size
+
+
+def test_static_arguments_arrive_as_they_are(backend):
+    @uk.function(static_argnames="sizes")
+    def reshape(x, sizes):
+        assert isinstance(sizes, tuple)
+        return ops.reshape(x, sizes)
+
+    x = np.ones(6, "float32")
+    assert tuple(reshape(x, (2, 3)).shape) == (2, 3)
+    assert tuple(reshape(x, sizes=(3, 2)).shape) == (3, 2)
+    with pytest.raises(ArgumentError, match=r"'shape'.*x, sizes"):
+        uk.function(lambda x, sizes: x, static_argnames="shape")
+
+
+def test_a_variable_as_an_argument_is_itself():
+    @uk.function
+    def add(variable, x):
+        variable.assign_add(x)
+        return variable * 1.0
+
+    one, two = keras.Variable(1.0), keras.Variable(10.0)
+    assert [float(numpy(add(v, ops.ones(())))) for v in (one, two, one)] == [2.0, 11.0, 3.0]
+    assert [float(numpy(one)), float(numpy(two))] == [3.0, 11.0]
+
+
+def test_variables_of_a_later_run_are_refused():
+    kept = {}
+
+    @uk.function
+    def grow(x):
+        kept[len(kept)] = keras.Variable(1.0, name="grown")
+        return x + kept[len(kept) - 1]
+
+    with pytest.raises(StateError, match=r"later run of .* creates"):
+        grow(ops.ones(())) + grow(ops.ones(()))
+
+
+def test_a_variable_may_be_created_once():
+    holder = {}
+
+    @uk.function
+    def count(x):
+        if "n" not in holder:
+            holder["n"] = keras.Variable(10.0)
+        holder["n"].assign_add(x)
+        return holder["n"] * 1.0
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert [float(numpy(count(ops.ones(())))) for _ in range(3)] == [11.0, 12.0, 13.0]
+
+
+def test_a_flag_reaches_other_variables():
+    a, b = keras.Variable(0.0), keras.Variable(0.0)
+
+    @uk.function
+    def add(x, to_b=False):
+        (b if to_b else a).assign_add(x)
+
+    for flag in (False, True, True, False, True):
+        add(ops.ones(()), flag)
+    assert [float(numpy(a)), float(numpy(b))] == [2.0, 3.0]
+
+
+def test_many_retraces_are_warned_of_once_and_named(backend):
+    @uk.function
+    def scale(x, rate):
+        return x * rate
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for i in range(12):
+            scale(ops.ones(()), i / 8)
+    messages = [str(w.message) for w in caught if "traced" in str(w.message)]
+    if backend.untraced(scale, "auto") is None:
+        assert len(messages) == 1
+        assert "9 times" in messages[0]
+        assert "'rate' was 0.0, 0.125" in messages[0]
+        assert "'x'" not in messages[0]
+    else:
+        assert not messages
+
+
+def test_threads_take_turns():
+    count = keras.Variable(0.0)
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(2)])
+
+    @uk.function
+    def step(x):
+        count.assign_add(1.0)
+        return model(x)
+
+    @uk.function
+    def read(x):
+        return model(x) * count
+
+    def work(_):
+        for _ in range(50):
+            step(x)
+            read(x)
+
+    x = np.ones((1, 2), "float32")
+    step(x)
+    read(x)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert float(numpy(count)) == 201.0
+
+
+def test_a_tensor_that_outlives_its_trace_is_named(backend):
+    class Step:
+        def __init__(self):
+            self.last = None
+
+        @uk.function
+        def run(self, x):
+            self.last = x * 2.0
+            return x
+
+    step = Step()
+    step.run(ops.ones(()))
+    if backend.untraced(step.run, "auto") is None:
+        with pytest.raises(
+            LeakedTensorError, match=r"'last' \(an attribute of Step\).*test_function.py:\d+ while"
+        ):
+            float(step.last)
+        with pytest.raises(LeakedTensorError, match="Return it from the function"):
+            ops.add(step.last, 1.0)
+    else:
+        assert float(step.last) == 2.0
+
+
+def test_a_list_that_a_trace_changes_is_warned_of_once(backend):
+    history = []
+
+    @uk.function
+    def run(x):
+        history.append(x)
+        return x
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            run(ops.ones(()))
+    messages = [str(w.message) for w in caught if "history" in str(w.message)]
+    if backend.untraced(run, "auto") is None:
+        assert len(messages) == 1
+        assert "keras.Variable" in messages[0]
+        with pytest.raises(LeakedTensorError, match="history"):
+            float(history[0])
+    else:
+        assert not messages
+
+
+def test_copies_compile_for_themselves():
+    counter = Counter()
+    counter.add(ops.ones(()))
+    again = pickle.loads(pickle.dumps(uk.function(_double)))
+    assert float(numpy(again(ops.ones(())))) == 2.0
+
+
+def _double(x):
+    return x * 2.0
+
+
+def test_a_branch_of_cond_may_write():
+    small, large = keras.Variable(0.0), keras.Variable(0.0)
+
+    @uk.function
+    def count(x):
+        ops.cond(x < 1.0, lambda: small.assign_add(x), lambda: large.assign_add(x))
+
+    for value in (0.5, 2.0, 0.25):
+        count(ops.convert_to_tensor(value))
+    assert [float(numpy(small)), float(numpy(large))] == [0.75, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("gradients", "message"),
+    [([None, None], "all 2 gradients are None"), ([1.0], "1 gradients for 2 variables")],
+)
+@pytest.mark.parametrize("compiled", [True, False])
+def test_gradients_must_fit(gradients, message, compiled):
+    layer, optimizer = layers.Dense(1), keras.optimizers.SGD(0.1)
+    layer.build((None, 1))
+    step = uk.function(lambda: optimizer.apply(gradients, layer.trainable_variables))
+    if not compiled:
+        with uk.debug(), pytest.raises(GradientError, match=message):
+            step()
+    with pytest.raises(GradientError, match=message):
+        step()
+
+
+def test_debug_runs_python_with_values():
+    weight = keras.Variable(2.0)
+    seen = []
+
+    @uk.function
+    def step(x):
+        seen.append(float(x) * float(numpy(weight)))
+        weight.assign_add(1.0)
+        return x * weight
+
+    with uk.debug():
+        for _ in range(3):
+            y = step(np.float32(2.0))
+    assert seen == [4.0, 6.0, 8.0]
+    assert float(numpy(y)) == 10.0

@@ -161,7 +161,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     """
     from keras import ops, tree
 
-    from unikeras.autodiff._scopes import WriteOnce, after_building
+    from unikeras._scopes import WriteOnce, after_building
 
     _check_sequences(primals, tangents)
     arguments = Arguments(primals, range(len(primals)))
@@ -187,7 +187,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
 
 
 def _of_variables(f: Callable[..., Any], variables: list[Any], has_aux: bool) -> Callable[..., Any]:
-    from unikeras.autodiff._scopes import WriteOnce
+    from unikeras._scopes import WriteOnce
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:

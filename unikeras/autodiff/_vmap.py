@@ -44,7 +44,7 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         from keras import ops, tree
 
-        from unikeras.autodiff._scopes import ReadOnly, after_building
+        from unikeras._scopes import ReadOnly, after_building
 
         axes = _axes(in_axes, args)
         leaves = tree.flatten(list(args))

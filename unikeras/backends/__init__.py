@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
-from unikeras.backends._base import Backend
+from unikeras.backends._base import Backend, Program
 from unikeras.backends._registry import available, names
 
-__all__ = ["Backend", "available", "current", "names"]
+__all__ = ["Backend", "Program", "available", "current", "names"]
 
 
 @cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,19 @@ FlatFunction = Callable[[Sequence[Any]], tuple[list[Any], list[Any]]]
 Pullback = Callable[[Sequence[Any]], list[Any]]
 # Takes a function and its primals; returns the outputs, the other tensors, and the pullback.
 Vjp = Callable[[FlatFunction, Sequence[Any]], tuple[list[Any], list[Any], Pullback]]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A traced function.
+
+    Attributes:
+        run: takes native tensors, reads and writes the state, returns native tensors.
+        writes: whether it changes variables.
+    """
+
+    run: Callable[[Sequence[Any]], list[Any]]
+    writes: bool
 
 
 class Tape(ABC):
@@ -96,6 +110,8 @@ class Backend(ABC):
     """One framework, behind the few things that Keras leaves to each framework."""
 
     name: str
+    # Whether one program may serve any size of an axis.
+    free_axes: bool
 
     @abstractmethod
     def version(self) -> str:
@@ -165,11 +181,53 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def compile(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any]:
-        """Return `f` compiled, with the Keras variables that it reads and writes as its state.
+    def is_symbolic(self, value: Any) -> bool:
+        """Say whether a value is a tensor of a trace: it has a shape, and no numbers."""
+
+    @abstractmethod
+    def is_tracing(self) -> bool:
+        """Say whether the code that runs now is being traced with its state, so that what it calls is too."""
+
+    @abstractmethod
+    def program_input(self, array: Any) -> Any:
+        """Return a numpy array or number as what a compiled program takes: itself, or a native tensor."""
+
+    @abstractmethod
+    def compile(
+        self,
+        f: Callable[[Sequence[Any]], list[Any]],
+        shapes: Sequence[tuple[int | None, ...]],
+        dtypes: Sequence[Any],
+        jit_compile: bool | str,
+    ) -> Program:
+        """Trace a function of flat tensors, with the Keras variables that it reads and writes as its state.
 
         Args:
-            f: a function of nested structures; it runs again when shapes, dtypes, structures or
-                Python values among its arguments change.
+            f: takes native tensors, returns a list of them. It runs here, once or twice, and not again.
+            shapes: of its arguments; None, where `free_axes` says so, for an axis of any size.
+            dtypes: of its arguments, as native tensors have them.
             jit_compile: True, False, or `"auto"` for what is fastest where it is supported.
+        """
+
+    @abstractmethod
+    def untraced(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any] | None:
+        """Return how `f` runs where it is not traced by `compile`: as it stands, or by the framework's own means.
+
+        None where `compile` shall trace it. The arguments are those of `compile`.
+        """
+
+    @abstractmethod
+    def eager(self) -> AbstractContextManager[None]:
+        """Return a context in which nothing is compiled, by the framework's own functions neither."""
+
+    @abstractmethod
+    def keep(self, variable: Any, overwritten: bool) -> Callable[[], None]:
+        """Keep the value of a variable that is about to change.
+
+        Args:
+            variable: a Keras variable.
+            overwritten: the whole of it will be assigned; else parts may change in place.
+
+        Returns:
+            What puts the value back.
         """

@@ -3,26 +3,68 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from unikeras import backends
 from unikeras.errors import ArgumentError
+from unikeras.training import _debug
 
 
 class Function:
     """A function that is compiled by the backend at its first call; made by `uk.function`."""
 
-    def __init__(self, f: Callable[..., Any], jit_compile: bool | str) -> None:
+    def __init__(
+        self, f: Callable[..., Any], jit_compile: bool | str = "auto", static_argnames: Sequence[str] = ()
+    ) -> None:
         functools.update_wrapper(self, f)
         self._f = f
         self._jit_compile = jit_compile
-        self._compiled: Callable[..., Any] | None = None
+        self._static_argnames = tuple(static_argnames)
+        self._runner: Any = None
+        self._python: Any = None
+
+    @property
+    def trace_count(self) -> int:
+        """How many programs the backend has made of it; 0 where it runs as Python (PyTorch, `uk.debug`)."""
+        return self._runner.trace_count if self._runner else 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._compiled is None:
-            self._compiled = backends.current().compile(self._f, self._jit_compile)
-        return self._compiled(*args, **kwargs)
+        if _debug.is_on():
+            return _debug.run(self._as_python(), args, kwargs)
+        backend = backends.current()
+        if backend.is_tracing():
+            # The program around this one (another uk.function, Keras' own fit) carries the state of both.
+            return self._f(*args, **kwargs)
+        if self._runner is None:
+            self._runner = self._compiled(backend)
+        if self._static_argnames:
+            args, kwargs = self._marked(args, kwargs)
+        return self._runner(args, kwargs)
+
+    def _compiled(self, backend: backends.Backend) -> Any:
+        from unikeras.training._runners import AsPython, Traced
+
+        _prepare_keras()
+        untraced = backend.untraced(self._f, self._jit_compile)
+        return AsPython(untraced) if untraced else Traced(self._f, backend, self._jit_compile)
+
+    def _as_python(self) -> Any:
+        from unikeras.training._runners import AsPython
+
+        _prepare_keras()
+        self._python = self._python or AsPython(self._f)
+        return self._python
+
+    def _marked(self, args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        from unikeras.training._arguments import Static
+
+        bound = inspect.signature(self._f).bind(*args, **kwargs)
+        for name in self._static_argnames:
+            if name in bound.arguments:
+                bound.arguments[name] = Static(bound.arguments[name])
+        return bound.args, bound.kwargs
 
     def __get__(self, instance: Any, owner: type | None = None) -> Function:
         """Return the method of one instance, compiled once for it."""
@@ -31,37 +73,64 @@ class Function:
         name = f"_compiled_{self._f.__name__}"
         if name not in vars(instance):
             # Not through setattr: Keras objects track what is set on them.
-            vars(instance)[name] = Function(self._f.__get__(instance, owner), self._jit_compile)
+            method = self._f.__get__(instance, owner)
+            vars(instance)[name] = Function(method, self._jit_compile, self._static_argnames)
         return vars(instance)[name]
+
+    def __reduce__(self) -> Any:
+        # Programs belong to a process; a copy compiles its own.
+        return type(self), (self._f, self._jit_compile, self._static_argnames)
 
     def __repr__(self) -> str:
         return f"<uk.function {self._f.__qualname__}>"
 
 
-@overload
-def function(f: Callable[..., Any], *, jit_compile: bool | str = "auto") -> Function: ...
+def _prepare_keras() -> None:
+    from unikeras.training import _optimizers
+
+    _optimizers.install()
+
+
 @overload
 def function(
-    f: None = None, *, jit_compile: bool | str = "auto"
+    f: Callable[..., Any], *, jit_compile: bool | str = "auto", static_argnames: str | Sequence[str] = ()
+) -> Function: ...
+@overload
+def function(
+    f: None = None, *, jit_compile: bool | str = "auto", static_argnames: str | Sequence[str] = ()
 ) -> Callable[[Callable[..., Any]], Function]: ...
-def function(f: Callable[..., Any] | None = None, *, jit_compile: bool | str = "auto") -> Any:
+def function(
+    f: Callable[..., Any] | None = None,
+    *,
+    jit_compile: bool | str = "auto",
+    static_argnames: str | Sequence[str] = (),
+) -> Any:
     """Compile a function that reads and writes Keras variables; also as a decorator, also of methods.
 
     The variables (weights, optimizer slots, metrics, seeds, BatchNorm statistics) are found by tracing, not
     declared; they are read before and written after each call. tf.function on TensorFlow, jax.jit of the
     pure function on JAX with the written state donated, plain eager on PyTorch unless asked otherwise.
 
+    Variables may be created in the first call. Calls that differ in structure, shapes, dtypes or Python values
+    are traced anew (`trace_count` says how often; TensorFlow frees an axis whose size varies); one warning
+    names the argument that varies after eight. A call that raises while it is traced, or in Python, leaves
+    all variables as they were. What a running program raises is another matter on TensorFlow, where the
+    assignments before the error stand; on JAX a program that may fail while it runs changes nothing then.
+
     Args:
         f: takes and returns nested structures of tensors, numpy arrays (they arrive as tensors) and Python
-            values. New shapes, dtypes, structures and Python values cause a new trace.
+            values.
         jit_compile: `"auto"` for what is fastest where it is supported; True asks for XLA on TensorFlow and
             for torch.compile on PyTorch; False runs without compiling on JAX and PyTorch.
+        static_argnames: arguments that reach `f` as they are, arrays among them not as tensors; a value
+            that is not equal to an earlier one is a new trace. They must be hashable.
 
     Returns:
         A callable with `f`'s signature.
 
     Raises:
-        ArgumentError: f is not callable, or jit_compile is something else.
+        ArgumentError: f is not callable, or another argument is something else.
+        StateError: in a call, a variable would be created by a later run of `f`.
 
     Example:
         >>> import keras, unikeras as uk
@@ -75,8 +144,21 @@ def function(f: Callable[..., Any] | None = None, *, jit_compile: bool | str = "
     """
     if jit_compile not in (True, False, "auto"):
         raise ArgumentError(f"jit_compile must be True, False or 'auto', not {jit_compile!r}")
+    static = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     if f is None:
-        return functools.partial(function, jit_compile=jit_compile)
+        return functools.partial(function, jit_compile=jit_compile, static_argnames=static)
     if not callable(f):
         raise ArgumentError(f"uk.function compiles a callable, not a {type(f).__name__}")
-    return Function(f, jit_compile)
+    _check_names(f, static)
+    return Function(f, jit_compile, static)
+
+
+def _check_names(f: Callable[..., Any], static: Sequence[str]) -> None:
+    if not static:
+        return
+    parameters = inspect.signature(f).parameters
+    if unknown := [name for name in static if name not in parameters]:
+        raise ArgumentError(
+            f"static_argnames names {', '.join(map(repr, unknown))}; {f.__qualname__} has the parameters "
+            f"{', '.join(parameters) or 'none'}"
+        )

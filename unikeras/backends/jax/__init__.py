@@ -9,13 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from unikeras.backends._base import Backend, FlatFunction, Tape
+from unikeras.backends._base import Backend, FlatFunction, Program, Tape
 
 
 class JaxBackend(Backend):
     """JAX: a tape that is a trace of its own, and jit with the state donated."""
 
     name = "jax"
+    free_axes = False
 
     def version(self) -> str:
         return str(jax.__version__)
@@ -53,10 +54,46 @@ class JaxBackend(Backend):
     def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
         return jax.vmap(lambda *elements: f(elements))(*batched)
 
-    def compile(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any]:
-        from unikeras.backends.jax._compile import CompiledFunction
+    def is_symbolic(self, value: Any) -> bool:
+        return isinstance(value, jax.core.Tracer)
 
-        return f if jit_compile is False else CompiledFunction(f)
+    def is_tracing(self) -> bool:
+        from keras.src.backend import in_stateless_scope
+
+        return bool(in_stateless_scope())
+
+    def program_input(self, array: Any) -> Any:
+        return array
+
+    def compile(
+        self,
+        f: Callable[[Sequence[Any]], list[Any]],
+        shapes: Sequence[tuple[int | None, ...]],
+        dtypes: Sequence[Any],
+        jit_compile: bool | str,
+    ) -> Program:
+        from unikeras.backends.jax import _scope
+        from unikeras.backends.jax._compile import compile_program
+
+        _scope.install()
+        return compile_program(f, shapes, dtypes)
+
+    def untraced(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any] | None:
+        from unikeras.backends.jax import _branches
+
+        _branches.install()
+        return f if jit_compile is False else None
+
+    def eager(self) -> AbstractContextManager[None]:
+        return jax.disable_jit()
+
+    def keep(self, variable: Any, overwritten: bool) -> Callable[[], None]:
+        old = variable._value
+
+        def restore() -> None:
+            variable._value = old
+
+        return restore
 
 
 def create() -> JaxBackend:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import jax
 import keras
+from keras.src.backend import get_stateless_scope, in_stateless_scope
 
 
 class RecordingScope(keras.StatelessScope):
@@ -32,3 +35,33 @@ class RecordingScope(keras.StatelessScope):
         variable, value = update
         self.written[id(variable)] = variable
         self.state_mapping[id(variable)] = value
+
+
+@functools.cache
+def install() -> None:
+    """Let `keras.Variable(1.0)` make a variable inside a RecordingScope, as a variable with an initializer does."""
+    own = keras.Variable.__init__
+
+    @functools.wraps(own)
+    def initialize(
+        self: keras.Variable, initializer: Any, shape: Any = None, dtype: Any = None, **kwargs: Any
+    ) -> None:
+        if (
+            in_stateless_scope()
+            and isinstance(get_stateless_scope(), RecordingScope)
+            and _is_value(initializer)
+        ):
+            with jax.ensure_compile_time_eval():
+                value = keras.ops.convert_to_tensor(initializer, dtype=dtype)
+            initializer, shape, dtype = _giving(value), value.shape, dtype or value.dtype
+        own(self, initializer, shape=shape, dtype=dtype, **kwargs)
+
+    keras.Variable.__init__ = initialize
+
+
+def _is_value(initializer: Any) -> bool:
+    return not (callable(initializer) or isinstance(initializer, str | jax.core.Tracer))
+
+
+def _giving(value: Any) -> Any:
+    return lambda shape, dtype=None: keras.ops.convert_to_tensor(value, dtype=dtype)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from unikeras.backends._base import Backend, FlatFunction, Tape
+from unikeras.backends._base import Backend, FlatFunction, Program, Tape
 from unikeras.errors import UnikerasError
 
 
@@ -18,6 +18,7 @@ class TensorflowBackend(Backend):
     """TensorFlow: its own tape, and tf.function."""
 
     name = "tensorflow"
+    free_axes = True
 
     def version(self) -> str:
         return str(tf.__version__)
@@ -82,13 +83,41 @@ class TensorflowBackend(Backend):
             spec = [tf.TensorSpec(output.shape, output.dtype) for output in one]
             return list(tf.map_fn(run, tuple(batched), fn_output_signature=spec))
 
-    def compile(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any]:
-        # XLA on the CPU is slower for most models than TensorFlow's own kernels, and refuses some
-        # operations; "auto" leaves the choice to the functions that ask for it by name.
-        xla = jit_compile if isinstance(jit_compile, bool) else None
-        # Without autograph a Python `if` on a tensor is an error here as it is on JAX, and a traceback
-        # shows the user's own lines.
-        return tf.function(f, jit_compile=xla, autograph=False, reduce_retracing=True)
+    def is_symbolic(self, value: Any) -> bool:
+        return bool(tf.is_symbolic_tensor(value))
+
+    def is_tracing(self) -> bool:
+        return bool(tf.inside_function())
+
+    def program_input(self, array: Any) -> Any:
+        return tf.convert_to_tensor(array)
+
+    def compile(
+        self,
+        f: Callable[[Sequence[Any]], list[Any]],
+        shapes: Sequence[tuple[int | None, ...]],
+        dtypes: Sequence[Any],
+        jit_compile: bool | str,
+    ) -> Program:
+        from unikeras.backends.tensorflow._compile import compile_program
+
+        return compile_program(f, shapes, dtypes, jit_compile)
+
+    def untraced(self, f: Callable[..., Any], jit_compile: bool | str) -> None:
+        return None
+
+    def eager(self) -> AbstractContextManager[None]:
+        from unikeras.backends.tensorflow._compile import eagerly
+
+        return eagerly()
+
+    def keep(self, variable: Any, overwritten: bool) -> Callable[[], None]:
+        old = variable._value.read_value()
+
+        def restore() -> None:
+            variable._value.assign(old)
+
+        return restore
 
 
 def create() -> TensorflowBackend:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from unikeras.backends._base import Backend, FlatFunction, Pullback, Tape, Vjp
+from unikeras.backends._base import Backend, FlatFunction, Program, Pullback, Tape, Vjp
 from unikeras.errors import TransformError
 
 
@@ -17,6 +17,7 @@ class TorchBackend(Backend):
     """PyTorch: a tape over autograd's graph; eager functions, or torch.compile."""
 
     name = "torch"
+    free_axes = False
 
     def version(self) -> str:
         return str(torch.__version__)
@@ -77,10 +78,44 @@ class TorchBackend(Backend):
                 f"and pass them in, or pass training=False to the layer named here: {error}"
             ) from error
 
-    def compile(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any]:
-        from unikeras.backends.torch._compile import compile_function
+    def is_symbolic(self, value: Any) -> bool:
+        return isinstance(value, torch.Tensor) and value.device.type == "meta"
 
-        return compile_function(f, jit_compile)
+    def is_tracing(self) -> bool:
+        return torch.compiler.is_compiling()
+
+    def program_input(self, array: Any) -> Any:
+        from keras import ops
+
+        return ops.convert_to_tensor(array)
+
+    def compile(
+        self,
+        f: Callable[[Sequence[Any]], list[Any]],
+        shapes: Sequence[tuple[int | None, ...]],
+        dtypes: Sequence[Any],
+        jit_compile: bool | str,
+    ) -> Program:
+        raise NotImplementedError("functions run as Python on PyTorch; see `untraced`")
+
+    def untraced(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any]:
+        # Keras' optimizers and metrics break torch.compile's graph at every variable, and the many small
+        # graphs cost more than they save: "auto" runs the function as it stands.
+        return torch.compile(f) if jit_compile is True else f
+
+    def eager(self) -> AbstractContextManager[None]:
+        return torch.compiler.set_stance("force_eager")
+
+    def keep(self, variable: Any, overwritten: bool) -> Callable[[], None]:
+        parameter = variable._value
+        old = parameter.data
+        # The old memory is kept and new memory takes its place: Keras' optimizers write in place.
+        parameter.data = torch.empty_like(old) if overwritten else old.clone()
+
+        def restore() -> None:
+            parameter.data = old
+
+        return restore
 
 
 def _vjp(f: FlatFunction, primals: Sequence[Any]) -> tuple[list[Any], list[Any], Pullback]:

@@ -1,0 +1,137 @@
+"""What distinguishes one call of a compiled function from another: structure, Python values, shapes, dtypes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import optree
+
+from unikeras.backends import Backend
+
+TENSOR = object()  # stands where a tensor stood, once the tensors are taken out of a structure
+
+
+class Static:
+    """A value that chooses a trace although it may be an array or a container: it stays in one piece."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self._key = self._identify()
+
+    def _identify(self) -> Hashable:
+        return type(self.value), self.value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+class _Same(Static):
+    """An object that stands for itself: Keras variables compare element by element, and cannot be keys."""
+
+    def _identify(self) -> Hashable:
+        return id(self.value)
+
+
+@dataclass(frozen=True)
+class Call:
+    """The arguments of one call without the tensors' values; calls that are equal share a trace.
+
+    Attributes:
+        structure: the nesting of lists, tuples and dictionaries.
+        static: each Python value with its type (for 1 == 1.0 == True), and `TENSOR` for each tensor.
+        shapes: of the tensors.
+        dtypes: of the tensors.
+    """
+
+    structure: Any
+    static: tuple[Any, ...]
+    shapes: tuple[tuple[int | None, ...], ...]
+    dtypes: tuple[Hashable, ...]
+
+    @property
+    def family(self) -> Hashable:
+        """What calls have in common that differ only in the sizes of axes."""
+        return self.structure, self.static, self.dtypes, tuple(map(len, self.shapes))
+
+
+def split(tree: Any, backend: Backend) -> tuple[Call, list[Any]]:
+    """Take nested values apart into what a trace is made for and the tensors that go through it.
+
+    numpy arrays and numbers count as tensors.
+    """
+    leaves, structure = optree.tree_flatten(tree, none_is_leaf=True, namespace="keras")
+    static: list[Any] = []
+    tensors = []
+    for leaf in leaves:
+        if backend.is_tensor(leaf):
+            static.append(TENSOR)
+            tensors.append(leaf)
+        elif is_array(leaf):
+            static.append(TENSOR)
+            tensors.append(backend.program_input(leaf))
+        elif isinstance(leaf, Static):
+            static.append(leaf)
+        elif isinstance(leaf, keras.Variable):
+            static.append(_Same(leaf))
+        else:
+            static.append((type(leaf), leaf))
+    shapes = tuple([tuple(tensor.shape) for tensor in tensors])
+    dtypes = tuple([tensor.dtype for tensor in tensors])
+    return Call(structure, tuple(static), shapes, dtypes), tensors
+
+
+def merge(call: Call, tensors: Sequence[Any]) -> Any:
+    """Put tensors and Python values together again; the reverse of `split`."""
+    remaining = iter(tensors)
+    leaves = [_leaf(entry, remaining) for entry in call.static]
+    return optree.tree_unflatten(call.structure, leaves)
+
+
+def _leaf(entry: Any, remaining: Iterator[Any]) -> Any:
+    if entry is TENSOR:
+        return next(remaining)
+    return entry.value if isinstance(entry, Static) else entry[1]
+
+
+def is_array(value: Any) -> bool:
+    """Say whether a value is numpy's, and numeric: functions get it as a tensor."""
+    return isinstance(value, np.ndarray | np.number | np.bool_)
+
+
+def with_tensors(tree: Any) -> Any:
+    """Return nested values with tensors in the place of numpy arrays."""
+    leaves, structure = optree.tree_flatten(tree, none_is_leaf=True, namespace="keras")
+    if not any(isinstance(leaf, Static) or is_array(leaf) for leaf in leaves):
+        return tree
+    return optree.tree_unflatten(structure, [_as_tensor(leaf) for leaf in leaves])
+
+
+def _as_tensor(leaf: Any) -> Any:
+    if isinstance(leaf, Static):
+        return leaf.value
+    return keras.ops.convert_to_tensor(leaf) if is_array(leaf) else leaf
+
+
+def names(f: Callable[..., Any], structure: Any) -> list[str]:
+    """Return for each leaf of `(args, kwargs)` what a reader of `f` calls it: `x`, `batch[0]`, `options['rate']`."""
+    parameters = list(inspect.signature(f).parameters)
+    return [_name(path, parameters) for path in optree.treespec_paths(structure)]
+
+
+def _name(path: Sequence[Any], parameters: Sequence[str]) -> str:
+    number_or_key, rest = path[1], path[2:]
+    is_key = isinstance(number_or_key, str)
+    # The last parameter may be *args.
+    name = number_or_key if is_key else parameters[min(number_or_key, len(parameters) - 1)]
+    return str(name) + "".join(f"[{step!r}]" for step in rest)

@@ -1,0 +1,44 @@
+"""Which Keras variables are created while a function runs."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Iterator
+
+import keras
+
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def created_variables() -> Iterator[list[keras.Variable]]:
+    """Give a list that fills with the variables that this thread creates in the block."""
+    _install()
+    created: list[keras.Variable] = []
+    watchers = _watchers()
+    watchers.append(created)
+    try:
+        yield created
+    finally:
+        watchers.remove(created)
+
+
+def _watchers() -> list[list[keras.Variable]]:
+    if not hasattr(_local, "watchers"):
+        _local.watchers = []
+    return _local.watchers
+
+
+@functools.cache
+def _install() -> None:
+    own = keras.Variable.__init__
+
+    @functools.wraps(own)
+    def initialize(self: keras.Variable, *args: object, **kwargs: object) -> None:
+        own(self, *args, **kwargs)
+        for created in _watchers():
+            created.append(self)
+
+    keras.Variable.__init__ = initialize

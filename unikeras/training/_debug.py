@@ -1,0 +1,61 @@
+"""uk.debug: everything runs as Python, with values that a debugger can show."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from unikeras import backends
+
+_depth = 0
+_lock = threading.Lock()
+
+
+def is_on() -> bool:
+    """Say whether a `uk.debug` block is open, in whichever thread."""
+    return _depth > 0
+
+
+@contextlib.contextmanager
+def debug(nans: bool = False) -> Iterator[None]:
+    """Run every `uk.function` and every step of a `uk.Model` as plain Python in this block.
+
+    Values are concrete, so a debugger stops inside `call`, a loss or a step and shows numbers, on each
+    backend. The frameworks' own compiled functions run as Python too, where they can. It is slow.
+
+    Args:
+        nans: raise at the first NaN or Inf, and say which layer made it, forward or backward, and in which step.
+
+    Raises:
+        NonFiniteError: with `nans`, a NaN or an Inf appeared.
+
+    Example:
+        >>> import keras, unikeras as uk
+        >>> @uk.function
+        ... def double(x):
+        ...     return x * float(x)
+        >>> with uk.debug():
+        ...     float(double(keras.ops.convert_to_tensor(3.0)))
+        9.0
+    """
+    global _depth
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(backends.current().eager())
+        if nans:
+            from unikeras.training._nans import checked
+
+            stack.enter_context(checked())
+        with _lock:
+            _depth += 1
+        try:
+            yield
+        finally:
+            with _lock:
+                _depth -= 1
+
+
+def run(runner: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call a function under `debug`."""
+    return runner(args, kwargs)

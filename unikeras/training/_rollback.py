@@ -1,0 +1,70 @@
+"""Python code that changes Keras variables wholly or, where it raises, not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from unikeras import backends
+
+_local = threading.local()
+
+
+class _Kept:
+    """The values that variables had before the block."""
+
+    def __init__(self) -> None:
+        self._restore: dict[int, tuple[keras.Variable, Callable[[], None]]] = {}
+
+    def keep(self, variable: keras.Variable, overwritten: bool) -> None:
+        if id(variable) not in self._restore and getattr(variable, "_value", None) is not None:
+            self._restore[id(variable)] = variable, backends.current().keep(variable, overwritten)
+
+    def restore(self) -> None:
+        for _, put_back in self._restore.values():
+            put_back()
+
+
+@contextlib.contextmanager
+def all_or_nothing() -> Iterator[None]:
+    """Put back all variables that the block wrote to, if it raises; blocks nest."""
+    _install()
+    outer = getattr(_local, "kept", None)
+    if outer is not None:
+        yield  # the outer block puts back what this one does
+        return
+    _local.kept = kept = _Kept()
+    try:
+        yield
+    except BaseException:
+        kept.restore()
+        raise
+    finally:
+        _local.kept = None
+
+
+def keep(variables: list[keras.Variable]) -> None:
+    """Keep the values of variables that are about to be changed in place, where a block asks for it."""
+    kept = getattr(_local, "kept", None)
+    if kept is not None:
+        for variable in variables:
+            kept.keep(variable, overwritten=False)
+
+
+@functools.cache
+def _install() -> None:
+    own = keras.Variable._direct_assign
+
+    @functools.wraps(own)
+    def _direct_assign(self: keras.Variable, value: Any) -> None:
+        kept = getattr(_local, "kept", None)
+        if kept is not None:
+            kept.keep(self, overwritten=True)
+        own(self, value)
+
+    keras.Variable._direct_assign = _direct_assign

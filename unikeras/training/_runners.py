@@ -1,0 +1,165 @@
+"""The two ways a function runs: through traced programs, or as the Python that it is."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from unikeras.backends import Backend
+from unikeras.errors import ArgumentError, StateError
+from unikeras.training import _retracing, _source
+from unikeras.training._arguments import Call, merge, split, with_tensors
+from unikeras.training._creation import created_variables
+from unikeras.training._leaks import Watch
+from unikeras.training._rollback import all_or_nothing
+
+
+class Body:
+    """A function that may create variables in its first run, and not in a later one.
+
+    Attributes:
+        f: the function.
+        runs: how often it came to its end.
+        created: whether the last run created variables.
+    """
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self.f = f
+        self.runs = 0
+        self.created = False
+
+    def __call__(self, args: Any, kwargs: Any) -> Any:
+        with created_variables() as created:
+            result = self.f(*args, **kwargs)
+        if created and self.runs:
+            raise StateError(
+                f"a later run of {_source.name(self.f)} creates {', '.join(v.path for v in created)}; a compiled "
+                "function may create variables in its first run only. Create them once (in `build`, or before "
+                "the first call) and let every run find them"
+            )
+        self.runs += 1
+        self.created = bool(created)
+        return result
+
+
+class AsPython:
+    """Runs a function as it stands, on tensors; a call that raises leaves all variables as they were.
+
+    Attributes:
+        trace_count: 0, for nothing is traced.
+    """
+
+    trace_count = 0
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self._body = Body(f)
+        self._lock = threading.RLock()
+
+    def __call__(self, args: Any, kwargs: Any) -> Any:
+        with self._lock, all_or_nothing():
+            return self._body(*with_tensors((args, kwargs)))
+
+
+class Traced:
+    """Runs a function through the programs that the backend made of it, one per kind of call."""
+
+    def __init__(self, f: Callable[..., Any], backend: Backend, jit_compile: bool | str) -> None:
+        self._body = Body(f)
+        self._backend = backend
+        self._jit_compile = jit_compile
+        self._lock = threading.RLock()
+        self._versions: dict[Call, _Version] = {}
+        self._families: dict[Hashable, list[_Version]] = {}
+        self._traced: list[Call] = []
+
+    @property
+    def trace_count(self) -> int:
+        """How many programs were made."""
+        return len(self._traced)
+
+    def __call__(self, args: Any, kwargs: Any) -> Any:
+        call, tensors = split((args, kwargs), self._backend)
+        try:
+            version = self._versions.get(call)
+        except TypeError as error:
+            raise ArgumentError(
+                f"an argument of {_source.name(self._body.f)} is neither a tensor nor hashable ({error}); "
+                "pass tensors, numpy arrays, or Python values that can be the key of a dictionary"
+            ) from None
+        with self._lock if version is None or version.writes else contextlib.nullcontext():
+            version = version or self._version_for(call)
+            return version(tensors)
+
+    def _version_for(self, call: Call) -> _Version:
+        if call in self._versions:  # another thread made it while this one waited
+            return self._versions[call]
+        family = self._families.setdefault(call.family, [])
+        version = next((version for version in family if _fits(version.call, call)), None)
+        if version is None:
+            version = self._trace_family(family, call)
+            family.append(version)
+        self._versions[call] = version
+        return version
+
+    def _trace_family(self, family: Sequence[_Version], call: Call) -> _Version:
+        """Trace with the axes free whose sizes vary, or for these sizes where the function needs to know them."""
+        if family and self._backend.free_axes:
+            with contextlib.suppress(Exception):
+                return self._trace(_freed(family[-1].call, call))
+        return self._trace(call)
+
+    def _trace(self, call: Call) -> _Version:
+        watch = None if self._traced else Watch(self._body.f)
+        version = _Version(self._body, call, self._backend, self._jit_compile)
+        if watch:
+            watch.report(self._backend.is_symbolic)
+        self._traced.append(call)
+        if len(self._traced) == _retracing.RETRACES + 1:
+            _retracing.warn(self._body.f, self._traced)
+        return version
+
+
+class _Version:
+    """A function for one kind of call, as a program of flat tensors.
+
+    Attributes:
+        call: the kind; an axis of None stands for any size.
+        writes: whether it changes variables.
+    """
+
+    def __init__(self, body: Body, call: Call, backend: Backend, jit_compile: bool | str) -> None:
+        self.call = call
+        self._output: Call
+
+        def flat(tensors: Sequence[Any]) -> list[Any]:
+            self._output, outputs = split(body(*merge(call, tensors)), backend)
+            return outputs
+
+        self._program = backend.compile(flat, call.shapes, call.dtypes, jit_compile)
+        if body.created and body.runs == 1:
+            # As tf.function does: a second run shows that variables are created once.
+            self._program = backend.compile(flat, call.shapes, call.dtypes, jit_compile)
+        self.writes = self._program.writes
+
+    def __call__(self, tensors: Sequence[Any]) -> Any:
+        return merge(self._output, self._program.run(tensors))
+
+
+def _fits(free: Call, call: Call) -> bool:
+    return all(
+        size is None or size == other
+        for shape, others in zip(free.shapes, call.shapes, strict=True)
+        for size, other in zip(shape, others, strict=True)
+    )
+
+
+def _freed(seen: Call, call: Call) -> Call:
+    """Return a call with the axes free in which two calls differ: batches of any size share a trace."""
+    shapes = [
+        tuple(size if size == other else None for size, other in zip(shape, others, strict=True))
+        for shape, others in zip(seen.shapes, call.shapes, strict=True)
+    ]
+    return replace(call, shapes=tuple(shapes))
