@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         vmap,
     )
     from unikeras.export import export_formats, export_model, load_artifact
-    from unikeras.training import debug, function
+    from unikeras.training import Model, debug, function
     from unikeras.workers import run_on
 
 __version__ = "0.1.0"
@@ -41,6 +41,7 @@ __version__ = "0.1.0"
 # public name -> (module, attribute); None: the module itself
 _NAMES: dict[str, tuple[str, str | None]] = {
     "GradientTape": ("autodiff", "GradientTape"),
+    "Model": ("training", "Model"),
     "backend": ("_config", "current"),
     "backends": ("backends", None),
     "check_gradients": ("autodiff", "check_gradients"),
@@ -67,6 +68,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
 
 __all__ = [
     "GradientTape",
+    "Model",
     "backend",
     "backends",
     "check_gradients",

@@ -7,7 +7,7 @@ contract in prose and how to add a backend; `tests/contract/` holds its laws.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -219,6 +219,17 @@ class Backend(ABC):
     @abstractmethod
     def eager(self) -> AbstractContextManager[None]:
         """Return a context in which nothing is compiled, by the framework's own functions neither."""
+
+    @abstractmethod
+    def batches(self, adapter: Any) -> Iterable[Any]:
+        """Return the batches of a Keras data adapter in the form that is fastest for steps on this backend.
+
+        They are numpy arrays or native tensors, in the order that the adapter has for numpy where it can.
+        """
+
+    @abstractmethod
+    def set_training(self, model: Any, training: bool) -> None:
+        """Tell the framework's own modules inside a Keras model whether it is trained."""
 
     @abstractmethod
     def keep(self, variable: Any, overwritten: bool) -> Callable[[], None]:

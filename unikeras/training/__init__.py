@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from unikeras.training._debug import debug
 from unikeras.training._function import function
 
-__all__ = ["debug", "function"]
+__all__ = ["Model", "debug", "function"]
+
+
+def __getattr__(name: str) -> Any:
+    # A subclass of keras.Model imports keras, and with it the framework; a function does so when it is called.
+    if name == "Model":
+        from unikeras.training._model import Model
+
+        return Model
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -86,6 +87,15 @@ class JaxBackend(Backend):
 
     def eager(self) -> AbstractContextManager[None]:
         return jax.disable_jit()
+
+    def batches(self, adapter: Any) -> Iterable[Any]:
+        from keras.src.backend.jax.trainer import JAXEpochIterator
+
+        # Keras' own: it brings batches to the device ahead of the step, and distributes them.
+        return JAXEpochIterator._get_iterator(SimpleNamespace(data_adapter=adapter))
+
+    def set_training(self, model: Any, training: bool) -> None:
+        pass
 
     def keep(self, variable: Any, overwritten: bool) -> Callable[[], None]:
         old = variable._value

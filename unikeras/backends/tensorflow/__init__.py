@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -110,6 +110,16 @@ class TensorflowBackend(Backend):
         from unikeras.backends.tensorflow._compile import eagerly
 
         return eagerly()
+
+    def batches(self, adapter: Any) -> Iterable[Any]:
+        from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
+
+        # A tf.data pipeline stays in TensorFlow; arrays are sliced faster than a pipeline is made of them.
+        is_dataset = isinstance(adapter, TFDatasetAdapter)
+        return adapter.get_tf_dataset() if is_dataset else adapter.get_numpy_iterator()
+
+    def set_training(self, model: Any, training: bool) -> None:
+        pass
 
     def keep(self, variable: Any, overwritten: bool) -> Callable[[], None]:
         old = variable._value.read_value()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -105,6 +105,20 @@ class TorchBackend(Backend):
 
     def eager(self) -> AbstractContextManager[None]:
         return torch.compiler.set_stance("force_eager")
+
+    def batches(self, adapter: Any) -> Iterable[Any]:
+        from keras import tree
+        from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+
+        # A data loader asks for rows one by one; numpy arrays are sliced.
+        if isinstance(adapter, ArrayDataAdapter) and all(
+            isinstance(x, np.ndarray) for x in tree.flatten(adapter._inputs)
+        ):
+            return adapter.get_numpy_iterator()
+        return adapter.get_torch_dataloader()
+
+    def set_training(self, model: Any, training: bool) -> None:
+        model.train(training)
 
     def keep(self, variable: Any, overwritten: bool) -> Callable[[], None]:
         parameter = variable._value
