@@ -17,64 +17,6 @@ class Steps(Loop):
     Source: keras/src/backend/tensorflow/trainer.py.
     """
 
-    def train_step(self: Any, data):
-        ...         x, y = data
-        ...         with uk.GradientTape() as tape:
-        ...             loss = keras.ops.mean((self(x, training=True) - y) ** 2) / 2
-        ...         gradients = tape.gradient(loss, self.trainable_variables)
-        ...         self.optimizer.apply(gradients, self.trainable_variables)
-        ...         return {"half": loss}
-        >>> x = keras.Input((3,))
-        >>> model = Halved(x, keras.layers.Dense(1)(x))
-        >>> model.compile("sgd")
-        >>> history = model.fit(np.ones((8, 3)), np.ones((8, 1)), epochs=2, verbose=0)
-        >>> list(history.history)
-        ['half']
-    """
-
-    _trained: list[int] | None = None
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        if cls is Model and functional_init_arguments(args, kwargs):
-            cls = Functional
-        return super().__new__(cls)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if functional_init_arguments(args, kwargs):
-            # Keras would change the bases of the class, and with them those of every later subclass; here the one
-            # object becomes functional.
-            self.__class__ = _functional(type(self))
-        super().__init__(*args, **kwargs)
-
-    @classmethod
-    def from_keras(cls, model: keras.Model) -> Any:
-        """Return a Keras model as one of this class: it shares layers, weights, optimizer and metrics.
-
-        Args:
-            model: any `keras.Model`: Sequential, functional or of a class of its own.
-
-        Returns:
-            A model of this class and of the model's, with the steps of this class.
-
-        Raises:
-            ArgumentError: it is no `keras.Model`.
-
-        Example:
-            >>> import keras
-            >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-            >>> Model.from_keras(model).weights[0] is model.weights[0]
-            True
-        """
-        if not isinstance(model, keras.Model):
-            raise ArgumentError(f"from_keras takes a keras.Model; received {type(model).__qualname__}")
-        if isinstance(model, cls):
-            return model
-        shared = copy.copy(model)
-        vars(shared).update(vars(model))
-        shared.__class__ = _joined(cls, type(model))
-        shared.train_function = shared.test_function = shared.predict_function = None
-        return shared
-
     def train_step(self: Any, data: Any) -> dict[str, Any]:
         """Train on one batch.
 

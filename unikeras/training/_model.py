@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from typing import Any
 
@@ -24,9 +23,9 @@ class Model(Steps, keras.Model):
     (metrics, seeds, BatchNorm statistics, memory of stateful layers) is carried, on JAX as elsewhere. Without
     overrides it behaves as `keras.Model` does.
 
-    A step returns a dictionary of scalars. A key that is no metric of the model (`self.metrics`) makes the
-    dictionary of the epoch's last batch the epoch's logs; a key "loss" beside the model's own metrics is shown
-    as the model's loss tracker has it, so update `self._loss_tracker`, or give the loss another name.
+    A step returns a dictionary of scalars. Where its keys are those of `self.metrics`, fit shows what these
+    metrics hold (so a step that returns "loss" and the model's other metrics updates `self._loss_tracker`);
+    else an epoch's logs are those of its last batch.
 
     Args:
         inputs: a `keras.Input`, or several in a list or dictionary; only for functional models.
@@ -36,12 +35,65 @@ class Model(Steps, keras.Model):
     Raises:
         StepError: in fit or evaluate, a step returned no dictionary of scalars.
 
-    Source: keras.Model; the default steps follow keras/src/backend/tensorflow/trainer.py.
+    Source: keras.Model.
 
     Example:
         >>> import keras, numpy as np, unikeras as uk
         >>> class Halved(uk.Model):
-        ...
+        ...     def train_step(self, data):
+        ...         x, y = data
+        ...         with uk.GradientTape() as tape:
+        ...             loss = keras.ops.mean((self(x, training=True) - y) ** 2) / 2
+        ...         gradients = tape.gradient(loss, self.trainable_variables)
+        ...         self.optimizer.apply(gradients, self.trainable_variables)
+        ...         return {"half": loss}
+        >>> x = keras.Input((3,))
+        >>> model = Halved(x, keras.layers.Dense(1)(x))
+        >>> model.compile("sgd")
+        >>> history = model.fit(np.ones((8, 3)), np.ones((8, 1)), epochs=2, verbose=0)
+        >>> list(history.history)
+        ['half']
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is Model and functional_init_arguments(args, kwargs):
+            cls = Functional
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if functional_init_arguments(args, kwargs):
+            # Keras would change the bases of the class, and with them those of every later subclass; here the one
+            # object becomes functional.
+            self.__class__ = _functional(type(self))
+        super().__init__(*args, **kwargs)
+
+    @classmethod
+    def from_keras(cls, model: keras.Model) -> Any:
+        """Return a Keras model as one of this class: it shares layers, weights, optimizer and metrics.
+
+        Args:
+            model: any `keras.Model`: Sequential, functional or of a class of its own.
+
+        Returns:
+            A model of this class and of the model's, with the steps of this class.
+
+        Raises:
+            ArgumentError: it is no `keras.Model`.
+
+        Example:
+            >>> import keras
+            >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+            >>> Model.from_keras(model).weights[0] is model.weights[0]
+            True
+        """
+        if not isinstance(model, keras.Model):
+            raise ArgumentError(f"from_keras takes a keras.Model; received {type(model).__qualname__}")
+        if isinstance(model, cls):
+            return model
+        shared = object.__new__(_joined(cls, type(model)))
+        vars(shared).update(vars(model))
+        shared.train_function = shared.test_function = shared.predict_function = None
+        return shared
 
 
 class Functional(Model, KerasFunctional):
@@ -66,8 +118,5 @@ def _joined(cls: type, other: type) -> type:
     if other is KerasFunctional:
         return _functional(cls)
     named = other if cls is Model else cls
-    return type(
-        named.__name__,
-        (cls, other),
-        {"__module__": named.__module__, "__qualname__": named.__qualname__, "__doc__": named.__doc__},
-    )
+    names = {"__module__": named.__module__, "__qualname__": named.__qualname__, "__doc__": named.__doc__}
+    return type(named.__name__, (cls, other), names)
