@@ -221,6 +221,10 @@ class Backend(ABC):
         """Return a context in which nothing is compiled, by the framework's own functions neither."""
 
     @abstractmethod
+    def observed(self, tensor: Any, see: Callable[[Any], None]) -> Any:
+        """Return the same numbers; when a gradient comes back to them, it is shown to `see`, with its values."""
+
+    @abstractmethod
     def batches(self, adapter: Any) -> Iterable[Any]:
         """Return the batches of a Keras data adapter in the form that is fastest for steps on this backend.
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from unikeras import backends
 
-_depth = 0
+_depth = 0  # how many blocks are open
+_nans = 0  # how many of them check numbers
+_calls: Counter[str] = Counter()  # how often each function has run since the first of them was opened
 _lock = threading.Lock()
 
 
@@ -40,22 +43,41 @@ def debug(nans: bool = False) -> Iterator[None]:
         ...     float(double(keras.ops.convert_to_tensor(3.0)))
         9.0
     """
-    global _depth
+    global _depth, _nans
     with contextlib.ExitStack() as stack:
         stack.enter_context(backends.current().eager())
         if nans:
-            from unikeras.training._nans import checked
+            from unikeras.training import _checks
 
-            stack.enter_context(checked())
+            stack.enter_context(_checks.checked())
         with _lock:
             _depth += 1
+            _nans += nans
         try:
             yield
         finally:
             with _lock:
                 _depth -= 1
+                _nans -= nans
+                if not _depth:
+                    _calls.clear()
 
 
-def run(runner: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Call a function under `debug`."""
-    return runner(args, kwargs)
+def run(name: str, runner: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call a function under `debug`.
+
+    Args:
+        name: what messages call it.
+        runner: takes its arguments and keyword arguments.
+        args: positional arguments.
+        kwargs: keyword arguments.
+    """
+    if not _nans:
+        return runner(args, kwargs)
+    from unikeras.training import _checks
+
+    _calls[name] += 1
+    with _checks.step(name, _calls[name]):
+        result = runner(args, kwargs)
+        _checks.check(f"the result of {name}", result)
+        return result

@@ -32,7 +32,7 @@ class Function:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if _debug.is_on():
-            return _debug.run(self._as_python(), args, kwargs)
+            return _debug.run(self._f.__qualname__, self._as_python(), args, kwargs)
         backend = backends.current()
         if backend.is_tracing():
             # The program around this one (another uk.function, Keras' own fit) carries the state of both.

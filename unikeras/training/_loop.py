@@ -25,7 +25,7 @@ from keras.src.utils.traceback_utils import filter_traceback
 
 from unikeras import backends
 from unikeras.errors import ArgumentError
-from unikeras.training import _steps
+from unikeras.training import _debug, _steps
 
 
 class _Batches(EpochIterator):
@@ -265,6 +265,8 @@ class Loop:
 
     def _build_on(self: Any, batches: _Batches | None = None, data_batch: Any = None) -> None:
         """Build what is not built yet on symbolic data; a model with steps of its own may be built by them."""
+        if _debug.is_on():
+            return  # losses and layers shall see numbers only; they build themselves in the first step
         try:
             self._symbolic_build(iterator=batches, data_batch=data_batch)
         except (RuntimeError, ValueError, NotImplementedError):

@@ -16,6 +16,7 @@ from unikeras.training._runners import AsPython
 
 def compiled(model: Any, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a step compiled as the model's `compile()` asks for, or as Python where it says `run_eagerly`."""
+    step.__qualname__ = f"{type(model).__name__}.{step.__name__}"  # as users and messages call it
     if model.run_eagerly:
         runner = AsPython(step)
         return lambda data: runner((data,), {})

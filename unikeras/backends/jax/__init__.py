@@ -88,6 +88,19 @@ class JaxBackend(Backend):
     def eager(self) -> AbstractContextManager[None]:
         return jax.disable_jit()
 
+    def observed(self, tensor: Any, see: Callable[[Any], None]) -> Any:
+        @jax.custom_vjp
+        def identity(x: Any) -> Any:
+            return x
+
+        def backward(_: None, upstream: Any) -> tuple[Any]:
+            see(upstream)
+            return (upstream,)
+
+        # jax.custom_gradient would trace the backward pass, and show it no values.
+        identity.defvjp(lambda x: (x, None), backward)
+        return identity(tensor)
+
     def batches(self, adapter: Any) -> Iterable[Any]:
         from keras.src.backend.jax.trainer import JAXEpochIterator
 

@@ -111,6 +111,17 @@ class TensorflowBackend(Backend):
 
         return eagerly()
 
+    def observed(self, tensor: Any, see: Callable[[Any], None]) -> Any:
+        @tf.custom_gradient
+        def identity(x: Any) -> Any:
+            def backward(upstream: Any) -> Any:
+                see(upstream)
+                return upstream
+
+            return tf.identity(x), backward
+
+        return identity(tensor)
+
     def batches(self, adapter: Any) -> Iterable[Any]:
         from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 

@@ -106,6 +106,13 @@ class TorchBackend(Backend):
     def eager(self) -> AbstractContextManager[None]:
         return torch.compiler.set_stance("force_eager")
 
+    def observed(self, tensor: Any, see: Callable[[Any], None]) -> Any:
+        if not tensor.requires_grad:
+            return tensor
+        same = tensor.view_as(tensor)
+        same.register_hook(see)
+        return same
+
     def batches(self, adapter: Any) -> Iterable[Any]:
         from keras import tree
         from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
