@@ -14,6 +14,7 @@ from typing import Any
 
 __all__ = [
     "ArgumentError",
+    "ArgumentValueError",
     "ArtifactNotFound",
     "BackendUnavailable",
     "CorruptArtifact",
@@ -46,6 +47,10 @@ class UnikerasError(Exception):
 
 class ArgumentError(UnikerasError, TypeError):
     """An argument is of a type that the call cannot use."""
+
+
+class ArgumentValueError(UnikerasError, ValueError):
+    """An argument has a value that the call cannot use, or two arguments contradict each other."""
 
 
 class UnknownBackend(UnikerasError, ValueError):

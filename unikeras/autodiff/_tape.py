@@ -117,7 +117,7 @@ class GradientTape:
             return value
         if id(variable) not in self._watched:
             if not (self._watch_accessed and variable.trainable and is_differentiable(value)):
-                return value
+                return self._recorded().pass_by(variable, value)
             self._watched[id(variable)] = variable
         return self._recorded().read(variable, value)
 

@@ -72,6 +72,10 @@ class Tape(ABC):
             What the variable shall give out in its place: the same numbers.
         """
 
+    def pass_by(self, variable: Any, value: Any) -> Any:
+        """Return what a variable that is not watched shall give out: the same numbers, also once it is assigned to."""
+        return value
+
     @abstractmethod
     def gradient(
         self, targets: Sequence[Any], sources: Sequence[Any], output_gradients: Sequence[Any]
@@ -236,12 +240,11 @@ class Backend(ABC):
         """Tell the framework's own modules inside a Keras model whether it is trained."""
 
     @abstractmethod
-    def keep(self, variable: Any, overwritten: bool) -> Callable[[], None]:
+    def keep(self, variable: Any) -> Callable[[], None]:
         """Keep the value of a variable that is about to change.
 
         Args:
-            variable: a Keras variable.
-            overwritten: the whole of it will be assigned; else parts may change in place.
+            variable: a Keras variable; it may be assigned to, or change in place.
 
         Returns:
             What puts the value back.

@@ -9,6 +9,7 @@ Source: the arguments and the order of calls follow keras/src/backend/torch/trai
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +25,7 @@ from keras.src.utils.python_utils import pythonify_logs
 from keras.src.utils.traceback_utils import filter_traceback
 
 from unikeras import backends
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentValueError
 from unikeras.training import _debug, _steps
 
 
@@ -33,6 +34,16 @@ class _Batches(EpochIterator):
 
     def _get_iterator(self) -> Any:
         return backends.current().batches(self.data_adapter)
+
+    def __next__(self) -> tuple[int, int, list[Any]]:
+        begin, end, iterator = next(self._epoch_iterator)
+        # The last execution of an epoch may have fewer batches.
+        batches = list(itertools.islice(iterator, self.steps_per_execution))
+        if not batches:
+            with self.catch_stop_iteration():  # which warns, and remembers how many batches there were
+                raise StopIteration
+            raise StopIteration
+        return begin, end, batches
 
 
 class Loop:
@@ -137,14 +148,13 @@ class Loop:
         self.stop_predicting = False
         callbacks.on_predict_begin()
         outputs = []
-        with batches.catch_stop_iteration():
-            for begin, end, data in batches:
-                callbacks.on_predict_batch_begin(begin)
-                output = self.predict_function(data)
-                outputs.append(output)
-                callbacks.on_predict_batch_end(end, {"outputs": output})
-                if self.stop_predicting:
-                    break
+        for begin, end, data in batches:
+            callbacks.on_predict_batch_begin(begin)
+            output = self.predict_function(data)
+            outputs.append(output)
+            callbacks.on_predict_batch_end(end, {"outputs": output})
+            if self.stop_predicting:
+                break
         callbacks.on_predict_end()
         return tree.map_structure(lambda *parts: np.concatenate([_numpy(part) for part in parts]), *outputs)
 
@@ -160,7 +170,7 @@ class Loop:
         self._assert_compile_called("train_on_batch")
         if class_weight is not None:
             if sample_weight is not None:
-                raise ArgumentError("train_on_batch takes sample_weight or class_weight, not both")
+                raise ArgumentValueError("train_on_batch takes sample_weight or class_weight, not both")
             sample_weight = data_adapter_utils.class_weight_to_sample_weights(y, class_weight)
         data = (x, y, sample_weight)
         self._build_on(data_batch=data)
@@ -206,15 +216,14 @@ class Loop:
         backends.current().set_training(self, True)
         logs: Any = {}
         heard = _is_heard(callbacks)
-        with batches.catch_stop_iteration():
-            for begin, end, data in batches:
-                if heard:
-                    callbacks.on_train_batch_begin(begin)
-                logs = self.train_function(data)
-                if heard:
-                    callbacks.on_train_batch_end(end, logs)
-                if self.stop_training:
-                    break
+        for begin, end, data in batches:
+            if heard:
+                callbacks.on_train_batch_begin(begin)
+            logs = self.train_function(data)
+            if heard:
+                callbacks.on_train_batch_end(end, logs)
+            if self.stop_training:
+                break
         backends.current().set_training(self, False)
         return logs
 
@@ -226,13 +235,12 @@ class Loop:
         callbacks.on_test_begin()
         logs: Any = {}
         self.reset_metrics()
-        with batches.catch_stop_iteration():
-            for begin, end, data in batches:
-                callbacks.on_test_batch_begin(begin)
-                logs = self.test_function(data)
-                callbacks.on_test_batch_end(end, logs)
-                if self.stop_evaluating:
-                    break
+        for begin, end, data in batches:
+            callbacks.on_test_batch_begin(begin)
+            logs = self.test_function(data)
+            callbacks.on_test_batch_end(end, logs)
+            if self.stop_evaluating:
+                break
         logs = pythonify_logs(self._get_metrics_result_or_logs(logs))
         callbacks.on_test_end(logs)
         return logs
@@ -312,7 +320,7 @@ def _is_heard(callbacks: CallbackList) -> bool:
 
 def _refuse_strategies(model: Any) -> None:
     if getattr(model, "_distribute_strategy", None) is not None:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"model {model.name!r} was made under a tf.distribute strategy, which uk.Model does not run; "
             "use keras.Model for it, or make the model outside the strategy's scope"
         )

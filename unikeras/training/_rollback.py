@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+from keras.src.backend import in_stateless_scope
 
 from unikeras import backends
 
@@ -21,9 +22,9 @@ class _Kept:
     def __init__(self) -> None:
         self._restore: dict[int, tuple[keras.Variable, Callable[[], None]]] = {}
 
-    def keep(self, variable: keras.Variable, overwritten: bool) -> None:
+    def keep(self, variable: keras.Variable) -> None:
         if id(variable) not in self._restore and getattr(variable, "_value", None) is not None:
-            self._restore[id(variable)] = variable, backends.current().keep(variable, overwritten)
+            self._restore[id(variable)] = variable, backends.current().keep(variable)
 
     def restore(self) -> None:
         for _, put_back in self._restore.values():
@@ -53,18 +54,18 @@ def keep(variables: list[keras.Variable]) -> None:
     kept = getattr(_local, "kept", None)
     if kept is not None:
         for variable in variables:
-            kept.keep(variable, overwritten=False)
+            kept.keep(variable)
 
 
 @functools.cache
 def _install() -> None:
-    own = keras.Variable._direct_assign
+    own = keras.Variable.assign
 
     @functools.wraps(own)
-    def _direct_assign(self: keras.Variable, value: Any) -> None:
+    def assign(self: keras.Variable, value: Any) -> Any:
         kept = getattr(_local, "kept", None)
-        if kept is not None:
-            kept.keep(self, overwritten=True)
-        own(self, value)
+        if kept is not None and not in_stateless_scope():
+            kept.keep(self)
+        return own(self, value)
 
-    keras.Variable._direct_assign = _direct_assign
+    keras.Variable.assign = assign

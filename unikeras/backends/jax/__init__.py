@@ -110,7 +110,7 @@ class JaxBackend(Backend):
     def set_training(self, model: Any, training: bool) -> None:
         pass
 
-    def keep(self, variable: Any, overwritten: bool) -> Callable[[], None]:
+    def keep(self, variable: Any) -> Callable[[], None]:
         old = variable._value
 
         def restore() -> None:

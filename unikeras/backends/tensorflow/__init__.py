@@ -132,7 +132,7 @@ class TensorflowBackend(Backend):
     def set_training(self, model: Any, training: bool) -> None:
         pass
 
-    def keep(self, variable: Any, overwritten: bool) -> Callable[[], None]:
+    def keep(self, variable: Any) -> Callable[[], None]:
         old = variable._value.read_value()
 
         def restore() -> None:

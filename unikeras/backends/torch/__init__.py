@@ -127,11 +127,11 @@ class TorchBackend(Backend):
     def set_training(self, model: Any, training: bool) -> None:
         model.train(training)
 
-    def keep(self, variable: Any, overwritten: bool) -> Callable[[], None]:
+    def keep(self, variable: Any) -> Callable[[], None]:
         parameter = variable._value
         old = parameter.data
         # The old memory is kept and new memory takes its place: Keras' optimizers write in place.
-        parameter.data = torch.empty_like(old) if overwritten else old.clone()
+        parameter.data = old.clone()
 
         def restore() -> None:
             parameter.data = old

@@ -40,6 +40,8 @@ class TorchTape(Tape):
         self._held: list[torch.Tensor] = []
         # For each watched variable, by id: what it held when it was read, and what was given out for that.
         self._reads: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        # Variables, by id, that were read and not watched.
+        self._passed: set[int] = set()
         # Tapes that recorded at the same time share parts of the graph: the first to answer must not free it.
         self._overlapping: weakref.WeakSet[TorchTape] = weakref.WeakSet()
         # Which operations are this tape's; whether the graph may reach back to others.
@@ -103,8 +105,14 @@ class TorchTape(Tape):
             given_out.append((value, own))
         return own
 
+    def pass_by(self, variable: keras.Variable, value: torch.Tensor) -> torch.Tensor:
+        # What autograd keeps for the backward pass must outlive an assignment, here too: a stateful layer's memory is
+        # read and written in one call.
+        self._passed.add(id(variable))
+        return value.data
+
     def has_read(self, variable: keras.Variable) -> bool:
-        return id(variable) in self._reads
+        return id(variable) in self._reads or id(variable) in self._passed
 
     def gradient(
         self, targets: Sequence[Any], sources: Sequence[Any], output_gradients: Sequence[Any]
@@ -180,12 +188,14 @@ class TorchTape(Tape):
     def reset(self) -> None:
         self._edges.clear()
         self._reads.clear()
+        self._passed.clear()
         self._blocks.reset()
         self._may_reach_back = True
 
     def release(self) -> None:
         self._edges.clear()
         self._reads.clear()
+        self._passed.clear()
         for tape in self._overlapping:
             tape._overlapping.discard(self)
         self._overlapping.clear()
