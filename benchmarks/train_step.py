@@ -1,15 +1,19 @@
-"""A compiled uk.function step against Keras' own fit, interleaved in one run.
+"""Train steps against loops written by hand and against Keras' own fit, interleaved in one run.
 
-KERAS_BACKEND=jax python benchmarks/train_step.py
+KERAS_BACKEND=jax python benchmarks/train_step.py [mlp cnn lstm]
 
-Prints milliseconds per step (median over rounds) and their ratio for an MLP, a CNN and an LSTM. Compile time
-stands beside, not inside. Read ratios; milliseconds depend on what else the machine does.
+Prints, for an MLP, a CNN and an LSTM: milliseconds per step (medians), the ratio of the medians and the median of the
+rounds' ratios; fit of uk.Model over the bare uk.function loop for 500 steps of the MLP; host memory over 2,000 steps.
+Compile time stands beside, not inside. Read ratios: milliseconds depend on what else the machine does.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
+import resource
 import statistics
+import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,7 +24,8 @@ from keras import layers
 
 import unikeras as uk
 
-BATCH, STEPS, ROUNDS = 64, 40, 5
+BATCH, STEPS, ROUNDS = 64, 10, 25
+SYNCHRONIZE = uk.backends.current().synchronize
 
 
 def mlp() -> keras.Model:
@@ -51,16 +56,11 @@ def lstm() -> keras.Model:
     )
 
 
-def fit_round(model: keras.Model, x: np.ndarray, y: np.ndarray):
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    return lambda: model.fit(x, y, batch_size=BATCH, epochs=1, verbose=0)
+def loss_function() -> keras.losses.Loss:
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def loop_round(model: keras.Model, x: np.ndarray, y: np.ndarray):
-    optimizer = keras.optimizers.Adam()
-    loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    accuracy = keras.metrics.SparseCategoricalAccuracy()
-
+def ours(model, optimizer, loss_fn, accuracy):
     @uk.function
     def step(x, y):
         with uk.GradientTape() as tape:
@@ -71,43 +71,103 @@ def loop_round(model: keras.Model, x: np.ndarray, y: np.ndarray):
         accuracy.update_state(y, logits)
         return loss
 
+    return step
+
+
+def by_hand(model, optimizer, loss_fn, accuracy):
+    native = importlib.import_module(f"native.{uk.backend()}")
+    return native.training(model, optimizer, loss_fn, accuracy)
+
+
+def loop(make, training, x, y):
+    """Return a function that trains for one round."""
+    step = training(
+        make(), keras.optimizers.Adam(), loss_function(), keras.metrics.SparseCategoricalAccuracy()
+    )
+
     def run() -> None:
         order = np.random.permutation(len(x))
-        for i in range(STEPS):
-            rows = order[i * BATCH : (i + 1) * BATCH]
+        for i in range(0, len(x), BATCH):
+            rows = order[i : i + BATCH]
             loss = step(x[rows], y[rows])
-        uk.backends.current().synchronize(loss)
+        SYNCHRONIZE(loss)
 
     return run
 
 
-def measure(make) -> tuple[float, float, float, float]:
+def fit(model, x, y):
+    model.compile("adam", loss_function(), metrics=["accuracy"])
+    return lambda: model.fit(x, y, batch_size=BATCH, epochs=1, verbose=0)
+
+
+def data(model, steps):
     rng = np.random.default_rng(0)
-    model = make()
-    x = rng.normal(size=(BATCH * STEPS, *model.input_shape[1:])).astype("float32")
-    y = rng.integers(0, 10, len(x))
-    runs = [loop_round(model, x, y), fit_round(make(), x, y)]
-    first = [_seconds(run) for run in runs]
-    rounds = [[_seconds(run) for run in runs] for _ in range(ROUNDS)]
-    ours, fit = (1e3 * statistics.median(r[i] for r in rounds) / STEPS for i in (0, 1))
-    return ours, fit, first[0], first[1]
+    shape = (BATCH * steps, *model.input_shape[1:])
+    return rng.normal(size=shape).astype("float32"), rng.integers(0, 10, len(range(shape[0])))
 
 
-def _seconds(run) -> float:
+def seconds(run) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
+def measured(runs, rounds=ROUNDS):
+    """Time functions in turn; return the seconds of the first run of each, and of all later ones."""
+    first = [seconds(run) for run in runs]
+    later = [[seconds(run) for run in runs] for _ in range(rounds)]
+    return first, [list(column) for column in zip(*later, strict=True)]
+
+
+def ratio(times, others) -> str:
+    of_medians = statistics.median(times) / statistics.median(others)
+    median = statistics.median(a / b for a, b in zip(times, others, strict=True))
+    return f"{of_medians:.3f} ({median:.3f})"
+
+
+def compare(make) -> None:
+    x, y = data(make(), STEPS)
+    runs = [loop(make, ours, x, y), loop(make, by_hand, x, y), fit(make(), x, y)]
+    first, (a, b, c) = measured(runs)
+    per_step = "  ".join(f"{1e3 * statistics.median(t) / STEPS:8.2f}" for t in (a, b, c))
+    firsts = " ".join(f"{t:.1f}" for t in first)
+    print(f"{make.__name__:5s} {per_step}   {ratio(a, b):>15s} {ratio(a, c):>15s}   {firsts}", flush=True)
+
+
+def overhead() -> None:
+    x, y = data(mlp(), 500)
+    runs = [fit(uk.Model.from_keras(mlp()), x, y), loop(mlp, ours, x, y)]
+    _, (a, b) = measured(runs, rounds=7)
+    print(f"fit of uk.Model / the bare loop, 500 steps of the MLP: {ratio(a, b)}", flush=True)
+
+
+def memory() -> None:
+    x, y = data(mlp(), 20)
+    run = loop(mlp, ours, x, y)
+    seen = []
+    for i in range(101):
+        run()
+        if i % 25 == 0:
+            seen.append(_resident_mib())
+    print(f"resident MiB after 20, 520, 1020, 1520, 2020 steps: {seen}", flush=True)
+
+
+def _resident_mib() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() // 2**20
+
+
 def main() -> None:
-    print(f"{uk.backend()}: ms per step, batch {BATCH}, Adam, accuracy metric")
-    print(f"{'model':6s} {'uk.function':>12s} {'keras fit':>10s} {'ratio':>6s}   first round, s")
+    wanted = sys.argv[1:] or ["mlp", "cnn", "lstm"]
+    print(
+        f"{uk.backend()}: ms per step, batch {BATCH}, Adam, accuracy; ratios of medians (medians of ratios)"
+    )
+    print("      uk.function  by hand  keras fit      / by hand       / keras fit   first round, s")
     for make in (mlp, cnn, lstm):
-        ours, fit, first_ours, first_fit = measure(make)
-        print(
-            f"{make.__name__:6s} {ours:12.2f} {fit:10.2f} {ours / fit:6.2f}   "
-            f"{first_ours:.1f} against {first_fit:.1f}"
-        )
+        if make.__name__ in wanted:
+            compare(make)
+    overhead()
+    memory()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,12 +12,13 @@ import tensorflow as tf
 from unikeras.backends._base import Program
 from unikeras.errors import StateError
 
+logger = logging.getLogger("unikeras")
+
+Flat = Callable[[Sequence[Any]], list[Any]]
+
 
 def compile_program(
-    f: Callable[[Sequence[Any]], list[Any]],
-    shapes: Sequence[tuple[int | None, ...]],
-    dtypes: Sequence[Any],
-    jit_compile: bool | str,
+    f: Flat, shapes: Sequence[tuple[int | None, ...]], dtypes: Sequence[Any], jit_compile: bool | str
 ) -> Program:
     """Trace `f` as a concrete function.
 
@@ -24,10 +26,44 @@ def compile_program(
     user's own lines.
     """
     spec = [tf.TensorSpec(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
-    xla = _worth_xla() if jit_compile == "auto" else bool(jit_compile)
+    if jit_compile == "auto" and _worth_xla():
+        return _with_xla_where_it_compiles(f, spec)
+    concrete = _traced(f, spec, xla=jit_compile is True)
+    return Program(lambda tensors: list(concrete(*tensors)), writes=_writes(concrete.graph))
+
+
+def _worth_xla() -> bool:
+    """XLA on the CPU is slower for most models than TensorFlow's own kernels."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _with_xla_where_it_compiles(f: Flat, spec: Sequence[Any]) -> Program:
+    concrete = _traced(f, spec, xla=True)
+    writes = _writes(concrete.graph)
+    has_run = False
+
+    def run(tensors: Sequence[Any]) -> list[Any]:
+        nonlocal concrete, has_run
+        if not has_run:
+            try:
+                return list(concrete(*tensors))
+            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+                # What XLA refuses it refuses before it runs anything, so nothing was assigned yet.
+                if "XLA" not in str(error) and "compil" not in str(error):
+                    raise
+                logger.info("XLA does not compile a function, which runs without it: %s", error.message)
+                concrete = _traced(f, spec, xla=False)
+            finally:
+                has_run = True
+        return list(concrete(*tensors))
+
+    return Program(run, writes)
+
+
+def _traced(f: Flat, spec: Sequence[Any], xla: bool) -> Any:
     function = tf.function(lambda *tensors: f(tensors), jit_compile=xla or None, autograph=False)
     try:
-        concrete = function.get_concrete_function(*spec)
+        return function.get_concrete_function(*spec)
     except ValueError as error:
         if "singleton tf.Variables" not in str(error):
             raise
@@ -35,12 +71,6 @@ def compile_program(
             "a later run of the function creates variables; a compiled function may create variables in its first "
             "run only. Create them once (in `build`, or before the first call) and let every run find them"
         ) from error
-    return Program(lambda tensors: list(concrete(*tensors)), writes=_writes(concrete.graph))
-
-
-def _worth_xla() -> bool:
-    """XLA on the CPU is slower for most models than TensorFlow's own kernels, and refuses some operations."""
-    return False
 
 
 def _writes(graph: Any) -> bool:

@@ -1,0 +1,1 @@
+"""Training loops written by hand in each framework, to compare with."""
