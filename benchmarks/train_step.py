@@ -15,6 +15,7 @@ import resource
 import statistics
 import sys
 import time
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -153,7 +154,7 @@ def memory() -> None:
 
 
 def _resident_mib() -> int:
-    with open("/proc/self/statm") as file:
+    with Path("/proc/self/statm").open() as file:
         return int(file.read().split()[1]) * resource.getpagesize() // 2**20
 
 
