@@ -1,0 +1,202 @@
+"""Operations of keras.ops that work on each element: unary, and on tensors that meet."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from keras.src.ops import core, math, nn, numpy
+
+from unikeras.lowering import _weights
+from unikeras.lowering._call import Call
+from unikeras.lowering._registry import rule
+from unikeras.lowering._values import Layout, Value, common_layout
+from unikeras.lowering.rules._activations import described, sparse_plus, squareplus
+
+UNARY: dict[type, Callable[[Any], Any]] = {
+    core.StopGradient: lambda x: x.detach(),
+    math.Erf: torch.erf,
+    math.Rsqrt: torch.rsqrt,
+    nn.HardSigmoid: F.hardsigmoid,
+    nn.HardSilu: F.hardswish,
+    nn.HardTanh: F.hardtanh,
+    nn.LogSigmoid: F.logsigmoid,
+    nn.Relu: F.relu,
+    nn.Relu6: F.relu6,
+    nn.Selu: F.selu,
+    nn.Sigmoid: torch.sigmoid,
+    nn.Silu: F.silu,
+    nn.Softplus: F.softplus,
+    nn.Softsign: F.softsign,
+    nn.SparsePlus: sparse_plus,
+    nn.SparseSigmoid: lambda x: torch.clamp(x / 2 + 0.5, 0.0, 1.0),
+    nn.TanhShrink: F.tanhshrink,
+    numpy.Abs: torch.abs,
+    numpy.Absolute: torch.abs,
+    numpy.Arccos: torch.acos,
+    numpy.Arcsin: torch.asin,
+    numpy.Arctan: torch.atan,
+    numpy.Ceil: torch.ceil,
+    numpy.Copy: torch.clone,
+    numpy.Cos: torch.cos,
+    numpy.Cosh: torch.cosh,
+    numpy.Exp: torch.exp,
+    numpy.Expm1: torch.expm1,
+    numpy.Floor: torch.floor,
+    numpy.Isfinite: torch.isfinite,
+    numpy.Isinf: torch.isinf,
+    numpy.Isnan: torch.isnan,
+    numpy.Log: torch.log,
+    numpy.Log10: torch.log10,
+    numpy.Log1p: torch.log1p,
+    numpy.Log2: torch.log2,
+    numpy.LogicalNot: torch.logical_not,
+    numpy.Negative: torch.neg,
+    numpy.OnesLike: torch.ones_like,
+    numpy.Reciprocal: torch.reciprocal,
+    numpy.Sign: torch.sign,
+    numpy.Sin: torch.sin,
+    numpy.Sinh: torch.sinh,
+    numpy.Sqrt: torch.sqrt,
+    numpy.Square: torch.square,
+    numpy.Tan: torch.tan,
+    numpy.Tanh: torch.tanh,
+    numpy.ZerosLike: torch.zeros_like,
+}
+
+# Of an operation with parameters of its own.
+PARAMETRIC: dict[type, Callable[[Any, Any], Any]] = {
+    nn.Celu: lambda op, x: F.celu(x, float(op.alpha)),
+    nn.Elu: lambda op, x: F.elu(x, float(op.alpha)),
+    nn.Gelu: lambda op, x: F.gelu(x, approximate="tanh" if op.approximate else "none"),
+    nn.HardShrink: lambda op, x: F.hardshrink(x, float(op.threshold)),
+    nn.LeakyRelu: lambda op, x: F.leaky_relu(x, float(op.negative_slope)),
+    nn.SoftShrink: lambda op, x: F.softshrink(x, float(op.threshold)),
+    nn.Squareplus: lambda op, x: squareplus(x, op.b),
+    nn.Threshold: lambda op, x: F.threshold(x, float(op.threshold), float(op.default_value)),
+    numpy.Clip: lambda op, x: torch.clamp(x, op.x_min, op.x_max),
+    numpy.Round: lambda op, x: torch.round(x, decimals=op.decimals),
+}
+
+BINARY: dict[type, Callable[[Any, Any], Any]] = {
+    numpy.Add: torch.add,
+    numpy.Arctan2: torch.atan2,
+    numpy.Divide: torch.true_divide,
+    numpy.FloorDivide: torch.floor_divide,
+    numpy.Maximum: torch.maximum,
+    numpy.Minimum: torch.minimum,
+    numpy.Mod: torch.remainder,
+    numpy.Multiply: torch.mul,
+    numpy.Power: torch.pow,
+    numpy.Subtract: torch.sub,
+    numpy.TrueDivide: torch.true_divide,
+}
+
+COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
+    numpy.Equal: torch.eq,
+    numpy.Greater: torch.gt,
+    numpy.GreaterEqual: torch.ge,
+    numpy.Less: torch.lt,
+    numpy.LessEqual: torch.le,
+    numpy.LogicalAnd: torch.logical_and,
+    numpy.LogicalOr: torch.logical_or,
+    numpy.LogicalXor: torch.logical_xor,
+    numpy.NotEqual: torch.ne,
+}
+
+
+@rule(*UNARY)
+def _unary(call: Call) -> Value:
+    return _floating(call, call.x).map(UNARY[type(call.layer)])
+
+
+@rule(*PARAMETRIC)
+def _parametric(call: Call) -> Value:
+    return call.x.map(functools.partial(PARAMETRIC[type(call.layer)], call.layer))
+
+
+@rule(*BINARY)
+def _binary(call: Call) -> Value:
+    # Keras promotes the two; a number that is no tensor takes the dtype that comes out.
+    return _meet(call, BINARY[type(call.layer)], call.outputs[0].dtype)
+
+
+@rule(*COMPARISONS)
+def _comparison(call: Call) -> Value:
+    return _meet(call, COMPARISONS[type(call.layer)], None)
+
+
+@rule(numpy.DivideNoNan)
+def _divide_no_nan(call: Call) -> Value:
+    def divide(x: Any, y: Any) -> Any:
+        return torch.where(y == 0, 0.0, x / torch.where(y == 0, 1.0, y))
+
+    return _meet(call, divide, call.outputs[0].dtype)
+
+
+@rule(numpy.Where)
+def _where(call: Call) -> Value:
+    condition, first, second = _operands(call, 3)
+    layout = common_layout([condition, first, second])
+    kind = _weights.dtype(call.outputs[0].dtype)
+    chosen = torch.where(condition.to(layout).bool(), first.to(layout).to(kind), second.to(layout).to(kind))
+    return described(call, chosen, layout)
+
+
+@rule(core.Cast, numpy.Array)
+def _cast(call: Call) -> Value:
+    return call.x.map(lambda x: x.to(_weights.dtype(call.outputs[0].dtype)))
+
+
+@rule(core.ConvertToTensor)
+def _convert(call: Call) -> Value:
+    return call.x if call.x.dtype == call.outputs[0].dtype else _cast(call)
+
+
+def _floating(call: Call, value: Value) -> Value:
+    """Cast integers where the result is floating, which torch does only to its default type."""
+    wanted = call.outputs[0].dtype
+    if "float" in wanted and "float" not in value.dtype:
+        return Value(value.own.to(_weights.dtype(wanted)), value.layout, value.shape, wanted)
+    return value
+
+
+def _operands(call: Call, count: int) -> list[Value]:
+    arguments = [*call.args, *call.kwargs.values()][:count]
+    return [call.value(argument) for argument in arguments]
+
+
+def _meet(call: Call, function: Callable[[Any, Any], Any], dtype: str | None) -> Value:
+    first, second = [*call.args, *call.kwargs.values()][:2]
+    tensors = [value for value in (first, second) if isinstance(value, Value)]
+    if len(tensors) < 2 and all(_is_number(value) or isinstance(value, Value) for value in (first, second)):
+        layout, (x, y) = tensors[0].layout, (_own_or_number(call, v, dtype) for v in (first, second))
+    else:
+        values = [call.value(value) for value in (first, second)]
+        layout = common_layout(values)
+        x, y = (_typed(value.to(layout), value.dtype, dtype) for value in values)
+    return described(call, function(x, y), layout)
+
+
+def _is_number(argument: Any) -> bool:
+    return isinstance(argument, int | float | bool)
+
+
+def _own_or_number(call: Call, argument: Any, dtype: str | None) -> Any:
+    if isinstance(argument, Value):
+        return _typed(argument.own, argument.dtype, dtype)
+    plain = type(call.layer) in (numpy.Maximum, numpy.Minimum, numpy.Arctan2, numpy.Power) or call.args[0] is argument
+    if not plain:
+        return argument
+    kind = _weights.dtype(dtype or "float32")
+    return call.constant(torch.tensor(argument, dtype=kind))
+
+
+def _typed(proxy: Any, has: str, wanted: str | None) -> Any:
+    return proxy if wanted is None or has == wanted else proxy.to(_weights.dtype(wanted))
+
+
+__all__ = ["BINARY", "COMPARISONS", "PARAMETRIC", "UNARY", "Layout"]
