@@ -44,9 +44,13 @@ class Writer:
         """Return the module; it gives a tensor, or a tuple where there are several outputs."""
         proxies = tuple(value.plain for value in outputs)
         self._graph.output(self._tracer.create_arg(proxies if len(proxies) > 1 else proxies[0]))
-        self._graph.eliminate_dead_code()
-        self._graph.lint()
-        return fx.GraphModule(self._root, self._graph, class_name=identifier(name))
+        module = fx.GraphModule(self._root, self._graph, class_name=identifier(name))
+        # Masks that nobody asks for are written all the same, and go here.
+        module.graph.eliminate_dead_code()
+        module.delete_all_unused_submodules()
+        module.graph.lint()
+        module.recompile()
+        return module
 
     def model(self, model: Any, inputs: Sequence[Value], path: str = "") -> list[Value]:
         """Follow the nodes of a functional model, and return its outputs, flat."""
@@ -195,8 +199,8 @@ def _unknown() -> None:
 
 
 def _check(layer: Any, kwargs: dict[str, Any]) -> None:
-    if kwargs.pop("training", None) is True:
-        raise Refusal("is called with training=True; only inference is lowered")
+    # What the graph was built with does not count: `model(x, training=False)` says it anew for every layer.
+    kwargs.pop("training", None)
     if getattr(layer, "quantization_mode", None) is not None:
         raise Refusal(f"is quantized ({layer.quantization_mode})")
 

@@ -27,13 +27,12 @@ def squareplus(x: Any, b: float = 4) -> Any:
 
 
 def sparsemax(x: Any, axis: int) -> Any:
-    """The projection onto the simplex. Source: Martins and Astudillo 2016, algorithm 1."""
+    """Keras' sparsemax, whose threshold adds up running sums (Martins and Astudillo 2016 add up values)."""
     ordered = torch.sort(x, dim=axis, descending=True).values
     total = torch.cumsum(ordered, axis)
     rank = torch.cumsum(torch.ones_like(x), axis)
-    support = (1 + rank * ordered > total).to(x.dtype)
-    count = support.sum(axis, keepdim=True)
-    threshold = ((ordered * support).sum(axis, keepdim=True) - 1) / count
+    support = (ordered - (total - 1) / rank > 0).to(x.dtype)
+    threshold = ((total * support).sum(axis, keepdim=True) - 1) / support.sum(axis, keepdim=True)
     return torch.clamp(x - threshold, min=0.0)
 
 

@@ -110,8 +110,9 @@ def _group_norm(layer: Any, size: int) -> nn.Module:
 
 @rule(layers.RMSNormalization)
 def _rms_normalization(call: Call) -> Value:
-    axis, rank = call.layer.axis, call.x.rank
-    call.refuse_unless(axis in (-1, rank - 1), f"normalizes axis {axis} of {rank}, not the last one")
+    axes = call.layer.axis if isinstance(call.layer.axis, list | tuple) else [call.layer.axis]
+    last = len(axes) == 1 and axes[0] % call.x.rank == call.x.rank - 1
+    call.refuse_unless(last, f"normalizes axes {list(axes)} of {call.x.rank}, not the last one alone")
 
     def normalized(x: Any) -> Any:
         return x * torch.rsqrt(torch.square(x).mean(-1, keepdim=True) + call.layer.epsilon)
