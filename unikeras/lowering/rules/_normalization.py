@@ -34,10 +34,15 @@ def _in_float(call: Call, x: Any, compute: Any) -> Any:
 
 
 def _full(variable: Any) -> Any:
-    """Return a variable in its own dtype: these are not cast to the layer's compute dtype."""
+    """Return a variable in its own dtype, at least float32: these are not cast to the compute dtype."""
     if variable is None:
         return None
-    return nn.Parameter(_weights.tensor(variable), requires_grad=bool(variable.trainable))
+    return nn.Parameter(_precise(variable), requires_grad=bool(variable.trainable))
+
+
+def _precise(variable: Any) -> torch.Tensor:
+    value = _weights.tensor(variable)
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
 
 
 def _both(layer: Any, size: int) -> tuple[Any, Any]:
@@ -65,8 +70,8 @@ def _batch_norm(layer: Any, rank: int) -> nn.Module:
         BATCH_NORM[rank](size, layer.epsilon, 1 - layer.momentum, affine=scale is not None, device="meta"),
         weight=scale,
         bias=center,
-        running_mean=_weights.tensor(layer.moving_mean),
-        running_var=_weights.tensor(layer.moving_variance),
+        running_mean=_precise(layer.moving_mean),
+        running_var=_precise(layer.moving_variance),
         num_batches_tracked=torch.zeros((), dtype=torch.long),
     )
 

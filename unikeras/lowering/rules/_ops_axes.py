@@ -292,5 +292,6 @@ def _normalize(call: Call) -> Value:
 @rule(linalg.Norm)
 def _norm(call: Call) -> Value:
     op = call.layer
-    call.refuse_unless(op.ord in (None, 2) and isinstance(op.axis, int), "is another norm than that of vectors")
-    return described(call, torch.linalg.vector_norm(call.x.plain, 2, op.axis, keepdim=op.keepdims))
+    axes = (op.axis,) if isinstance(op.axis, int) else tuple(op.axis or ())
+    call.refuse_unless(op.ord in (None, 2) and len(axes) == 1, "is another norm than that of vectors")
+    return described(call, torch.linalg.vector_norm(call.x.plain, 2, axes, keepdim=op.keepdims))
