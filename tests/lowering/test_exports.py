@@ -74,7 +74,7 @@ def counted(proto):
 def cnn():
     return keras.Sequential([
         keras.Input((16, 16, 3)), L.Conv2D(4, 3, activation="relu"), L.BatchNormalization(), L.MaxPooling2D(),
-        L.Conv2D(6, 3, padding="same", activation="relu"), L.Dropout(0.5), L.Conv2D(6, 3), L.AveragePooling2D(), L.Flatten(), L.Dense(5, activation="softmax"),
+        L.Conv2D(6, 3, padding="same", activation="relu"), L.Dropout(0.5), L.Conv2D(6, 3), L.AveragePooling2D(2), L.Flatten(), L.Dense(5, activation="softmax"),
     ])  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def test_dense_layers_are_products(floats):
 def test_the_comparison_can_fail(floats):
     model = randomize(cnn())
     module = lowering.to_torch(model)
-    module.dense.bias.data[0] += 0.5
+    list(module.parameters())[-1].data[0] += 0.5
     assert run(module, floats(1, 16, 16, 3))[0].shape == (1, 5)
     with pytest.raises(AssertionError, match="Mismatched"):
         assert_agree(module, model, floats(1, 16, 16, 3))

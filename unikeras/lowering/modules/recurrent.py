@@ -52,6 +52,7 @@ class Recurrence(nn.Module):
         Returns:
             The outputs (batch, time, units), the last of them (batch, units), and the final states.
         """
+        _forget_dispatch()
         if self.backwards:
             x = x.flip(1)
             mask = None if mask is None else mask.flip(1)
@@ -175,6 +176,17 @@ def _kernel_function(kernel: nn.RNNBase) -> Any:
     return {"LSTM": torch._VF.lstm, "GRU": torch._VF.gru}.get(
         kernel.mode, torch._VF.rnn_relu if kernel.mode == "RNN_RELU" else torch._VF.rnn_tanh
     )
+
+
+def _forget_dispatch() -> None:
+    """Let torch look up its kernels anew while it exports.
+
+    torch.onnx exchanges them for ones that keep time open, but finds the old ones in a cache from the second
+    export of a process on (torch 2.13, torch/export/_patches.py).
+    """
+    if torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling():
+        for operator in (torch.ops.aten.lstm.input, torch.ops.aten.gru.input):
+            getattr(operator, "_dispatch_cache", {}).clear()
 
 
 def _for_kernel(kernel: nn.RNNBase, state: tuple[Tensor, ...] | None) -> Any:
