@@ -37,7 +37,9 @@ def run(module, inputs):
 
     with torch.no_grad():
         outputs = module(*map(tensor, keras.tree.flatten(inputs)))
-    return [t.float().numpy() if t.dtype == torch.bfloat16 else t.numpy() for t in keras.tree.flatten(outputs)]
+    return [
+        t.float().numpy() if t.dtype == torch.bfloat16 else t.numpy() for t in keras.tree.flatten(outputs)
+    ]
 
 
 def assert_agree(module, model, inputs, rtol=1e-4, atol=1e-5):

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from agreement import assert_agree, numpy_of, randomize, run, tensor
-from keras import layers as L
+from keras import layers
 
 from unikeras import lowering
 
@@ -24,7 +24,14 @@ def dynamic(model):
     """Return torch's name of each axis of open size, input by input."""
     import torch
 
-    return tuple({n: torch.export.Dim.DYNAMIC if n else torch.export.Dim("batch") for n, size in enumerate(x.shape) if size is None} for x in model.inputs)
+    return tuple(
+        {
+            n: torch.export.Dim.DYNAMIC if n else torch.export.Dim("batch")
+            for n, size in enumerate(x.shape)
+            if size is None
+        }
+        for x in model.inputs
+    )
 
 
 def onnx_of(module, model, arrays):
@@ -32,7 +39,9 @@ def onnx_of(module, model, arrays):
 
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(module, tuple(map(tensor, arrays)), dynamic_shapes=dynamic(model), dynamo=True, verbose=False)
+        program = torch.onnx.export(
+            module, tuple(map(tensor, arrays)), dynamic_shapes=dynamic(model), dynamo=True, verbose=False
+        )
     file = io.BytesIO()
     program.save(file)
     return program.model_proto, ort.InferenceSession(file.getvalue())
@@ -63,7 +72,9 @@ def traced(module, arrays):
 
 def assert_onnx_agrees(session, model, arrays, rtol=1e-4, atol=1e-5):
     got = session.run(None, {i.name: array for i, array in zip(session.get_inputs(), arrays, strict=True)})
-    for ours, theirs in zip(got, numpy_of(model(arrays if len(arrays) > 1 else arrays[0], training=False)), strict=True):
+    for ours, theirs in zip(
+        got, numpy_of(model(arrays if len(arrays) > 1 else arrays[0], training=False)), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol)
 
 
@@ -72,35 +83,59 @@ def counted(proto):
 
 
 def cnn():
-    return keras.Sequential([
-        keras.Input((16, 16, 3)), L.Conv2D(4, 3, activation="relu"), L.BatchNormalization(), L.MaxPooling2D(),
-        L.Conv2D(6, 3, padding="same", activation="relu"), L.Dropout(0.5), L.Conv2D(6, 3), L.AveragePooling2D(2), L.Flatten(), L.Dense(5, activation="softmax"),
-    ])  # fmt: skip
+    return keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D(),
+            layers.Conv2D(6, 3, padding="same", activation="relu"),
+            layers.Dropout(0.5),
+            layers.Conv2D(6, 3),
+            layers.AveragePooling2D(2),
+            layers.Flatten(),
+            layers.Dense(5, activation="softmax"),
+        ]
+    )
 
 
-def words_to_classes(cell=L.LSTM):
+def words_to_classes(cell=layers.LSTM):
     words = keras.Input((None,), dtype="int32")
-    x = L.Embedding(9, 4, mask_zero=True)(words)
+    x = layers.Embedding(9, 4, mask_zero=True)(words)
     y, *states = cell(5, return_sequences=True, return_state=True)(x)
-    return keras.Model(words, [L.Dense(3)(y), L.Dense(2)(states[-1]), cell(4, go_backwards=True)(y)])
+    return keras.Model(
+        words, [layers.Dense(3)(y), layers.Dense(2)(states[-1]), cell(4, go_backwards=True)(y)]
+    )
 
 
 def attention():
     words = keras.Input((None,), dtype="int32")
-    x = L.Embedding(9, 8, mask_zero=True)(words)
-    y = L.LayerNormalization()(x + L.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True))
-    return keras.Model(words, L.Dense(3)(L.Dense(16, activation="gelu")(y)))
+    x = layers.Embedding(9, 8, mask_zero=True)(words)
+    y = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True))
+    return keras.Model(words, layers.Dense(3)(layers.Dense(16, activation="gelu")(y)))
 
 
 def sequences():
-    return keras.Sequential([keras.Input((None, 4)), L.LSTM(5, return_sequences=True), L.Bidirectional(L.GRU(3)), L.Dense(2)])
+    return keras.Sequential(
+        [
+            keras.Input((None, 4)),
+            layers.LSTM(5, return_sequences=True),
+            layers.Bidirectional(layers.GRU(3)),
+            layers.Dense(2),
+        ]
+    )
 
 
 def segments():
     x = keras.Input((None, None, 3))
-    y = L.Conv2D(4, 3, strides=2, padding="same", activation="relu")(x)
-    y = L.Concatenate()([L.UpSampling2D()(L.DepthwiseConv2D(3, padding="same")(y)), L.Conv2DTranspose(3, 3, strides=2, padding="same")(y)])
-    return keras.Model(x, L.Conv2D(2, 1, activation="softmax")(y))
+    y = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu")(x)
+    y = layers.Concatenate()(
+        [
+            layers.UpSampling2D()(layers.DepthwiseConv2D(3, padding="same")(y)),
+            layers.Conv2DTranspose(3, 3, strides=2, padding="same")(y),
+        ]
+    )
+    return keras.Model(x, layers.Conv2D(2, 1, activation="softmax")(y))
 
 
 def of_words(batch, length):
@@ -111,8 +146,11 @@ def of_words(batch, length):
 MODELS = {
     "cnn": (cnn, lambda b, n, f: [f(b, 16, 16, 3)]),
     "lstm under a mask": (words_to_classes, lambda b, n, f: of_words(b, n)),
-    "gru under a mask": (lambda: words_to_classes(L.GRU), lambda b, n, f: of_words(b, n)),
-    "gru that no kernel knows": (lambda: words_to_classes(lambda *a, **k: L.GRU(*a, reset_after=False, **k)), lambda b, n, f: of_words(b, n)),
+    "gru under a mask": (lambda: words_to_classes(layers.GRU), lambda b, n, f: of_words(b, n)),
+    "gru that no kernel knows": (
+        lambda: words_to_classes(lambda *a, **k: layers.GRU(*a, reset_after=False, **k)),
+        lambda b, n, f: of_words(b, n),
+    ),
     "attention": (attention, lambda b, n, f: of_words(b, n)),
     "sequences": (sequences, lambda b, n, f: [f(b, n, 4)]),
     "segments": (segments, lambda b, n, f: [f(b, 2 * n, 2 * n + 4, 3)]),
@@ -172,7 +210,9 @@ def test_recurrent_layers_are_operators(floats):
 
 
 def test_dense_layers_are_products(floats):
-    model = randomize(keras.Sequential([keras.Input((4,)), L.Dense(3, activation="relu"), L.Dense(2)]))
+    model = randomize(
+        keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="relu"), layers.Dense(2)])
+    )
     proto, _ = onnx_of(lowering.to_torch(model), model, [floats(3, 4)])
     assert counted(proto) == {"Gemm": 2, "Relu": 1}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from keras import layers as L
+from keras import layers
 
 CELLS = {
-    "lstm": L.LSTM,
-    "gru": L.GRU,
-    "gru reset before": lambda *a, **k: L.GRU(*a, reset_after=False, **k),
-    "rnn": L.SimpleRNN,
+    "lstm": layers.LSTM,
+    "gru": layers.GRU,
+    "gru reset before": lambda *a, **k: layers.GRU(*a, reset_after=False, **k),
+    "rnn": layers.SimpleRNN,
 }
 OPTIONS = [
     {},
@@ -64,7 +64,7 @@ def test_a_recurrent_layer(cell, options, recurrence, lowered, floats):
 @pytest.mark.parametrize("cell", CELLS)
 def test_any_mask(cell, options, recurrence, lowered):
     words = keras.Input((None,), dtype="int32")
-    model = keras.Model(words, CELLS[cell](5, **options)(L.Embedding(9, 4, mask_zero=True)(words)))
+    model = keras.Model(words, CELLS[cell](5, **options)(layers.Embedding(9, 4, mask_zero=True)(words)))
     lowered(model, tokens(6, 6), tokens(3, 11), recurrence=recurrence)
 
 
@@ -90,33 +90,41 @@ def test_an_initial_state_under_a_mask(cell, lowered, floats):
 @pytest.mark.parametrize("masked", [False, True])
 def test_both_ways(mode, sequences, masked, lowered):
     words = keras.Input((None,), dtype="int32")
-    layer = L.Bidirectional(L.LSTM(5, return_sequences=sequences), merge_mode=mode)
-    model = keras.Model(words, layer(L.Embedding(9, 4, mask_zero=masked)(words)))
+    layer = layers.Bidirectional(layers.LSTM(5, return_sequences=sequences), merge_mode=mode)
+    model = keras.Model(words, layer(layers.Embedding(9, 4, mask_zero=masked)(words)))
     lowered(model, tokens(6, 6))
 
 
 def test_both_ways_with_states(lowered, floats):
     x = keras.Input((None, 4))
-    outputs = L.Bidirectional(L.GRU(5, return_sequences=True, return_state=True))(x)
+    outputs = layers.Bidirectional(layers.GRU(5, return_sequences=True, return_state=True))(x)
     lowered(keras.Model(x, outputs), floats(2, 3, 4))
 
 
 def test_masking_and_layers_that_pass_a_mask_on(lowered, floats):
     x = keras.Input((6, 4))
-    y = L.Masking()(x)
-    y = L.Dropout(0.5)(L.TimeDistributed(L.Dense(5))(y))
-    y = L.LSTM(5, return_sequences=True)(y)
-    model = keras.Model(x, L.GRU(3)(L.LayerNormalization()(y)))
+    y = layers.Masking()(x)
+    y = layers.Dropout(0.5)(layers.TimeDistributed(layers.Dense(5))(y))
+    y = layers.LSTM(5, return_sequences=True)(y)
+    model = keras.Model(x, layers.GRU(3)(layers.LayerNormalization()(y)))
     lowered(model, floats(6, 6, 4) * MASKS[..., None].astype("float32"))
 
 
 def test_a_cell_on_its_own(lowered, floats):
-    lowered(keras.Sequential([keras.Input((5, 4)), L.RNN(L.LSTMCell(3), return_sequences=True)]), floats(2, 5, 4))
+    lowered(
+        keras.Sequential([keras.Input((5, 4)), layers.RNN(layers.LSTMCell(3), return_sequences=True)]),
+        floats(2, 5, 4),
+    )
 
 
-@pytest.mark.parametrize("inner", [
-    lambda: L.Dense(3), lambda: L.Conv2D(3, 2), lambda: keras.Sequential([keras.Input((6, 6, 2)), L.Conv2D(3, 2), L.Flatten()]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda: layers.Dense(3),
+        lambda: layers.Conv2D(3, 2),
+        lambda: keras.Sequential([keras.Input((6, 6, 2)), layers.Conv2D(3, 2), layers.Flatten()]),
+    ],
+)
 def test_time_distributed(inner, lowered, floats):
-    model = keras.Sequential([keras.Input((None, 6, 6, 2)), L.TimeDistributed(inner())])
+    model = keras.Sequential([keras.Input((None, 6, 6, 2)), layers.TimeDistributed(inner())])
     lowered(model, floats(2, 3, 6, 6, 2), floats(1, 5, 6, 6, 2))

@@ -106,7 +106,9 @@ class Call:
         It is built at the layer's first call and shared by the others; a layer of several modules
         names each `part`.
         """
-        return self._writer.module((id(self.layer), part), f"{self.path}.{part}".strip("."), self.layer, build)
+        return self._writer.module(
+            (id(self.layer), part), f"{self.path}.{part}".strip("."), self.layer, build
+        )
 
     def delegate(self, layer: Any, args: Sequence[Any], outputs: Sequence[Any], **kwargs: Any) -> list[Value]:
         """Lower a call of a layer that this one wraps, and return its values."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from keras import activations, layers, ops
 from keras.src.activations import activations as operations
+from torch.nn import functional
 
 from unikeras.lowering._call import Call
 from unikeras.lowering._registry import Refusal, rule
@@ -40,62 +40,62 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: Any = None, threshold: 
     """Keras' relu with its three parameters."""
     if threshold:
         kept = torch.where(x > threshold, x, torch.zeros_like(x))
-        below = F.relu(threshold - x)
+        below = functional.relu(threshold - x)
     elif max_value == 6:
-        kept, below = F.relu6(x), F.relu(-x) if negative_slope else None
+        kept, below = functional.relu6(x), functional.relu(-x) if negative_slope else None
     else:
-        kept, below = F.relu(x), F.relu(-x) if negative_slope else None
+        kept, below = functional.relu(x), functional.relu(-x) if negative_slope else None
     kept = kept if max_value is None else torch.clamp(kept, max=float(max_value))
     return kept - negative_slope * below if negative_slope else kept
 
 
 ELEMENTWISE: dict[Any, Callable[[Any], Any]] = {
-    activations.celu: F.celu,
-    activations.elu: F.elu,
+    activations.celu: functional.celu,
+    activations.elu: functional.elu,
     activations.exponential: torch.exp,
-    activations.gelu: F.gelu,
-    activations.hard_shrink: F.hardshrink,
-    activations.hard_sigmoid: F.hardsigmoid,
-    activations.hard_silu: F.hardswish,
-    activations.hard_tanh: F.hardtanh,
-    activations.leaky_relu: functools.partial(F.leaky_relu, negative_slope=0.2),
-    activations.log_sigmoid: F.logsigmoid,
-    activations.mish: F.mish,
-    activations.relu: F.relu,
-    activations.relu6: F.relu6,
-    activations.selu: F.selu,
+    activations.gelu: functional.gelu,
+    activations.hard_shrink: functional.hardshrink,
+    activations.hard_sigmoid: functional.hardsigmoid,
+    activations.hard_silu: functional.hardswish,
+    activations.hard_tanh: functional.hardtanh,
+    activations.leaky_relu: functools.partial(functional.leaky_relu, negative_slope=0.2),
+    activations.log_sigmoid: functional.logsigmoid,
+    activations.mish: functional.mish,
+    activations.relu: functional.relu,
+    activations.relu6: functional.relu6,
+    activations.selu: functional.selu,
     activations.sigmoid: torch.sigmoid,
-    activations.silu: F.silu,
-    activations.soft_shrink: F.softshrink,
-    activations.softplus: F.softplus,
-    activations.softsign: F.softsign,
+    activations.silu: functional.silu,
+    activations.soft_shrink: functional.softshrink,
+    activations.softplus: functional.softplus,
+    activations.softsign: functional.softsign,
     activations.sparse_plus: sparse_plus,
     activations.sparse_sigmoid: lambda x: torch.clamp(x / 2 + 0.5, 0.0, 1.0),
     activations.squareplus: squareplus,
     activations.tanh: torch.tanh,
-    activations.tanh_shrink: F.tanhshrink,
-    ops.celu: F.celu,
-    ops.elu: F.elu,
+    activations.tanh_shrink: functional.tanhshrink,
+    ops.celu: functional.celu,
+    ops.elu: functional.elu,
     ops.exp: torch.exp,
-    ops.gelu: functools.partial(F.gelu, approximate="tanh"),
-    ops.hard_sigmoid: F.hardsigmoid,
-    ops.hard_silu: F.hardswish,
-    ops.leaky_relu: functools.partial(F.leaky_relu, negative_slope=0.2),
-    ops.log_sigmoid: F.logsigmoid,
-    ops.relu: F.relu,
-    ops.relu6: F.relu6,
-    ops.selu: F.selu,
+    ops.gelu: functools.partial(functional.gelu, approximate="tanh"),
+    ops.hard_sigmoid: functional.hardsigmoid,
+    ops.hard_silu: functional.hardswish,
+    ops.leaky_relu: functools.partial(functional.leaky_relu, negative_slope=0.2),
+    ops.log_sigmoid: functional.logsigmoid,
+    ops.relu: functional.relu,
+    ops.relu6: functional.relu6,
+    ops.selu: functional.selu,
     ops.sigmoid: torch.sigmoid,
-    ops.silu: F.silu,
-    ops.softplus: F.softplus,
-    ops.softsign: F.softsign,
+    ops.silu: functional.silu,
+    ops.softplus: functional.softplus,
+    ops.softsign: functional.softsign,
     ops.sin: torch.sin,
     ops.tanh: torch.tanh,
 }
 
 # With the axis that they run along when nobody names one.
 ALONG_AN_AXIS: dict[Any, Callable[[Any, int], Any]] = {
-    activations.glu: F.glu,
+    activations.glu: functional.glu,
     activations.log_softmax: torch.log_softmax,
     activations.softmax: torch.softmax,
     activations.sparsemax: sparsemax,
@@ -142,17 +142,17 @@ def _relu(call: Call) -> Value:
 
 @rule(layers.LeakyReLU)
 def _leaky_relu(call: Call) -> Value:
-    return call.x.map(lambda x: F.leaky_relu(x, float(call.layer.negative_slope)))
+    return call.x.map(lambda x: functional.leaky_relu(x, float(call.layer.negative_slope)))
 
 
 @rule(layers.ELU)
 def _elu(call: Call) -> Value:
-    return call.x.map(lambda x: F.elu(x, float(call.layer.alpha)))
+    return call.x.map(lambda x: functional.elu(x, float(call.layer.alpha)))
 
 
 @rule(operations.Mish)
 def _mish(call: Call) -> Value:
-    return call.x.map(F.mish)
+    return call.x.map(functional.mish)
 
 
 @rule(layers.PReLU)
@@ -161,9 +161,9 @@ def _prelu(call: Call) -> Value:
     if all(size == 1 for size in call.layer.alpha.shape[:-1]):
         layout = Layout.CHANNELS_FIRST
         alpha = call.weight("weight", call.layer.alpha, lambda alpha: alpha.flatten())
-        return described(call, F.prelu(x.to(layout), alpha), layout)
+        return described(call, functional.prelu(x.to(layout), alpha), layout)
     alpha = call.weight("weight", call.layer.alpha)
-    return described(call, F.relu(x.plain) - alpha * F.relu(-x.plain))
+    return described(call, functional.relu(x.plain) - alpha * functional.relu(-x.plain))
 
 
 @rule(layers.Softmax)

@@ -44,7 +44,10 @@ def _grouped_query_attention(call: Call) -> list[Value]:
     query, value = call.value(call.argument(0, "query")), call.value(call.argument(1, "value"))
     key = call.argument(2, "key")
     key = value if key is None else call.value(key)
-    masks = [*_masks(call, call.kwargs.get("query_mask")), *_positions(call, query, value, layer.sliding_window)]
+    masks = [
+        *_masks(call, call.kwargs.get("query_mask")),
+        *_positions(call, query, value, layer.sliding_window),
+    ]
     heads = (layer.num_query_heads, layer.num_key_value_heads)
     return _attend(call, query, key, value, masks, heads, layer.use_gate)
 
@@ -100,7 +103,11 @@ def _attend(
     if gated:
         mixed = mixed * torch.sigmoid(_project(call, "gate", query))
     output = call.module(lambda layer: _dense(layer._output_dense, 2), "output")(mixed)
-    results = [described(call, output.unflatten(-1, call.outputs[0].shape[2:]) if call.outputs[0].ndim > 3 else output)]
+    results = [
+        described(
+            call, output.unflatten(-1, call.outputs[0].shape[2:]) if call.outputs[0].ndim > 3 else output
+        )
+    ]
     if len(call.outputs) > 1:
         results.append(Value(weights))
     return results

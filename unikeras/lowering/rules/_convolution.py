@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from keras import layers
 from torch import nn
+from torch.nn import functional
 
 from unikeras.lowering._call import Call
 from unikeras.lowering._registry import Refusal, rule
@@ -41,7 +41,7 @@ def _run(call: Call, build: Any) -> Value:
     sizes = physical_shape(call.x.shape, layout)[2:]
     x = call.x.to(layout)
     if layer.padding == "causal":
-        x = F.pad(x, [(layer.kernel_size[0] - 1) * layer.dilation_rate[0], 0])
+        x = functional.pad(x, [(layer.kernel_size[0] - 1) * layer.dilation_rate[0], 0])
     elif layer.padding == "same" and _geometry(layer)["padding"] == 0:
         x = _padding.same(x, sizes, layer.kernel_size, layer.strides, layer.dilation_rate)
     return activate(call, layer.activation, described(call, call.module(build)(x), layout))
@@ -63,7 +63,13 @@ def _filled_conv(layer: Any, kernel: Any, bias: Any, groups: int, geometry: dict
     rank = len(sizes)
     return filled(
         CONV[rank](
-            within * groups, out, tuple(sizes), **geometry, groups=groups, bias=bias is not None, device="meta"
+            within * groups,
+            out,
+            tuple(sizes),
+            **geometry,
+            groups=groups,
+            bias=bias is not None,
+            device="meta",
         ),
         weight=weight(layer, kernel, lambda k: k.permute(rank + 1, rank, *range(rank))),
         bias=weight(layer, bias),
@@ -140,8 +146,10 @@ def _crops(layer: Any) -> list[tuple[int, int]]:
     keras/src/backend/common/backend_utils.py.
     """
     rank = len(layer.kernel_size)
-    dilation, more = (_padding.per_axis(v, rank) if v is not None else (None,) * rank
-                      for v in (layer.dilation_rate, layer.output_padding))
+    dilation, more = (
+        _padding.per_axis(v, rank) if v is not None else (None,) * rank
+        for v in (layer.dilation_rate, layer.output_padding)
+    )
     return [
         _crop((k - 1) * d + 1, s, layer.padding, extra)
         for k, d, s, extra in zip(layer.kernel_size, dilation, layer.strides, more, strict=True)

@@ -97,11 +97,16 @@ def _dot(call: Call) -> Value:
     a, b = axes[0] % first.rank, axes[1] % second.rank
     x, y = first.plain, second.plain
     if call.layer.normalize:
-        x, y = (t * torch.rsqrt(torch.square(t).sum(n, keepdim=True).clamp(min=1e-12)) for t, n in ((x, a), (y, b)))
+        x, y = (
+            t * torch.rsqrt(torch.square(t).sum(n, keepdim=True).clamp(min=1e-12))
+            for t, n in ((x, a), (y, b))
+        )
     names = iter("abcdefghijklmnopqrstuvwxy")
     left = ["z", *(next(names) for _ in range(first.rank - 1))]
     right = ["z", *(next(names) for _ in range(second.rank - 1))]
     right[b] = left[a]
-    kept = [name for n, name in enumerate(left) if n != a] + [name for n, name in enumerate(right[1:], 1) if n != b]
+    kept = [name for n, name in enumerate(left) if n != a] + [
+        name for n, name in enumerate(right[1:], 1) if n != b
+    ]
     product = torch.einsum(f"{''.join(left)},{''.join(right)}->{''.join(kept)}", x, y)
     return described(call, product.unsqueeze(-1) if len(kept) == 1 else product)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from keras.src.ops import core, math, nn, numpy
+from torch.nn import functional
 
 from unikeras.lowering import _weights
 from unikeras.lowering._call import Call
@@ -20,20 +20,20 @@ UNARY: dict[type, Callable[[Any], Any]] = {
     core.StopGradient: lambda x: x.detach(),
     math.Erf: torch.erf,
     math.Rsqrt: torch.rsqrt,
-    nn.HardSigmoid: F.hardsigmoid,
-    nn.HardSilu: F.hardswish,
-    nn.HardTanh: F.hardtanh,
-    nn.LogSigmoid: F.logsigmoid,
-    nn.Relu: F.relu,
-    nn.Relu6: F.relu6,
-    nn.Selu: F.selu,
+    nn.HardSigmoid: functional.hardsigmoid,
+    nn.HardSilu: functional.hardswish,
+    nn.HardTanh: functional.hardtanh,
+    nn.LogSigmoid: functional.logsigmoid,
+    nn.Relu: functional.relu,
+    nn.Relu6: functional.relu6,
+    nn.Selu: functional.selu,
     nn.Sigmoid: torch.sigmoid,
-    nn.Silu: F.silu,
-    nn.Softplus: F.softplus,
-    nn.Softsign: F.softsign,
+    nn.Silu: functional.silu,
+    nn.Softplus: functional.softplus,
+    nn.Softsign: functional.softsign,
     nn.SparsePlus: sparse_plus,
     nn.SparseSigmoid: lambda x: torch.clamp(x / 2 + 0.5, 0.0, 1.0),
-    nn.TanhShrink: F.tanhshrink,
+    nn.TanhShrink: functional.tanhshrink,
     numpy.Abs: torch.abs,
     numpy.Absolute: torch.abs,
     numpy.Arccos: torch.acos,
@@ -69,14 +69,14 @@ UNARY: dict[type, Callable[[Any], Any]] = {
 
 # Of an operation with parameters of its own.
 PARAMETRIC: dict[type, Callable[[Any, Any], Any]] = {
-    nn.Celu: lambda op, x: F.celu(x, float(op.alpha)),
-    nn.Elu: lambda op, x: F.elu(x, float(op.alpha)),
-    nn.Gelu: lambda op, x: F.gelu(x, approximate="tanh" if op.approximate else "none"),
-    nn.HardShrink: lambda op, x: F.hardshrink(x, float(op.threshold)),
-    nn.LeakyRelu: lambda op, x: F.leaky_relu(x, float(op.negative_slope)),
-    nn.SoftShrink: lambda op, x: F.softshrink(x, float(op.threshold)),
+    nn.Celu: lambda op, x: functional.celu(x, float(op.alpha)),
+    nn.Elu: lambda op, x: functional.elu(x, float(op.alpha)),
+    nn.Gelu: lambda op, x: functional.gelu(x, approximate="tanh" if op.approximate else "none"),
+    nn.HardShrink: lambda op, x: functional.hardshrink(x, float(op.threshold)),
+    nn.LeakyRelu: lambda op, x: functional.leaky_relu(x, float(op.negative_slope)),
+    nn.SoftShrink: lambda op, x: functional.softshrink(x, float(op.threshold)),
     nn.Squareplus: lambda op, x: squareplus(x, op.b),
-    nn.Threshold: lambda op, x: F.threshold(x, float(op.threshold), float(op.default_value)),
+    nn.Threshold: lambda op, x: functional.threshold(x, float(op.threshold), float(op.default_value)),
     numpy.Clip: lambda op, x: torch.clamp(x, op.x_min, op.x_max),
     numpy.Round: lambda op, x: torch.round(x, decimals=op.decimals),
 }
@@ -188,7 +188,10 @@ def _is_number(argument: Any) -> bool:
 def _own_or_number(call: Call, argument: Any, dtype: str | None) -> Any:
     if isinstance(argument, Value):
         return _typed(argument.own, argument.dtype, dtype)
-    plain = type(call.layer) in (numpy.Maximum, numpy.Minimum, numpy.Arctan2, numpy.Power) or call.args[0] is argument
+    plain = (
+        type(call.layer) in (numpy.Maximum, numpy.Minimum, numpy.Arctan2, numpy.Power)
+        or call.args[0] is argument
+    )
     if not plain:
         return argument
     kind = _weights.dtype(dtype or "float32")

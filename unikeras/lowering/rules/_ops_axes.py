@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from keras.src.ops import core, linalg, math, nn, numpy
+from torch.nn import functional
 
 from unikeras.lowering import _weights
 from unikeras.lowering._call import Call
@@ -30,7 +30,7 @@ REDUCTIONS: dict[type, Callable[..., Any]] = {
 LOGICAL: dict[type, Callable[..., Any]] = {numpy.All: torch.amin, numpy.Any: torch.amax}
 
 ALONG: dict[type, Callable[[Any, int], Any]] = {
-    nn.Glu: F.glu,
+    nn.Glu: functional.glu,
     nn.LogSoftmax: torch.log_softmax,
     nn.Softmax: torch.softmax,
     nn.Sparsemax: sparsemax,
@@ -65,7 +65,11 @@ def _reduction(call: Call) -> Value:
     result = REDUCTIONS[type(op)](x, lying, keepdim=op.keepdims)
     result = result.to(_weights.dtype(dtype)) if "int" in dtype else result
     if getattr(op, "initial", None) is not None:
-        bound = torch.clamp(result, min=op.initial) if type(op) is numpy.Max else torch.clamp(result, max=op.initial)
+        bound = (
+            torch.clamp(result, min=op.initial)
+            if type(op) is numpy.Max
+            else torch.clamp(result, max=op.initial)
+        )
         result = bound
     return _reduced(call, result, op.keepdims, plain)
 
@@ -224,14 +228,18 @@ def _unstack(call: Call) -> list[Value]:
 @rule(numpy.Repeat)
 def _repeat(call: Call) -> Value:
     op = call.layer
-    call.refuse_unless(isinstance(op.repeats, int) and op.axis is not None, "repeats parts by different numbers")
+    call.refuse_unless(
+        isinstance(op.repeats, int) and op.axis is not None, "repeats parts by different numbers"
+    )
     return described(call, torch.repeat_interleave(call.x.plain, op.repeats, dim=op.axis))
 
 
 @rule(numpy.Tile)
 def _tile(call: Call) -> Value:
     repeats = call.layer.repeats
-    return described(call, torch.tile(call.x.plain, (repeats,) if isinstance(repeats, int) else tuple(repeats)))
+    return described(
+        call, torch.tile(call.x.plain, (repeats,) if isinstance(repeats, int) else tuple(repeats))
+    )
 
 
 @rule(numpy.Flip)
@@ -248,7 +256,9 @@ def _pad(call: Call) -> Value:
     width = op.pad_width
     pairs = [(width, width)] * call.x.rank if isinstance(width, int) else [tuple(pair) for pair in width]
     pairs = pairs * call.x.rank if len(pairs) == 1 else pairs
-    return described(call, F.pad(call.x.plain, [n for pair in reversed(pairs) for n in pair], value=float(value)))
+    return described(
+        call, functional.pad(call.x.plain, [n for pair in reversed(pairs) for n in pair], value=float(value))
+    )
 
 
 @rule(numpy.Take)
@@ -283,7 +293,9 @@ def _one_hot(call: Call) -> Value:
 @rule(nn.Normalize)
 def _normalize(call: Call) -> Value:
     op, x = call.layer, call.x
-    call.refuse_unless(op.order == 2 and isinstance(op.axis, int), "normalizes by another norm than the Euclidean")
+    call.refuse_unless(
+        op.order == 2 and isinstance(op.axis, int), "normalizes by another norm than the Euclidean"
+    )
     along = x.axis(op.axis)
     most = 1 / (op.epsilon or 1e-12)
     return x.map(lambda p: p * torch.rsqrt(torch.square(p).sum(along, keepdim=True)).clamp(max=most))

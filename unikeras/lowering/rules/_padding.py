@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 
 def per_axis(value: Any, rank: int) -> tuple[int, ...]:
@@ -45,7 +45,7 @@ def same(
         pads = [total // 2, total - total // 2, *pads]
     if all(isinstance(pad, int) and pad == 0 for pad in pads):
         return x
-    return F.pad(x, pads, value=value)
+    return functional.pad(x, pads, value=value)
 
 
 def _total(size: Any, span: int, stride: int) -> Any:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from keras import layers
+from torch.nn import functional
 
 from unikeras.lowering import _weights
 from unikeras.lowering._call import Call
@@ -24,7 +24,8 @@ def _rescaling(call: Call) -> Value:
         return call.x.map(lambda x: x.to(kind) * float(scale) + float(offset))
     call.refuse_unless(
         not scale.ndim or Layout.of(call.layer.data_format or "channels_last") is Layout.CHANNELS_FIRST
-        if hasattr(call.layer, "data_format") else True,
+        if hasattr(call.layer, "data_format")
+        else True,
         "scales channels that come first",
     )
     factor, shift = (call.constant(_weights.tensor(a.astype("float64")).to(kind)) for a in (scale, offset))
@@ -41,7 +42,9 @@ def _resizing(call: Call) -> Value:
     mode = modes[layer.interpolation]
     corners = {"align_corners": False} if mode == "bilinear" else {}
     x = call.x.to(layout).to(_weights.dtype(layer.compute_dtype))
-    return described(call, F.interpolate(x, size=(layer.height, layer.width), mode=mode, **corners), layout)
+    return described(
+        call, functional.interpolate(x, size=(layer.height, layer.width), mode=mode, **corners), layout
+    )
 
 
 @rule(layers.CategoryEncoding)

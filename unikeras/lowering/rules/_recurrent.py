@@ -106,14 +106,12 @@ def _kernel(cell: Any, name: str, kernel_class: Any, gates: int, activation: str
 def _biases(cell: Any, into_torch: Callable[..., torch.Tensor]) -> dict[str, Any]:
     """Return both of torch's biases; where Keras has one, it is the first, and the other is zeros."""
     if len(cell.bias.shape) == 2:
-        both = [lambda b, n=n: into_torch(b[n], 0) for n in range(2)]
-    else:
-        both = [lambda b: into_torch(b, 0), lambda b: torch.zeros_like(b)]
-    names = ("bias_ih_l0", "bias_hh_l0")
-    biases = {name: weight(cell, cell.bias, arrange) for name, arrange in zip(names, both, strict=True)}
-    if len(cell.bias.shape) == 1:
-        biases["bias_hh_l0"].requires_grad_(False)
-    return biases
+        return {
+            "bias_ih_l0": weight(cell, cell.bias, lambda both: into_torch(both[0], 0)),
+            "bias_hh_l0": weight(cell, cell.bias, lambda both: into_torch(both[1], 0)),
+        }
+    one = weight(cell, cell.bias, lambda bias: into_torch(bias, 0))
+    return {"bias_ih_l0": one, "bias_hh_l0": nn.Parameter(torch.zeros_like(one), requires_grad=False)}
 
 
 def _same_order(value: torch.Tensor, axis: int) -> torch.Tensor:
@@ -173,7 +171,8 @@ def _time_distributed(call: Call) -> list[Value]:
     x = call.x
     masked = call.kwargs.get("mask") is not None and getattr(inner, "_call_has_mask_arg", False)
     call.refuse_unless(
-        not masked or isinstance(inner, layers.BatchNormalization), f"hands its mask to {type(inner).__name__}"
+        not masked or isinstance(inner, layers.BatchNormalization),
+        f"hands its mask to {type(inner).__name__}",
     )
     # Inference treats samples one by one, so that time can join the batch.
     steps = Value(x.plain.flatten(0, 1), shape=(None, *x.shape[2:]), dtype=x.dtype)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from keras import layers
+from torch.nn import functional
 
 from unikeras.lowering._call import Call
 from unikeras.lowering._registry import rule
@@ -71,7 +71,7 @@ def _cropping(call: Call) -> Value:
 def _zero_padding(call: Call) -> Value:
     layout = _image_layout(call.layer)
     pads = [amount for pair in reversed(_pairs(call.layer.padding)) for amount in pair]
-    return described(call, F.pad(call.x.to(layout), pads), layout)
+    return described(call, functional.pad(call.x.to(layout), pads), layout)
 
 
 @rule(layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D)
@@ -79,10 +79,14 @@ def _up_sampling(call: Call) -> Value:
     layer, layout = call.layer, _image_layout(call.layer)
     sizes = [layer.size] if isinstance(layer.size, int) else layer.size
     mode = getattr(layer, "interpolation", "nearest")
-    call.refuse_unless(mode in ("nearest", "bilinear"), f"interpolates by {mode!r}, which torch does otherwise")
+    call.refuse_unless(
+        mode in ("nearest", "bilinear"), f"interpolates by {mode!r}, which torch does otherwise"
+    )
     factors = [float(size) for size in sizes]
     corners = {} if mode == "nearest" else {"align_corners": False}
-    return described(call, F.interpolate(call.x.to(layout), scale_factor=factors, mode=mode, **corners), layout)
+    return described(
+        call, functional.interpolate(call.x.to(layout), scale_factor=factors, mode=mode, **corners), layout
+    )
 
 
 @rule(layers.Masking)
