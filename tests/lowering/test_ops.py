@@ -123,7 +123,7 @@ ROWS = {
     "take a matrix": lambda x: ops.take(x, [[0, 2], [1, 1]], axis=2),
     "one hot": lambda x: ops.one_hot(ops.argmax(x, axis=-1), 4),
     "normalize": lambda x: ops.normalize(x),
-    "norm": lambda x: ops.norm(x, axis=-1),
+    "norm": lambda x: ops.norm(x, axis=(3,)),
     "stop gradient": lambda x: ops.stop_gradient(x),
 }
 

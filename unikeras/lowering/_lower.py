@@ -17,7 +17,7 @@ def to_torch(model: Any, copy: bool = True, *, recurrence: str = "kernel") -> An
     """Return a Keras model as a pure `torch.nn.Module`, from any backend.
 
     It computes what `model(x, training=False)` computes, and holds no part of Keras: it can be traced,
-    scripted, exported and pickled. Runs of convolutions keep their channels first, as torch likes them;
+    exported and pickled. Runs of convolutions keep their channels first, as torch likes them;
     inputs and outputs have the axes that the model's have.
 
     Args:

@@ -116,9 +116,8 @@ def physical_shape(shape: Sequence[int | None], layout: Layout) -> tuple[int | N
 
 
 def common_layout(values: Sequence[Value]) -> Layout:
-    """Return the layout in which values meet: Keras' own where their ranks differ."""
-    if len({value.rank for value in values}) == 1 and any(
-        value.layout is Layout.CHANNELS_FIRST for value in values
-    ):
-        return Layout.CHANNELS_FIRST
-    return Layout.PLAIN
+    """Return the layout in which values meet: Keras' own where their ranks differ; scalars fit anywhere."""
+    tensors = [value for value in values if value.rank]
+    alike = len({value.rank for value in tensors}) == 1
+    in_front = any(value.layout is Layout.CHANNELS_FIRST for value in tensors)
+    return Layout.CHANNELS_FIRST if alike and in_front else Layout.PLAIN

@@ -38,15 +38,12 @@ def sparsemax(x: Any, axis: int) -> Any:
 
 def relu(x: Any, negative_slope: float = 0.0, max_value: Any = None, threshold: float = 0.0) -> Any:
     """Keras' relu with its three parameters."""
-    if threshold:
-        kept = torch.where(x > threshold, x, torch.zeros_like(x))
-        below = functional.relu(threshold - x)
-    elif max_value == 6:
-        kept, below = functional.relu6(x), functional.relu(-x) if negative_slope else None
-    else:
-        kept, below = functional.relu(x), functional.relu(-x) if negative_slope else None
-    kept = kept if max_value is None else torch.clamp(kept, max=float(max_value))
-    return kept - negative_slope * below if negative_slope else kept
+    kept = torch.where(x > threshold, x, 0.0) if threshold else functional.relu(x)
+    if max_value == 6 and not threshold:
+        kept = functional.relu6(x)
+    elif max_value is not None:
+        kept = torch.clamp(kept, max=float(max_value))
+    return kept - negative_slope * functional.relu(threshold - x) if negative_slope else kept
 
 
 ELEMENTWISE: dict[Any, Callable[[Any], Any]] = {

@@ -15,8 +15,8 @@ from unikeras.lowering._values import Value
 from unikeras.lowering._weights import filled, weight
 from unikeras.lowering.rules._activations import described
 
-# Far below any score; Keras takes -1e9 in a softmax layer and more in its kernels, which underflow alike.
-MASKED = -1e9
+# Far below any score. Keras takes these in a softmax layer and more in its kernels, which underflow alike.
+MASKED = {"float16": -3e4}
 
 
 @rule(layers.MultiHeadAttention)
@@ -93,7 +93,7 @@ def _attend(
         mask = functools.reduce(torch.logical_and, masks)
         rank = _mask_rank(call)
         mask = mask if rank == 4 else mask.unsqueeze(1)
-        weights = torch.softmax(torch.where(mask, scores, MASKED), -1)
+        weights = torch.softmax(torch.where(mask, scores, MASKED.get(query.dtype, -1e9)), -1)
         # Keras' softmax layer, which it takes where weights are dropped or returned, zeroes them as well.
         layered = layer.dropout > 0 or len(call.outputs) > 1
         weights = torch.where(mask, weights, 0.0) if layered else weights
@@ -143,7 +143,7 @@ def _attention(call: Call) -> list[Value]:
     masks = call.kwargs.get("mask") or [None, None]
     kept = [] if masks[1] is None else [call.value(masks[1]).plain.bool().unsqueeze(-2)]
     if call.kwargs.get("use_causal_mask"):
-        kept += [scores_positions(scores)]
+        kept += [_not_ahead(scores)]
     if kept:
         far = 65504.0 if query.dtype == "float16" else 1e9
         scores = torch.where(functools.reduce(torch.logical_and, kept), scores, scores - far)
@@ -156,8 +156,8 @@ def _attention(call: Call) -> list[Value]:
     return results
 
 
-def scores_positions(scores: Any) -> Any:
-    """Return where a query is not before its key."""
+def _not_ahead(scores: Any) -> Any:
+    """Return where a key is not behind its query."""
     ones = torch.ones_like(scores[:1], dtype=torch.int32)
     return ones.cumsum(-2) >= ones.cumsum(-1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -81,30 +82,31 @@ PARAMETRIC: dict[type, Callable[[Any, Any], Any]] = {
     numpy.Round: lambda op, x: torch.round(x, decimals=op.decimals),
 }
 
+# Python's operators take numbers on either side; torch's functions take tensors alone.
 BINARY: dict[type, Callable[[Any, Any], Any]] = {
-    numpy.Add: torch.add,
+    numpy.Add: operator.add,
     numpy.Arctan2: torch.atan2,
-    numpy.Divide: torch.true_divide,
-    numpy.FloorDivide: torch.floor_divide,
+    numpy.Divide: operator.truediv,
+    numpy.FloorDivide: operator.floordiv,
     numpy.Maximum: torch.maximum,
     numpy.Minimum: torch.minimum,
-    numpy.Mod: torch.remainder,
-    numpy.Multiply: torch.mul,
-    numpy.Power: torch.pow,
-    numpy.Subtract: torch.sub,
-    numpy.TrueDivide: torch.true_divide,
+    numpy.Mod: operator.mod,
+    numpy.Multiply: operator.mul,
+    numpy.Power: operator.pow,
+    numpy.Subtract: operator.sub,
+    numpy.TrueDivide: operator.truediv,
 }
 
 COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
-    numpy.Equal: torch.eq,
-    numpy.Greater: torch.gt,
-    numpy.GreaterEqual: torch.ge,
-    numpy.Less: torch.lt,
-    numpy.LessEqual: torch.le,
+    numpy.Equal: operator.eq,
+    numpy.Greater: operator.gt,
+    numpy.GreaterEqual: operator.ge,
+    numpy.Less: operator.lt,
+    numpy.LessEqual: operator.le,
     numpy.LogicalAnd: torch.logical_and,
     numpy.LogicalOr: torch.logical_or,
     numpy.LogicalXor: torch.logical_xor,
-    numpy.NotEqual: torch.ne,
+    numpy.NotEqual: operator.ne,
 }
 
 
@@ -139,7 +141,7 @@ def _divide_no_nan(call: Call) -> Value:
 
 @rule(numpy.Where)
 def _where(call: Call) -> Value:
-    condition, first, second = _operands(call, 3)
+    condition, first, second = map(call.value, _operands(call, 3))
     layout = common_layout([condition, first, second])
     kind = _weights.dtype(call.outputs[0].dtype)
     chosen = torch.where(condition.to(layout).bool(), first.to(layout).to(kind), second.to(layout).to(kind))
@@ -164,42 +166,22 @@ def _floating(call: Call, value: Value) -> Value:
     return value
 
 
-def _operands(call: Call, count: int) -> list[Value]:
-    arguments = [*call.args, *call.kwargs.values()][:count]
-    return [call.value(argument) for argument in arguments]
+def _operands(call: Call, count: int) -> list[Any]:
+    return [*call.args, *call.kwargs.values()][:count]
 
 
 def _meet(call: Call, function: Callable[[Any, Any], Any], dtype: str | None) -> Value:
-    first, second = [*call.args, *call.kwargs.values()][:2]
-    tensors = [value for value in (first, second) if isinstance(value, Value)]
-    if len(tensors) < 2 and all(_is_number(value) or isinstance(value, Value) for value in (first, second)):
-        layout, (x, y) = tensors[0].layout, (_own_or_number(call, v, dtype) for v in (first, second))
-    else:
-        values = [call.value(value) for value in (first, second)]
-        layout = common_layout(values)
-        x, y = (_typed(value.to(layout), value.dtype, dtype) for value in values)
+    """Apply a function of two tensors, or of a tensor and a number, to where both lie alike."""
+    takes_numbers = function in vars(operator).values()
+    operands = [
+        operand if takes_numbers and isinstance(operand, int | float) else call.value(operand)
+        for operand in _operands(call, 2)
+    ]
+    layout = common_layout([operand for operand in operands if isinstance(operand, Value)])
+    x, y = (_lying(operand, layout, dtype) if isinstance(operand, Value) else operand for operand in operands)
     return described(call, function(x, y), layout)
 
 
-def _is_number(argument: Any) -> bool:
-    return isinstance(argument, int | float | bool)
-
-
-def _own_or_number(call: Call, argument: Any, dtype: str | None) -> Any:
-    if isinstance(argument, Value):
-        return _typed(argument.own, argument.dtype, dtype)
-    plain = (
-        type(call.layer) in (numpy.Maximum, numpy.Minimum, numpy.Arctan2, numpy.Power)
-        or call.args[0] is argument
-    )
-    if not plain:
-        return argument
-    kind = _weights.dtype(dtype or "float32")
-    return call.constant(torch.tensor(argument, dtype=kind))
-
-
-def _typed(proxy: Any, has: str, wanted: str | None) -> Any:
-    return proxy if wanted is None or has == wanted else proxy.to(_weights.dtype(wanted))
-
-
-__all__ = ["BINARY", "COMPARISONS", "PARAMETRIC", "UNARY", "Layout"]
+def _lying(value: Value, layout: Layout, dtype: str | None) -> Any:
+    proxy = value.to(layout)
+    return proxy if dtype in (None, value.dtype) else proxy.to(_weights.dtype(str(dtype)))

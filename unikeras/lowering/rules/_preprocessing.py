@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import torch
 from keras import layers
@@ -22,12 +23,8 @@ def _rescaling(call: Call) -> Value:
     scale, offset = (np.asarray(number) for number in (call.layer.scale, call.layer.offset))
     if scale.ndim == offset.ndim == 0:
         return call.x.map(lambda x: x.to(kind) * float(scale) + float(offset))
-    call.refuse_unless(
-        not scale.ndim or Layout.of(call.layer.data_format or "channels_last") is Layout.CHANNELS_FIRST
-        if hasattr(call.layer, "data_format")
-        else True,
-        "scales channels that come first",
-    )
+    last = keras.config.image_data_format() == "channels_last"
+    call.refuse_unless(last, "scales each of several channels, which come first")
     factor, shift = (call.constant(_weights.tensor(a.astype("float64")).to(kind)) for a in (scale, offset))
     return described(call, call.x.plain.to(kind) * factor + shift)
 
