@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from agreement import run
 from keras import layers
+from keras.src.applications import convnext
 
 from unikeras import lowering
 
@@ -134,6 +135,11 @@ DENSE = [
     ((5, 4), partial(layers.EinsumDense, "abc,cde->abde", (None, 2, 3), bias_axes="de")),
 ]
 
+APPLICATIONS = [
+    (IMAGE, partial(convnext.LayerScale, 0.1, 4)),
+    (IMAGE, partial(convnext.StochasticDepth, 0.5)),
+]
+
 RESHAPING = [
     (IMAGE, layers.Flatten),
     (IMAGE_FIRST, partial(layers.Flatten, **FIRST)),
@@ -186,7 +192,7 @@ SIMPLE = [
     ),
 ]
 
-ALONE = [*CONVOLUTIONS, *POOLING, *NORMALIZATIONS, *DENSE, *RESHAPING, *SIMPLE]
+ALONE = [*APPLICATIONS, *CONVOLUTIONS, *POOLING, *NORMALIZATIONS, *DENSE, *RESHAPING, *SIMPLE]
 
 
 @pytest.mark.parametrize(
