@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import torch
@@ -22,16 +23,14 @@ MASKED = {"float16": -3e4}
 @rule(layers.MultiHeadAttention)
 def _multi_head_attention(call: Call) -> list[Value]:
     layer = call.layer
-    query, value = call.value(call.argument(0, "query")), call.value(call.argument(1, "value"))
-    key = call.argument(2, "key")
-    key = value if key is None else call.value(key)
+    query, key, value = given = _given(call)
     call.refuse_unless(
-        query.rank == value.rank == key.rank == 3 and tuple(layer._attention_axes) == (1,),
+        all(one.rank == 3 for one in given) and tuple(layer._attention_axes) == (1,),
         "attends over other axes than the second of three",
     )
     query_mask = query.mask
     masks = [*_masks(call, query_mask), *_positions(call, query, value, layer._sliding_window)]
-    results = _attend(call, query, key, value, masks, (layer.num_heads, layer.num_heads), layer._use_gate)
+    results = _attend(call, given, masks, (layer.num_heads, layer.num_heads), layer._use_gate)
     # Keras takes the masks off the very tensors that it is called with.
     query.mask = value.mask = key.mask = None
     results[0].mask = query_mask
@@ -41,19 +40,21 @@ def _multi_head_attention(call: Call) -> list[Value]:
 @rule(layers.GroupQueryAttention)
 def _grouped_query_attention(call: Call) -> list[Value]:
     layer = call.layer
+    query, _, value = given = _given(call)
+    query_mask = call.kwargs.get("query_mask")
+    masks = [*_masks(call, query_mask), *_positions(call, query, value, layer.sliding_window)]
+    return _attend(call, given, masks, (layer.num_query_heads, layer.num_key_value_heads), layer.use_gate)
+
+
+def _given(call: Call) -> tuple[Value, Value, Value]:
+    """Return query, key and value; the value is the key where none is given."""
     query, value = call.value(call.argument(0, "query")), call.value(call.argument(1, "value"))
     key = call.argument(2, "key")
-    key = value if key is None else call.value(key)
-    masks = [
-        *_masks(call, call.kwargs.get("query_mask")),
-        *_positions(call, query, value, layer.sliding_window),
-    ]
-    heads = (layer.num_query_heads, layer.num_key_value_heads)
-    return _attend(call, query, key, value, masks, heads, layer.use_gate)
+    return query, value if key is None else call.value(key), value
 
 
 def _masks(call: Call, query_mask: Value | None) -> list[Any]:
-    """Return what masks the scores, each of rank 3: (batch, query, key)."""
+    """Return what masks the scores: (batch, query, key), or with the heads as a second axis."""
     found = [] if query_mask is None else [query_mask.plain.bool().unsqueeze(-1)]
     for name in ("value_mask", "key_mask"):
         mask = call.mask(name)
@@ -66,56 +67,52 @@ def _masks(call: Call, query_mask: Value | None) -> list[Any]:
 
 
 def _positions(call: Call, query: Value, value: Value, window: int | None) -> list[Any]:
-    """Return the masks that depend on positions alone."""
+    """Return the masks that depend on positions alone: (1, query, key)."""
     causal = call.argument(9, "use_causal_mask", False)
     if not causal and window is None:
         return []
-    rows, columns = (torch.ones_like(v.plain[:1, :, 0]).cumsum(1) for v in (query, value))
+    rows, columns = (
+        torch.ones_like(one.plain[:1, :, 0], dtype=torch.int32).cumsum(1) for one in (query, value)
+    )
     ahead = rows.unsqueeze(-1) - columns.unsqueeze(-2)
     found = [ahead >= 0] if causal else []
     return found if window is None else [*found, ahead.abs() < window]
 
 
 def _attend(
-    call: Call, query: Value, key: Value, value: Value, masks: list[Any], heads: tuple[int, int], gated: bool
+    call: Call, given: tuple[Value, Value, Value], masks: list[Any], heads: tuple[int, int], gated: bool
 ) -> list[Value]:
+    """Attend with `heads` for queries and for keys, and return the output and, where asked for, the weights."""
     layer = call.layer
-    q = _project(call, "query", query).unflatten(-1, (heads[0], -1)).transpose(1, 2)
-    k, v = (
-        _project(call, name, given).unflatten(-1, (heads[1], -1)).transpose(1, 2)
-        for name, given in (("key", key), ("value", value))
+    query, key, value = (
+        _project(call, name, one).unflatten(-1, (count, -1)).transpose(1, 2)
+        for name, one, count in zip(
+            ("query", "key", "value"), given, (heads[0], heads[1], heads[1]), strict=True
+        )
     )
     if heads[0] != heads[1]:
-        k, v = (part.repeat_interleave(heads[0] // heads[1], dim=1) for part in (k, v))
+        key, value = (one.repeat_interleave(heads[0] // heads[1], dim=1) for one in (key, value))
     scale = float(getattr(layer, "_inverse_sqrt_key_dim", None) or layer._inverse_sqrt_head_dim)
-    scores = torch.matmul(q * scale, k.transpose(-1, -2))
-    if masks:
-        mask = functools.reduce(torch.logical_and, masks)
-        rank = _mask_rank(call)
-        mask = mask if rank == 4 else mask.unsqueeze(1)
-        weights = torch.softmax(torch.where(mask, scores, MASKED.get(query.dtype, -1e9)), -1)
-        # Keras' softmax layer, which it takes where weights are dropped or returned, zeroes them as well.
-        layered = layer.dropout > 0 or len(call.outputs) > 1
-        weights = torch.where(mask, weights, 0.0) if layered else weights
-    else:
-        weights = torch.softmax(scores, -1)
-    mixed = torch.matmul(weights, v).transpose(1, 2).flatten(2)
+    weights = _softmax(call, torch.matmul(query * scale, key.transpose(-1, -2)), masks, given[0].dtype)
+    mixed = torch.matmul(weights, value).transpose(1, 2).flatten(2)
     if gated:
-        mixed = mixed * torch.sigmoid(_project(call, "gate", query))
+        mixed = mixed * torch.sigmoid(_project(call, "gate", given[0]))
     output = call.module(lambda layer: _dense(layer._output_dense, 2), "output")(mixed)
-    results = [
-        described(
-            call, output.unflatten(-1, call.outputs[0].shape[2:]) if call.outputs[0].ndim > 3 else output
-        )
-    ]
-    if len(call.outputs) > 1:
-        results.append(Value(weights))
-    return results
+    shape = call.outputs[0].shape[2:]
+    results = [described(call, output if len(shape) == 1 else output.unflatten(-1, shape))]
+    return results if len(call.outputs) == 1 else [*results, Value(weights)]
 
 
-def _mask_rank(call: Call) -> int:
-    mask = call.argument(6, "attention_mask")
-    return 3 if mask is None else max(3, call.value(mask).rank)
+def _softmax(call: Call, scores: Any, masks: list[Any], dtype: str) -> Any:
+    if not masks:
+        return torch.softmax(scores, -1)
+    given = call.argument(6, "attention_mask")
+    mask = functools.reduce(torch.logical_and, masks)
+    mask = mask if given is not None and call.value(given).rank == 4 else mask.unsqueeze(1)
+    weights = torch.softmax(torch.where(mask, scores, MASKED.get(dtype, -1e9)), -1)
+    # Keras' softmax layer, which it takes where weights are dropped or returned, zeroes them as well.
+    layered = call.layer.dropout > 0 or len(call.outputs) > 1
+    return torch.where(mask, weights, 0.0) if layered else weights
 
 
 def _project(call: Call, name: str, value: Value) -> Any:
@@ -125,8 +122,7 @@ def _project(call: Call, name: str, value: Value) -> Any:
 def _dense(einsum: Any, axes_in: int) -> nn.Module:
     """Return a projection of Keras as `nn.Linear` over flat heads; its kernel's first axes are the inputs."""
     shape = einsum.kernel.shape
-    size_in = functools.reduce(lambda a, b: a * b, shape[:axes_in])
-    size_out = functools.reduce(lambda a, b: a * b, shape[axes_in:])
+    size_in, size_out = math.prod(shape[:axes_in]), math.prod(shape[axes_in:])
     return filled(
         nn.Linear(size_in, size_out, bias=einsum.bias is not None, device="meta"),
         weight=weight(einsum, einsum.kernel, lambda k: k.reshape(size_in, size_out).T),

@@ -47,6 +47,7 @@ def _resizing(call: Call) -> Value:
 @rule(layers.CategoryEncoding)
 def _category_encoding(call: Call) -> Value:
     weights = call.kwargs.get("count_weights")
+    call.refuse_unless(weights is None or call.x.rank > 1, "weighs counts of single tokens")
     weights = None if weights is None else call.value(weights).plain
     layer = call.layer
     return _encoded(call, call.x.plain, layer.output_mode, layer.num_tokens, layer.compute_dtype, weights)
