@@ -138,6 +138,12 @@ def segments():
     return keras.Model(x, layers.Conv2D(2, 1, activation="softmax")(y))
 
 
+def films():
+    return keras.Sequential(
+        [keras.Input((None, 6, 6, 2)), layers.ConvLSTM2D(3, 3, padding="same"), layers.Flatten()]
+    )
+
+
 def of_words(batch, length):
     array = np.random.default_rng(batch).integers(0, 9, (batch, length)).astype("int32")
     return [array]
@@ -153,6 +159,7 @@ MODELS = {
     ),
     "attention": (attention, lambda b, n, f: of_words(b, n)),
     "sequences": (sequences, lambda b, n, f: [f(b, n, 4)]),
+    "films": (films, lambda b, n, f: [f(b, n, 6, 6, 2)]),
     "segments": (segments, lambda b, n, f: [f(b, 2 * n, 2 * n + 4, 3)]),
 }
 SIZES = [(1, 3), (5, 12), (2, 6)]

@@ -142,7 +142,7 @@ class SteppedRecurrence(Recurrence):
         if torch.compiler.is_exporting():
             h, c, outputs = self._scan(steps, keep, h, c, bias)
         else:
-            run = _scripted(loop) if torch.jit.is_tracing() else loop
+            run = scripted(loop) if torch.jit.is_tracing() else loop
             names = (self.cell, self.activation, self.recurrent_activation)
             h, c, outputs = run(*names, steps, keep, h, c, kernel.weight_hh_l0, bias)
         outputs = outputs.transpose(0, 1)
@@ -206,7 +206,8 @@ def _hold(weight: Tensor) -> Tensor:
     return gates.repeat_interleave(weight.shape[0] // 4).unsqueeze(1)
 
 
-def _scripted(function: Any) -> Any:
+def scripted(function: Any) -> Any:
+    """Return a function as TorchScript."""
     with warnings.catch_warnings():
         # Scripting is the only way in which a trace keeps a loop.
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -66,8 +66,8 @@ def _built(layer: Any, recurrence: str) -> nn.Module:
     name, kernel_class, gates = KINDS[type(cell)]
     if name == "gru" and not cell.reset_after:
         name = "gru_reset_before"
-    activation = _activation(cell.activation)
-    gate = _activation(getattr(cell, "recurrent_activation", activations.sigmoid))
+    activation = activation_name(cell.activation)
+    gate = activation_name(getattr(cell, "recurrent_activation", activations.sigmoid))
     options = {
         "backwards": layer.go_backwards,
         "zero_masked": bool(getattr(layer, "zero_output_for_mask", False)),
@@ -81,7 +81,8 @@ def _built(layer: Any, recurrence: str) -> nn.Module:
     return SteppedRecurrence(kernel, name, activation, gate, **options)
 
 
-def _activation(function: Any) -> str:
+def activation_name(function: Any) -> str:
+    """Return the name of an activation that the steps know, or refuse it."""
     name = getattr(function, "__name__", "")
     if name not in ACTIVATIONS or getattr(activations, name, None) is not function:
         raise Refusal(f"has an activation {name or function!r} that is none of {', '.join(ACTIVATIONS)}")
