@@ -10,6 +10,7 @@ for the built-in keeps working:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "ArgumentValueError",
     "ArtifactNotFound",
     "BackendUnavailable",
+    "CannotLower",
     "CorruptArtifact",
     "DatasetError",
     "ExportError",
@@ -107,6 +109,18 @@ class ExportError(UnikerasError, RuntimeError):
 
 class ExportMismatch(ExportError):
     """Artifacts were written, and none of them computes what the model computes."""
+
+
+class CannotLower(ExportError):
+    """Parts of a model have no counterpart in a native module; the message names all of them.
+
+    Attributes:
+        reasons: why not, by the name of each layer or operation.
+    """
+
+    def __init__(self, message: str, reasons: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.reasons = dict(reasons or {})
 
 
 class UnknownFormat(UnikerasError, ValueError):

@@ -1,0 +1,16 @@
+"""A Keras graph as a native module of PyTorch, from any backend.
+
+The graph is read from Keras' own record of it (nodes, configurations, weights as numpy arrays); no
+computation of Keras runs, and the module that comes out does not know Keras.
+
+    registry    which layers are known: one rule for each class, in `rules/`
+    graph       follows the nodes of the model and lets each rule write its part of a `torch.fx.Graph`
+    values      the tensors of that graph, with their layout and their mask
+    modules     what torch has no module for (recurrences under a mask, or as a scan)
+"""
+
+from unikeras.errors import CannotLower
+from unikeras.lowering._lower import to_torch
+from unikeras.lowering._registry import register
+
+__all__ = ["CannotLower", "register", "to_torch"]

@@ -1,0 +1,123 @@
+"""The tensors of a graph that is being written, each with the order in which its axes lie."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+class Layout(enum.Enum):
+    """The order of a tensor's axes.
+
+    PLAIN is the order that the Keras graph has. CHANNELS_FIRST is the same tensor with the last axis moved
+    to the second place, which is how torch's convolutions take images; Keras does not see the difference.
+    Up to rank 2 the two are one.
+    """
+
+    PLAIN = "plain"
+    CHANNELS_FIRST = "channels first"
+
+    @classmethod
+    def of(cls, data_format: str) -> Layout:
+        """Return the layout in which a layer of this `data_format` has its channels second."""
+        return cls.CHANNELS_FIRST if data_format == "channels_last" else cls.PLAIN
+
+
+class Value:
+    """A tensor of the graph.
+
+    Args:
+        proxy: the tensor, in the order of axes of `layout`.
+        layout: the layout that it has from where it is computed; others are made once, when asked for.
+        shape: the shape of the Keras tensor, in Keras' order of axes; None where an axis is open.
+        dtype: the dtype of the Keras tensor.
+
+    Attributes:
+        mask: the value that Keras has as this tensor's mask, or None.
+    """
+
+    def __init__(
+        self,
+        proxy: Any,
+        layout: Layout = Layout.PLAIN,
+        shape: Sequence[int | None] = (),
+        dtype: str = "float32",
+    ) -> None:
+        self._proxies = {layout: proxy}
+        self.layout = layout
+        self.shape = tuple(shape)
+        self.dtype = dtype
+        self.mask: Value | None = None
+
+    @property
+    def rank(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def plain(self) -> Any:
+        """The tensor in Keras' order of axes."""
+        return self.to(Layout.PLAIN)
+
+    @property
+    def own(self) -> Any:
+        """The tensor as it lies."""
+        return self._proxies[self.layout]
+
+    def to(self, layout: Layout) -> Any:
+        """Return the tensor in a layout."""
+        if layout not in self._proxies:
+            self._proxies[layout] = self._moved(layout)
+        return self._proxies[layout]
+
+    def _moved(self, layout: Layout) -> Any:
+        if self.rank <= 2:
+            return self.own
+        if all(size == 1 for size in self.shape[1:-1]):
+            return self.own.reshape((-1, *physical_shape(self.shape, layout)[1:]))
+        spatial = range(1, self.rank - 1)
+        if layout is Layout.CHANNELS_FIRST:
+            return self.own.permute(0, self.rank - 1, *spatial)
+        return self.own.permute(0, *(axis + 1 for axis in spatial), 1)
+
+    def axis(self, axis: int) -> int:
+        """Return where an axis of the Keras tensor lies in `own`."""
+        return physical_axis(axis, self.rank, self.layout)
+
+    def map(self, function: Callable[[Any], Any]) -> Value:
+        """Return what an elementwise function makes of this value, in the same layout."""
+        return Value(function(self.own), self.layout, self.shape, self.dtype)
+
+
+def physical_axis(axis: int, rank: int, layout: Layout) -> int:
+    """Return where an axis lies in a layout.
+
+    Example:
+        >>> physical_axis(-1, 4, Layout.CHANNELS_FIRST), physical_axis(1, 4, Layout.CHANNELS_FIRST)
+        (1, 2)
+    """
+    axis = axis % rank
+    if layout is Layout.PLAIN or rank <= 2 or axis == 0:
+        return axis
+    return 1 if axis == rank - 1 else axis + 1
+
+
+def physical_shape(shape: Sequence[int | None], layout: Layout) -> tuple[int | None, ...]:
+    """Return a shape in the order of axes of a layout.
+
+    Example:
+        >>> physical_shape((None, 5, 6, 3), Layout.CHANNELS_FIRST)
+        (None, 3, 5, 6)
+    """
+    if layout is Layout.PLAIN or len(shape) <= 2:
+        return tuple(shape)
+    return (shape[0], shape[-1], *shape[1:-1])
+
+
+def common_layout(values: Sequence[Value]) -> Layout:
+    """Return the layout in which values meet: Keras' own where their ranks differ; scalars fit anywhere."""
+    tensors = [value for value in values if value.rank]
+    alike = len({value.rank for value in tensors}) == 1
+    in_front = any(value.layout is Layout.CHANNELS_FIRST for value in tensors)
+    return Layout.CHANNELS_FIRST if alike and in_front else Layout.PLAIN

@@ -1,0 +1,1 @@
+"""How each layer and operation is lowered: one file a family, found by the registry."""

@@ -1,0 +1,20 @@
+"""Layers that only keras.applications has."""
+
+from __future__ import annotations
+
+from keras.src.applications import convnext
+
+from unikeras.lowering._call import Call
+from unikeras.lowering._registry import rule
+from unikeras.lowering._values import Value
+from unikeras.lowering.rules._activations import described
+
+
+@rule(convnext.LayerScale)
+def _layer_scale(call: Call) -> Value:
+    return described(call, call.x.plain * call.weight("weight", call.layer.gamma))
+
+
+@rule(convnext.StochasticDepth)
+def _stochastic_depth(call: Call) -> list[Value]:
+    return call.values

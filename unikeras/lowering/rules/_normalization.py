@@ -1,0 +1,160 @@
+"""Normalizations, in inference: moving statistics are constants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import torch
+from keras import layers
+from torch import nn
+
+from unikeras.lowering import _weights
+from unikeras.lowering._call import Call
+from unikeras.lowering._registry import rule
+from unikeras.lowering._values import Layout, Value
+from unikeras.lowering._weights import filled
+from unikeras.lowering.rules._activations import described
+
+BATCH_NORM = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+
+
+def _channel_layout(call: Call, axis: int) -> Layout:
+    """Return the layout in which an axis of channels comes second."""
+    axis = axis % call.x.rank
+    call.refuse_unless(axis in (1, call.x.rank - 1), f"normalizes axis {axis} of {call.x.rank}")
+    return Layout.PLAIN if axis == 1 else Layout.CHANNELS_FIRST
+
+
+def _in_float(call: Call, x: Any, compute: Any) -> Any:
+    """Compute in float32 where the layer's dtype is a half, as Keras does."""
+    if call.x.dtype not in ("float16", "bfloat16"):
+        return compute(x)
+    return compute(x.float()).to(_weights.dtype(call.outputs[0].dtype))
+
+
+def _full(variable: Any) -> Any:
+    """Return a variable in its own dtype, at least float32: these are not cast to the compute dtype."""
+    if variable is None:
+        return None
+    return nn.Parameter(_precise(variable), requires_grad=bool(variable.trainable))
+
+
+def _precise(variable: Any) -> torch.Tensor:
+    value = _weights.tensor(variable)
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+
+
+def _both(layer: Any, size: int) -> tuple[Any, Any]:
+    """Return scale and center; torch's modules have both or none, so one that is missing is constant."""
+    scale = _full(layer.gamma if layer.scale else None)
+    center = _full(layer.beta if layer.center else None)
+    if scale is None and center is not None:
+        scale = nn.Parameter(torch.ones(size), requires_grad=False)
+    if center is None and scale is not None:
+        center = nn.Parameter(torch.zeros(size), requires_grad=False)
+    return scale, center
+
+
+@rule(layers.BatchNormalization)
+def _batch_normalization(call: Call) -> Value:
+    layout = _channel_layout(call, call.layer.axis)
+    norm = call.module(lambda layer: _batch_norm(layer, call.x.rank))
+    return described(call, _in_float(call, call.x.to(layout), norm), layout)
+
+
+def _batch_norm(layer: Any, rank: int) -> nn.Module:
+    size = layer.moving_mean.shape[0]
+    scale, center = _both(layer, size)
+    return filled(
+        BATCH_NORM[rank](size, layer.epsilon, 1 - layer.momentum, affine=scale is not None, device="meta"),
+        weight=scale,
+        bias=center,
+        running_mean=_precise(layer.moving_mean),
+        running_var=_precise(layer.moving_variance),
+        num_batches_tracked=torch.zeros((), dtype=torch.long),
+    )
+
+
+@rule(layers.LayerNormalization)
+def _layer_normalization(call: Call) -> Value:
+    axes = call.layer.axis if isinstance(call.layer.axis, list | tuple) else [call.layer.axis]
+    axes = sorted(axis % call.x.rank for axis in axes)
+    last = list(range(call.x.rank - len(axes), call.x.rank))
+    call.refuse_unless(axes == last, f"normalizes axes {axes}, which are not the last ones")
+    call.refuse_unless(not call.layer.rms_scaling, "scales by the variance alone (rms_scaling)")
+    shape = tuple(call.x.shape[axis] for axis in axes)
+    norm = call.module(lambda layer: _layer_norm(layer, shape))
+    return described(call, _in_float(call, call.x.plain, norm))
+
+
+def _layer_norm(layer: Any, shape: Any) -> nn.Module:
+    return filled(
+        nn.LayerNorm(shape, layer.epsilon, device="meta"),
+        weight=_full(layer.gamma),
+        bias=_full(layer.beta),
+    )
+
+
+@rule(layers.GroupNormalization)
+def _group_normalization(call: Call) -> Value:
+    layout = _channel_layout(call, call.layer.axis)
+    size = call.x.shape[call.layer.axis]
+    norm = call.module(lambda layer: _group_norm(layer, size))
+    return described(call, _in_float(call, call.x.to(layout), norm), layout)
+
+
+def _group_norm(layer: Any, size: int) -> nn.Module:
+    scale, center = _both(layer, size)
+    return filled(
+        nn.GroupNorm(layer.groups, size, layer.epsilon, affine=scale is not None, device="meta"),
+        weight=scale,
+        bias=center,
+    )
+
+
+@rule(layers.RMSNormalization)
+def _rms_normalization(call: Call) -> Value:
+    axes = call.layer.axis if isinstance(call.layer.axis, list | tuple) else [call.layer.axis]
+    last = len(axes) == 1 and axes[0] % call.x.rank == call.x.rank - 1
+    call.refuse_unless(last, f"normalizes axes {list(axes)} of {call.x.rank}, not the last one alone")
+
+    def normalized(x: Any) -> Any:
+        return x * torch.rsqrt(torch.square(x).mean(-1, keepdim=True) + call.layer.epsilon)
+
+    scale = call.weight("weight", call.layer.scale)
+    return described(call, _in_float(call, call.x.plain, normalized) * scale)
+
+
+@rule(layers.UnitNormalization)
+def _unit_normalization(call: Call) -> Value:
+    axes = call.layer.axis if isinstance(call.layer.axis, list | tuple) else [call.layer.axis]
+    along = [call.x.axis(axis) for axis in axes]
+
+    def normalized(x: Any) -> Any:
+        return x * torch.rsqrt(torch.square(x).sum(along, keepdim=True)).clamp(max=1e12)
+
+    return call.x.map(normalized)
+
+
+@rule(layers.SpectralNormalization)
+def _spectral_normalization(call: Call) -> Value:
+    # The kernel that training left is normalized already; inference uses it as it is.
+    (result,) = call.delegate(call.layer.layer, [call.x], call.outputs)
+    return result
+
+
+@rule(layers.Normalization)
+def _normalization(call: Call) -> Value:
+    layer, x = call.layer, call.x
+    kind = _weights.dtype(layer.compute_dtype)
+    mean, deviation = (_weights.tensor(array).to(kind) for array in (layer.mean, layer.variance))
+    deviation = deviation.sqrt().clamp(min=keras.config.epsilon())
+    if mean.numel() == deviation.numel() == 1:
+        mean, deviation = mean.flatten()[0], deviation.flatten()[0]
+    else:
+        x = Value(x.plain)
+    mean, deviation = call.constant(mean), call.constant(deviation)
+    if layer.invert:
+        return x.map(lambda p: p.to(kind) * deviation + mean)
+    return x.map(lambda p: (p.to(kind) - mean) / deviation)

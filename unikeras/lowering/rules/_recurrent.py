@@ -1,0 +1,183 @@
+"""Recurrent layers, over torch's kernels where these compute the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import torch
+from keras import activations, layers
+from torch import nn
+
+from unikeras.lowering._call import Call
+from unikeras.lowering._registry import Refusal, rule
+from unikeras.lowering._values import Value
+from unikeras.lowering._weights import filled, weight
+from unikeras.lowering.modules.recurrent import Recurrence, SteppedRecurrence
+from unikeras.lowering.modules.steps import ACTIVATIONS
+
+KINDS: dict[type, tuple[str, type[nn.RNNBase], int]] = {
+    layers.LSTMCell: ("lstm", nn.LSTM, 4),
+    layers.GRUCell: ("gru", nn.GRU, 3),
+    layers.SimpleRNNCell: ("rnn", nn.RNN, 1),
+}
+
+
+@rule(layers.LSTM, layers.GRU, layers.SimpleRNN, layers.RNN)
+def _recurrent(call: Call) -> list[Value]:
+    outputs, last, *states = _run(call)
+    results = [outputs if call.layer.return_sequences else last]
+    results += states if call.layer.return_state else []
+    values = [Value(result) for result in results]
+    if call.layer.return_sequences:
+        values[0].mask = next(iter(keras.tree.flatten(call.previous_mask)), None)
+    return values
+
+
+def _run(call: Call) -> list[Any]:
+    layer = call.layer
+    call.refuse_unless(not layer.stateful, "is stateful: it keeps its memory between calls")
+    kind = KINDS.get(type(layer.cell))
+    call.refuse_unless(kind, f"has a cell {type(layer.cell).__name__}")
+    call.refuse_unless(layer.compute_dtype in ("float32", "float64"), f"computes in {layer.compute_dtype}")
+    module = call.module(lambda layer: _built(layer, call.recurrence))
+    result = module(call.x.plain, mask=_first_mask(call), state=_initial_state(call))
+    count = 4 if kind and kind[0] == "lstm" else 3
+    return [result[number] for number in range(count)]
+
+
+def _first_mask(call: Call) -> Any:
+    mask = call.kwargs.get("mask")
+    first = next(iter(keras.tree.flatten(mask)), None)
+    return None if first is None else call.value(first).plain.bool()
+
+
+def _initial_state(call: Call) -> Any:
+    state = call.argument(1, "initial_state")
+    if state is None:
+        return None
+    kind = call.layer.compute_dtype
+    return tuple(call.value(part).plain.to(getattr(torch, kind)) for part in keras.tree.flatten(state))
+
+
+def _built(layer: Any, recurrence: str) -> nn.Module:
+    cell = layer.cell
+    name, kernel_class, gates = KINDS[type(cell)]
+    if name == "gru" and not cell.reset_after:
+        name = "gru_reset_before"
+    activation = activation_name(cell.activation)
+    gate = activation_name(getattr(cell, "recurrent_activation", activations.sigmoid))
+    options = {
+        "backwards": layer.go_backwards,
+        "zero_masked": bool(getattr(layer, "zero_output_for_mask", False)),
+        # Keras' backends differ here: on JAX a masked step gives the state, elsewhere the output before.
+        "begins_with_state": keras.backend.backend() == "jax",
+    }
+    kernel = _kernel(cell, name, kernel_class, gates, activation)
+    fused = gate == "sigmoid" and (activation == "tanh" or (name == "rnn" and activation == "relu"))
+    if recurrence == "kernel" and fused and name != "gru_reset_before":
+        return Recurrence(kernel, **options)
+    return SteppedRecurrence(kernel, name, activation, gate, **options)
+
+
+def activation_name(function: Any) -> str:
+    """Return the name of an activation that the steps know, or refuse it."""
+    name = getattr(function, "__name__", "")
+    if name not in ACTIVATIONS or getattr(activations, name, None) is not function:
+        raise Refusal(f"has an activation {name or function!r} that is none of {', '.join(ACTIVATIONS)}")
+    return name
+
+
+def _kernel(cell: Any, name: str, kernel_class: Any, gates: int, activation: str) -> Any:
+    size_in, units = cell.kernel.shape[0], cell.units
+    more = {"nonlinearity": activation} if name == "rnn" and activation == "relu" else {}
+    into_torch = _gates_first if gates == 3 else _same_order
+    kernel = kernel_class(size_in, units, bias=cell.bias is not None, batch_first=True, device="meta", **more)
+    biases = {} if cell.bias is None else _biases(cell, into_torch)
+    # nn.RNNBase keeps a list of its weights, which it makes anew as each is set.
+    return filled(
+        kernel,
+        weight_ih_l0=weight(cell, cell.kernel, lambda k: into_torch(k, 1).T),
+        weight_hh_l0=weight(cell, cell.recurrent_kernel, lambda k: into_torch(k, 1).T),
+        **biases,
+    )
+
+
+def _biases(cell: Any, into_torch: Callable[..., torch.Tensor]) -> dict[str, Any]:
+    """Return both of torch's biases; where Keras has one, it is the first, and the other is zeros."""
+    if len(cell.bias.shape) == 2:
+        return {
+            "bias_ih_l0": weight(cell, cell.bias, lambda both: into_torch(both[0], 0)),
+            "bias_hh_l0": weight(cell, cell.bias, lambda both: into_torch(both[1], 0)),
+        }
+    one = weight(cell, cell.bias, lambda bias: into_torch(bias, 0))
+    return {"bias_ih_l0": one, "bias_hh_l0": nn.Parameter(torch.zeros_like(one), requires_grad=False)}
+
+
+def _same_order(value: torch.Tensor, axis: int) -> torch.Tensor:
+    return value
+
+
+def _gates_first(value: torch.Tensor, axis: int) -> torch.Tensor:
+    """Put a GRU's gates in torch's order: Keras has z, r, h, torch r, z, n."""
+    z, r, h = value.chunk(3, axis)
+    return torch.cat([r, z, h], axis)
+
+
+@rule(layers.Bidirectional)
+def _bidirectional(call: Call) -> list[Value]:
+    layer = call.layer
+    states = call.argument(1, "initial_state")
+    halves = (None, None) if states is None else (states[: len(states) // 2], states[len(states) // 2 :])
+    ways = [
+        _way(call, one, half)
+        for one, half in zip((layer.forward_layer, layer.backward_layer), halves, strict=True)
+    ]
+    (forward, *forward_states), (backward, *backward_states) = [[v.plain for v in way] for way in ways]
+    backward = backward.flip(1) if layer.return_sequences else backward
+    results = [*_merged(layer.merge_mode, forward, backward), *forward_states, *backward_states]
+    values = [Value(result) for result in results]
+    if layer.return_sequences:
+        for value in values[: 1 if layer.merge_mode else 2]:
+            value.mask = call.previous_mask
+    return values
+
+
+def _way(call: Call, layer: Any, state: Sequence[Any] | None) -> list[Value]:
+    x = call.x
+    sequence = (*x.shape[: 2 if layer.return_sequences else 1], layer.cell.units)
+    shapes = [tuple(sequence)]
+    if layer.return_state:
+        shapes += [(x.shape[0], layer.cell.units)] * len(layer.state_size)
+    outputs = [keras.KerasTensor(shape, layer.compute_dtype) for shape in shapes]
+    return call.delegate(layer, [x], outputs, initial_state=state, mask=call.kwargs.get("mask"))
+
+
+def _merged(mode: str | None, forward: Any, backward: Any) -> list[Any]:
+    if mode is None:
+        return [forward, backward]
+    merged = {
+        "concat": lambda: torch.cat([forward, backward], -1),
+        "sum": lambda: forward + backward,
+        "ave": lambda: (forward + backward) / 2,
+        "mul": lambda: forward * backward,
+    }
+    return [merged[mode]()]
+
+
+@rule(layers.TimeDistributed)
+def _time_distributed(call: Call) -> list[Value]:
+    inner = call.layer.layer
+    x = call.x
+    masked = call.kwargs.get("mask") is not None and getattr(inner, "_call_has_mask_arg", False)
+    call.refuse_unless(
+        not masked or isinstance(inner, layers.BatchNormalization),
+        f"hands its mask to {type(inner).__name__}",
+    )
+    # Inference treats samples one by one, so that time can join the batch.
+    steps = Value(x.plain.flatten(0, 1), shape=(None, *x.shape[2:]), dtype=x.dtype)
+    outputs = [keras.KerasTensor((None, *out.shape[2:]), out.dtype) for out in call.outputs]
+    results = call.delegate(inner, [steps], outputs)
+    size = x.plain.shape
+    return [Value(result.plain.unflatten(0, (size[0], size[1]))) for result in results]
