@@ -547,3 +547,39 @@ def test_debug_runs_python_with_values():
             y = step(np.float32(2.0))
     assert seen == [4.0, 6.0, 8.0]
     assert float(numpy(y)) == 10.0
+
+
+class Doubling(layers.Layer):
+    """A layer whose call is compiled, and counts."""
+
+    def build(self, input_shape):
+        self.count = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    @uk.function
+    def call(self, x):
+        self.count.assign_add(1.0)
+        return x * 2.0
+
+
+def test_functions_run_inside_the_fit_of_keras():
+    doubling = Doubling()
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(2), doubling])
+    model.compile("sgd", "mse")
+    x = np.ones((8, 2), "float32")
+    before = numpy(model.layers[0].kernel.value).copy()
+    model.fit(x, x, batch_size=2, verbose=0)
+    assert float(numpy(doubling.count)) == 4.0
+    assert not np.allclose(numpy(model.layers[0].kernel.value), before)
+    np.testing.assert_allclose(numpy(doubling(ops.ones((1, 2)))), 2.0)
+
+
+def test_state_cannot_leave_a_trace_that_does_not_carry_it(backend):
+    if backend.name != "jax":
+        pytest.skip("a trace of the framework's own carries the state here")
+    import jax  # noqa: TID253
+
+    count = keras.Variable(0.0)
+    step = uk.function(lambda x: count.assign_add(x))
+    with pytest.raises(StateError, match="jax.jit"):
+        jax.jit(step)(1.0)
+    assert float(numpy(count)) == 0.0
