@@ -103,6 +103,10 @@ class Tape(ABC):
             output_gradients: one per target: a tensor of its shape, or None for ones.
         """
 
+    def gradient_to_apply(self, target: Any, sources: Sequence[Any]) -> list[Any]:
+        """Return `gradient` of one target, for an optimizer: in a form that names touched rows where there is one."""
+        return self.gradient([target], sources, [None])
+
     @abstractmethod
     def batched_gradient(self, target: Any, sources: Sequence[Any], output_gradients: Any) -> list[Any]:
         """Return `gradient` for each of several output gradients at once; the tape can answer again.
