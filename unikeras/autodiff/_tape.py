@@ -291,6 +291,16 @@ class GradientTape:
         return self._recorded().read(target, value) if id(target) in self._watched else value
 
 
+def gradients_to_apply(tape: GradientTape, loss: Any, variables: list[Any]) -> list[Any]:
+    """Return the gradients of a loss as an optimizer takes them, which may know a cheaper form than tensors.
+
+    TensorFlow's gradient of a lookup in a large table holds the rows that were looked up.
+    """
+    engine = tape._recorded()
+    with tape._answering():
+        return tape._ask(lambda known: engine.gradient_to_apply(loss, known), variables)
+
+
 def _check_unconnected(unconnected_gradients: str) -> None:
     if unconnected_gradients not in ("none", "zero"):
         raise ValueError(f"unconnected_gradients must be 'none' or 'zero', not {unconnected_gradients!r}")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from unikeras.backends._base import Backend, Program
 from unikeras.backends._registry import available, names
 
 __all__ = ["Backend", "Program", "available", "current", "names"]
 
 
-@cache
+# Not functools.cache, which torch.compile traces through.
+_current: Backend | None = None
+
+
 def current() -> Backend:
     """Return the backend that Keras runs on in this process.
 
@@ -22,7 +23,10 @@ def current() -> Backend:
         >>> current().name in names()
         True
     """
-    from unikeras._config import current as current_name
-    from unikeras.backends._registry import load
+    global _current
+    if _current is None:
+        from unikeras._config import current as current_name
+        from unikeras.backends._registry import load
 
-    return load(current_name())
+        _current = load(current_name())
+    return _current

@@ -7,7 +7,7 @@ contract in prose and how to add a backend; `tests/contract/` holds its laws.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,21 @@ class Program:
 
     run: Callable[[Sequence[Any]], list[Any]]
     writes: bool
+
+
+@dataclass(frozen=True)
+class Composite:
+    """How a tensor that consists of others, such as a sparse one, is put together again.
+
+    Attributes:
+        kind: what the framework says of it besides the parts; programs are shared by tensors of equal kinds.
+        count: how many parts it has.
+        join: takes the kind and the parts, returns the tensor.
+    """
+
+    kind: Hashable
+    count: int
+    join: Callable[[Any, Sequence[Any]], Any]
 
 
 class Tape(ABC):
@@ -88,6 +103,10 @@ class Tape(ABC):
             output_gradients: one per target: a tensor of its shape, or None for ones.
         """
 
+    def gradient_to_apply(self, target: Any, sources: Sequence[Any]) -> list[Any]:
+        """Return `gradient` of one target, for an optimizer: in a form that names touched rows where there is one."""
+        return self.gradient([target], sources, [None])
+
     @abstractmethod
     def batched_gradient(self, target: Any, sources: Sequence[Any], output_gradients: Any) -> list[Any]:
         """Return `gradient` for each of several output gradients at once; the tape can answer again.
@@ -128,6 +147,10 @@ class Backend(ABC):
     @abstractmethod
     def is_tensor(self, value: Any) -> bool:
         """Say whether a value is a native tensor of this framework (a Keras variable is not)."""
+
+    def parts(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        """Return the native tensors that a sparse or ragged tensor consists of; None for whatever is none."""
+        return None
 
     @abstractmethod
     def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
@@ -234,6 +257,17 @@ class Backend(ABC):
 
         They are numpy arrays or native tensors, in the order that the adapter has for numpy where it can.
         """
+
+    def concatenated(self, outputs: Sequence[Any]) -> Any:
+        """Return a model's outputs for several batches as one numpy array, joined along the first axis.
+
+        Where other axes differ in size, or outputs are sparse, it is what the framework has for such.
+        """
+        import numpy as np
+        from keras import ops
+
+        arrays = [np.asarray(ops.convert_to_numpy(output)) for output in outputs]
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
     @abstractmethod
     def set_training(self, model: Any, training: bool) -> None:

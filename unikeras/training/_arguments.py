@@ -12,6 +12,7 @@ import numpy as np
 import optree
 
 from unikeras.backends import Backend
+from unikeras.backends._base import Composite
 
 TENSOR = object()  # stands where a tensor stood, once the tensors are taken out of a structure
 
@@ -49,8 +50,9 @@ class Call:
 
     Attributes:
         structure: the nesting of lists, tuples and dictionaries.
-        static: each Python value with its type (for 1 == 1.0 == True), and `TENSOR` for each tensor.
-        shapes: of the tensors.
+        static: each Python value with its type (for 1 == 1.0 == True), `TENSOR` for each tensor, and a
+            `Composite` for one that consists of several.
+        shapes: of the tensors, and of the parts of those that have parts.
         dtypes: of the tensors.
     """
 
@@ -84,6 +86,9 @@ def split(tree: Any, backend: Backend) -> tuple[Call, list[Any]]:
             static.append(leaf)
         elif isinstance(leaf, keras.Variable):
             static.append(_Same(leaf))
+        elif taken := backend.parts(leaf):
+            static.append(taken[0])
+            tensors.extend(taken[1])
         else:
             static.append((type(leaf), leaf))
     shapes = tuple([tuple(tensor.shape) for tensor in tensors])
@@ -101,6 +106,8 @@ def merge(call: Call, tensors: Sequence[Any]) -> Any:
 def _leaf(entry: Any, remaining: Iterator[Any]) -> Any:
     if entry is TENSOR:
         return next(remaining)
+    if isinstance(entry, Composite):
+        return entry.join(entry.kind, [next(remaining) for _ in range(entry.count)])
     return entry.value if isinstance(entry, Static) else entry[1]
 
 

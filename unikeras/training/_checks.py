@@ -66,11 +66,17 @@ def _floating(values: Any) -> list[Any]:
     backend = backends.current()
     return [
         leaf
-        for leaf in tree.flatten(values)
+        for value in tree.flatten(values)
+        for leaf in _parts(value)
         if backend.is_tensor(leaf)
         and not backend.is_symbolic(leaf)
         and keras.backend.is_float_dtype(keras.backend.standardize_dtype(leaf.dtype))
     ]
+
+
+def _parts(value: Any) -> list[Any]:
+    taken = backends.current().parts(value)
+    return taken[1] if taken else [value]
 
 
 @functools.cache

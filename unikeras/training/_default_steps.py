@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from unikeras.autodiff import GradientTape
+from unikeras.autodiff._tape import gradients_to_apply
 from unikeras.training._loop import Loop
 
 
@@ -33,7 +34,7 @@ class Steps(Loop):
             scaled = loss if self.optimizer is None else self.optimizer.scale_loss(loss)
         self._loss_tracker.update_state(loss, sample_weight=_batch_size(x))
         if self.trainable_variables:
-            gradients = tape.gradient(scaled, self.trainable_variables)
+            gradients = gradients_to_apply(tape, scaled, self.trainable_variables)
             self.optimizer.apply(gradients, self.trainable_variables)
         else:
             warnings.warn("The model does not have any trainable weights.", stacklevel=2)

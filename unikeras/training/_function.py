@@ -114,8 +114,9 @@ def function(
     Variables may be created in the first call. Calls that differ in structure, shapes, dtypes or Python values
     are traced anew (`trace_count` says how often; TensorFlow frees an axis whose size varies); one warning
     names the argument that varies after eight. A call that raises while it is traced, or in Python, leaves
-    all variables as they were. What a running program raises is another matter on TensorFlow, where the
-    assignments before the error stand; on JAX a program that may fail while it runs changes nothing then.
+    all variables as they were. What a running program raises is another matter on TensorFlow, and on PyTorch
+    with jit_compile=True, where the assignments before the error stand; on JAX a program that may fail while it
+    runs changes nothing then.
 
     Args:
         f: takes and returns nested structures of tensors, numpy arrays (they arrive as tensors) and Python

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import tree
 from keras.src.backend import config
 from keras.src.callbacks import CallbackList
@@ -156,7 +155,7 @@ class Loop:
             if self.stop_predicting:
                 break
         callbacks.on_predict_end()
-        return tree.map_structure(lambda *parts: np.concatenate([_numpy(part) for part in parts]), *outputs)
+        return tree.map_structure(lambda *parts: backends.current().concatenated(parts), *outputs)
 
     @filter_traceback
     def train_on_batch(
@@ -192,7 +191,8 @@ class Loop:
     @filter_traceback
     def predict_on_batch(self: Any, x: Any) -> Any:
         self.make_predict_function()
-        return tree.map_structure(_numpy, self.predict_function([(x,)]))
+        outputs = self.predict_function([(x,)])
+        return tree.map_structure(lambda output: backends.current().concatenated([output]), outputs)
 
     def make_train_function(self: Any, force: bool = False) -> Any:
         # What is trained is part of the compiled step: layers frozen after compile() are frozen in the next fit.
@@ -286,10 +286,6 @@ class Loop:
     def _logs_of(self: Any, logs: Any, return_dict: bool) -> Any:
         logs = pythonify_logs(logs)
         return logs if return_dict else self._flatten_metrics_in_order(logs)
-
-
-def _numpy(tensor: Any) -> Any:
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 def _capped(epochs: int) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from unikeras.backends._base import Composite
 from unikeras.training._arguments import TENSOR, Call, names
 
 RETRACES = 8  # as many as are borne in silence
@@ -40,8 +41,17 @@ def _by_leaf(calls: Sequence[Call]) -> list[list[Any]]:
     rows = []
     for call in calls:
         tensors = iter(zip(call.shapes, call.dtypes, strict=True))
-        rows.append([next(tensors) if entry is TENSOR else _Python(entry) for entry in call.static])
+        rows.append([_seen(entry, tensors) for entry in call.static])
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _seen(entry: Any, tensors: Iterator[Any]) -> Any:
+    if entry is TENSOR:
+        return next(tensors)
+    if not isinstance(entry, Composite):
+        return _Python(entry)
+    shapes, dtypes = zip(*[next(tensors) for _ in range(entry.count)], strict=True)
+    return (entry.kind, *shapes), dtypes
 
 
 class _Python:

@@ -51,10 +51,15 @@ def all_or_nothing() -> Iterator[None]:
 
 def keep(variables: list[keras.Variable]) -> None:
     """Keep the values of variables that are about to be changed in place, where a block asks for it."""
-    kept = getattr(_local, "kept", None)
+    kept = _kept()
     if kept is not None:
         for variable in variables:
             kept.keep(variable)
+
+
+def _kept() -> _Kept | None:
+    # Where a program is traced that runs later, what is assigned is the program's, and has no value to keep.
+    return None if backends.current().is_tracing() else getattr(_local, "kept", None)
 
 
 @functools.cache
@@ -63,7 +68,7 @@ def _install() -> None:
 
     @functools.wraps(own)
     def assign(self: keras.Variable, value: Any) -> Any:
-        kept = getattr(_local, "kept", None)
+        kept = _kept()
         if kept is not None and not in_stateless_scope():
             kept.keep(self)
         return own(self, value)

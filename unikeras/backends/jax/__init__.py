@@ -9,8 +9,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.sparse import JAXSparse
 
-from unikeras.backends._base import Backend, FlatFunction, Program, Tape
+from unikeras.backends._base import Backend, Composite, FlatFunction, Program, Tape
 
 
 class JaxBackend(Backend):
@@ -27,6 +28,12 @@ class JaxBackend(Backend):
 
     def is_tensor(self, value: Any) -> bool:
         return isinstance(value, jax.Array)
+
+    def parts(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        if not isinstance(value, JAXSparse):
+            return None
+        parts, kind = jax.tree.flatten(value)
+        return Composite(kind, len(parts), jax.tree.unflatten), parts
 
     def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
         return np.asarray(tensor)

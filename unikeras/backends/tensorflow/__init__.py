@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from unikeras.backends._base import Backend, FlatFunction, Program, Tape
+from unikeras.backends._base import Backend, Composite, FlatFunction, Program, Tape
 from unikeras.errors import UnikerasError
 
 
@@ -28,6 +28,12 @@ class TensorflowBackend(Backend):
 
     def is_tensor(self, value: Any) -> bool:
         return isinstance(value, tf.Tensor | tf.Variable)
+
+    def parts(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        if not isinstance(value, tf.SparseTensor | tf.RaggedTensor | tf.IndexedSlices):
+            return None
+        parts = tf.nest.flatten(value, expand_composites=True)
+        return Composite(tf.type_spec_from_value(value), len(parts), _joined), parts
 
     def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
         return np.asarray(tensor.numpy())
@@ -123,11 +129,14 @@ class TensorflowBackend(Backend):
         return identity(tensor)
 
     def batches(self, adapter: Any) -> Iterable[Any]:
-        from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
+        from unikeras.backends.tensorflow import _data
 
-        # A tf.data pipeline stays in TensorFlow; arrays are sliced faster than a pipeline is made of them.
-        is_dataset = isinstance(adapter, TFDatasetAdapter)
-        return adapter.get_tf_dataset() if is_dataset else adapter.get_numpy_iterator()
+        return _data.batches(adapter)
+
+    def concatenated(self, outputs: Sequence[Any]) -> Any:
+        from unikeras.backends.tensorflow import _data
+
+        return _data.concatenated(outputs)
 
     def set_training(self, model: Any, training: bool) -> None:
         pass
@@ -139,6 +148,10 @@ class TensorflowBackend(Backend):
             variable._value.assign(old)
 
         return restore
+
+
+def _joined(spec: Any, parts: Sequence[Any]) -> Any:
+    return tf.nest.pack_sequence_as(spec, list(parts), expand_composites=True)
 
 
 def create() -> TensorflowBackend:

@@ -45,19 +45,18 @@ class TensorflowTape(Tape):
     def gradient(
         self, targets: Sequence[Any], sources: Sequence[Any], output_gradients: Sequence[Any]
     ) -> list[Any]:
-        # A tf.function reads variables without passing through Python; TensorFlow noticed it all the same.
-        values = [
-            self._reads.get(id(source), [source.value]) if isinstance(source, Variable) else [source]
-            for source in sources
-        ]
         given = None
         if any(weight is not None for weight in output_gradients):
             given = [
                 tf.ones_like(target) if weight is None else weight
                 for target, weight in zip(targets, output_gradients, strict=True)
             ]
-        found = self._tape.gradient(list(targets), values, output_gradients=given)
+        found = self._tape.gradient(list(targets), self._values(sources), output_gradients=given)
         return [_total(gradients) for gradients in found]
+
+    def gradient_to_apply(self, target: Any, sources: Sequence[Any]) -> list[Any]:
+        found = self._tape.gradient(target, self._values(sources))
+        return [gradients[0] if len(gradients) == 1 else _total(gradients) for gradients in found]
 
     def batched_gradient(self, target: Any, sources: Sequence[Any], output_gradients: Any) -> list[Any]:
         connected: list[int] = []
@@ -70,6 +69,13 @@ class TensorflowTape(Tape):
 
         stacked = iter(tf.vectorized_map(one, output_gradients))
         return [next(stacked) if i in connected else None for i in range(len(sources))]
+
+    def _values(self, sources: Sequence[Any]) -> list[list[Any]]:
+        # A tf.function reads variables without passing through Python; TensorFlow noticed it all the same.
+        return [
+            self._reads.get(id(source), [source.value]) if isinstance(source, Variable) else [source]
+            for source in sources
+        ]
 
     def reset(self) -> None:
         self._tape.reset()
