@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from unikeras.backends._base import Backend, Program
+from unikeras.backends._base import Backend, Composite, KeptValue, Program
 from unikeras.backends._registry import available, names
 
-__all__ = ["Backend", "Program", "available", "current", "names"]
+__all__ = ["Backend", "Composite", "KeptValue", "Program", "available", "current", "names"]
 
 
 # Not functools.cache, which torch.compile traces through.

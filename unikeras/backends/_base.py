@@ -38,6 +38,19 @@ class Program:
 
 
 @dataclass(frozen=True)
+class KeptValue:
+    """The value that a variable had.
+
+    Attributes:
+        restore: gives it back to the variable.
+        release: says that it will not be needed.
+    """
+
+    restore: Callable[[], None]
+    release: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
 class Composite:
     """How a tensor that consists of others, such as a sparse one, is put together again.
 
@@ -274,12 +287,9 @@ class Backend(ABC):
         """Tell the framework's own modules inside a Keras model whether it is trained."""
 
     @abstractmethod
-    def keep(self, variable: Any) -> Callable[[], None]:
+    def keep(self, variable: Any) -> KeptValue:
         """Keep the value of a variable that is about to change.
 
         Args:
             variable: a Keras variable; it may be assigned to, or change in place.
-
-        Returns:
-            What puts the value back.
         """

@@ -11,8 +11,7 @@ import keras
 import numpy as np
 import optree
 
-from unikeras.backends import Backend
-from unikeras.backends._base import Composite
+from unikeras.backends import Backend, Composite
 
 TENSOR = object()  # stands where a tensor stood, once the tensors are taken out of a structure
 

@@ -64,7 +64,8 @@ class Model(Steps, keras.Model):
         if functional_init_arguments(args, kwargs):
             # Keras would change the bases of the class, and with them those of every later subclass; here the one
             # object becomes functional.
-            self.__class__ = _functional(type(self))
+            own: Any = type(self)
+            self.__class__ = _functional(own)
         super().__init__(*args, **kwargs)
 
     @classmethod
@@ -90,7 +91,9 @@ class Model(Steps, keras.Model):
             raise ArgumentError(f"from_keras takes a keras.Model; received {type(model).__qualname__}")
         if isinstance(model, cls):
             return model
-        shared = object.__new__(_joined(cls, type(model)))
+        steps: Any = cls
+        own: Any = type(model)
+        shared: Any = object.__new__(_joined(steps, own))
         vars(shared).update(vars(model))
         shared.train_function = shared.test_function = shared.predict_function = None
         return shared
@@ -105,7 +108,7 @@ Functional.__module__, Functional.__qualname__ = KerasFunctional.__module__, Ker
 
 
 @functools.cache
-def _functional(cls: type) -> type:
+def _functional(cls: Any) -> Any:
     """Return the functional variant of a subclass of Model; Keras would rewire the bases of the class itself."""
     if cls is Model:
         return Functional
@@ -113,7 +116,7 @@ def _functional(cls: type) -> type:
 
 
 @functools.cache
-def _joined(cls: type, other: type) -> type:
+def _joined(cls: Any, other: Any) -> Any:
     """Return a class that is both; it goes by the name of the one that users wrote."""
     if other is KerasFunctional:
         return _functional(cls)

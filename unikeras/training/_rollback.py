@@ -5,61 +5,70 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 from keras.src.backend import in_stateless_scope
 
 from unikeras import backends
+from unikeras.backends import KeptValue
 
 _local = threading.local()
 
 
-class _Kept:
-    """The values that variables had before the block."""
+class _Transaction:
+    """The values that variables had before a block changed them."""
 
     def __init__(self) -> None:
-        self._restore: dict[int, tuple[keras.Variable, Callable[[], None]]] = {}
+        self._values: dict[int, tuple[keras.Variable, KeptValue]] = {}
 
     def keep(self, variable: keras.Variable) -> None:
-        if id(variable) not in self._restore and getattr(variable, "_value", None) is not None:
-            self._restore[id(variable)] = variable, backends.current().keep(variable)
+        if id(variable) not in self._values and getattr(variable, "_value", None) is not None:
+            self._values[id(variable)] = variable, backends.current().keep(variable)
 
     def restore(self) -> None:
-        for _, put_back in self._restore.values():
-            put_back()
+        for _, value in self._values.values():
+            value.restore()
+
+    def commit(self, outer: _Transaction | None) -> None:
+        """Let go of the values, or hand them to the block around this one, which may still raise."""
+        for key, (variable, value) in self._values.items():
+            if outer is None or key in outer._values:
+                value.release()
+            else:
+                outer._values[key] = variable, value
 
 
 @contextlib.contextmanager
 def all_or_nothing() -> Iterator[None]:
     """Put back all variables that the block wrote to, if it raises; blocks nest."""
     _install()
-    outer = getattr(_local, "kept", None)
-    if outer is not None:
-        yield  # the outer block puts back what this one does
-        return
-    _local.kept = kept = _Kept()
+    outer = getattr(_local, "transaction", None)
+    _local.transaction = own = _Transaction()
     try:
         yield
     except BaseException:
-        kept.restore()
+        own.restore()
         raise
+    else:
+        own.commit(outer)
     finally:
-        _local.kept = None
+        _local.transaction = outer
 
 
 def keep(variables: list[keras.Variable]) -> None:
     """Keep the values of variables that are about to be changed in place, where a block asks for it."""
-    kept = _kept()
-    if kept is not None:
+    transaction = _open()
+    if transaction is not None:
         for variable in variables:
-            kept.keep(variable)
+            transaction.keep(variable)
 
 
-def _kept() -> _Kept | None:
+def _open() -> _Transaction | None:
+    transaction = getattr(_local, "transaction", None)
     # Where a program is traced that runs later, what is assigned is the program's, and has no value to keep.
-    return None if backends.current().is_tracing() else getattr(_local, "kept", None)
+    return None if transaction is None or backends.current().is_tracing() else transaction
 
 
 @functools.cache
@@ -68,9 +77,9 @@ def _install() -> None:
 
     @functools.wraps(own)
     def assign(self: keras.Variable, value: Any) -> Any:
-        kept = _kept()
-        if kept is not None and not in_stateless_scope():
-            kept.keep(self)
+        transaction = _open()
+        if transaction is not None and not in_stateless_scope():
+            transaction.keep(self)
         return own(self, value)
 
     keras.Variable.assign = assign

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental.sparse import JAXSparse
 
-from unikeras.backends._base import Backend, Composite, FlatFunction, Program, Tape
+from unikeras.backends._base import Backend, Composite, FlatFunction, KeptValue, Program, Tape
 
 
 class JaxBackend(Backend):
@@ -117,13 +117,13 @@ class JaxBackend(Backend):
     def set_training(self, model: Any, training: bool) -> None:
         pass
 
-    def keep(self, variable: Any) -> Callable[[], None]:
+    def keep(self, variable: Any) -> KeptValue:
         old = variable._value
 
         def restore() -> None:
             variable._value = old
 
-        return restore
+        return KeptValue(restore)
 
 
 def create() -> JaxBackend:

@@ -57,6 +57,11 @@ class _Program:
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         with _lock, interrupts_wait():
             results, new = self._run(_values(self._written), _values(self._read), arrays)
+            if new and isinstance(new[0], jax.core.Tracer):
+                raise StateError(
+                    f"a uk.function that writes {self._written[0].path} is called inside jax.jit or another of JAX's "
+                    "own transforms, which would lose what it writes; use uk.function and uk.grad around it"
+                )
             for variable, value in zip(self._written, new, strict=True):
                 variable._direct_assign(value)
             return results

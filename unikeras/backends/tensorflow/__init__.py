@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from unikeras.backends._base import Backend, Composite, FlatFunction, Program, Tape
+from unikeras.backends._base import Backend, Composite, FlatFunction, KeptValue, Program, Tape
 from unikeras.errors import UnikerasError
 
 
@@ -141,13 +141,13 @@ class TensorflowBackend(Backend):
     def set_training(self, model: Any, training: bool) -> None:
         pass
 
-    def keep(self, variable: Any) -> Callable[[], None]:
+    def keep(self, variable: Any) -> KeptValue:
         old = variable._value.read_value()
 
         def restore() -> None:
             variable._value.assign(old)
 
-        return restore
+        return KeptValue(restore)
 
 
 def _joined(spec: Any, parts: Sequence[Any]) -> Any:

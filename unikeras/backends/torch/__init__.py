@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from unikeras.backends._base import Backend, FlatFunction, Program, Pullback, Tape, Vjp
+from unikeras.backends._base import Backend, FlatFunction, KeptValue, Program, Pullback, Tape, Vjp
 from unikeras.errors import TransformError
 
 
@@ -127,16 +127,10 @@ class TorchBackend(Backend):
     def set_training(self, model: Any, training: bool) -> None:
         model.train(training)
 
-    def keep(self, variable: Any) -> Callable[[], None]:
-        parameter = variable._value
-        old = parameter.data
-        # The old memory is kept and new memory takes its place: Keras' optimizers write in place.
-        parameter.data = old.clone()
+    def keep(self, variable: Any) -> KeptValue:
+        from unikeras.backends.torch import _kept
 
-        def restore() -> None:
-            parameter.data = old
-
-        return restore
+        return _kept.keep(variable)
 
 
 def _vjp(f: FlatFunction, primals: Sequence[Any]) -> tuple[list[Any], list[Any], Pullback]:

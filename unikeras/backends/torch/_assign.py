@@ -31,13 +31,18 @@ def protect(reader: Reader) -> None:
     _readers.add(reader)
 
 
+def is_read(variable: keras.Variable) -> bool:
+    """Say whether a tape may still answer for a value that a variable gave out."""
+    return any(reader.has_read(variable) for reader in list(_readers))
+
+
 @functools.cache
 def _install() -> None:
     own = keras.Variable._direct_assign
 
     @functools.wraps(own)
     def _direct_assign(self: keras.Variable, value: torch.Tensor) -> None:
-        if any(reader.has_read(self) for reader in list(_readers)):
+        if is_read(self):
             parameter = self._value
             parameter.data = value.detach().to(parameter.device, parameter.dtype, copy=True)
         else:
