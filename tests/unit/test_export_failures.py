@@ -59,7 +59,7 @@ class Failing(Route):
     def missing(self, format):
         return None
 
-    def write(self, model, path, format, signature, metadata):
+    def write(self, model, path, order):
         self.calls += 1
         path.write_text("half")
         raise self.error
@@ -76,12 +76,12 @@ class Biased(Route):
     def missing(self, format):
         return None
 
-    def write(self, model, path, format, signature, metadata):
+    def write(self, model, path, order):
         bias = model.layers[-1].bias
         kept = np.array(bias.numpy() if hasattr(bias, "numpy") else bias)
         bias.assign(kept + self.amount)
         try:
-            _real(format).write(model, path, format, signature, metadata)
+            _real(order.format).write(model, path, order)
         finally:
             bias.assign(kept)
 

@@ -142,6 +142,8 @@ def test_another_number_of_outputs_is_a_mismatch():
     [
         ("a/m.onnx", None, [("onnx", "a/m.onnx")]),
         ("m.PT", None, [("torchscript", "m.PT")]),
+        ("m.tflite", None, [("litert", "m.tflite")]),
+        ("out", ["openvino", "pt2"], [("openvino", "out/mlp.xml"), ("pt2", "out/mlp.pt2")]),
         ("m", None, [("saved_model", "m")]),
         ("m.v2", "saved_model", [("saved_model", "m.v2")]),
         ("out", ["onnx", "saved_model", "onnx"], [("onnx", "out/mlp.onnx"), ("saved_model", "out/mlp")]),
@@ -155,10 +157,14 @@ def test_a_path_and_a_format_say_what_to_make(path, format, expected):
     ("path", "format", "error", "message"),
     [
         ("m.h5", None, UnknownFormat, r"'m.h5' ends in '.h5', which means no format; allowed are .pt"),
-        ("m.tflite", None, UnknownFormat, "'litert' is not offered in this version; offered are saved_model"),
-        ("m", "pt2", UnknownFormat, "'pt2' is not offered in this version"),
+        ("m", "pt2", UnknownFormat, "'m' contradicts format 'pt2', whose artifacts end in '.pt2'"),
         ("m", "keras", UnknownFormat, "unknown format 'keras'; offered are saved_model, torchscript, onnx"),
-        ("m", ["onnx", "openvino"], UnknownFormat, "'openvino' is not offered"),
+        (
+            "m",
+            ["onnx", "h5"],
+            UnknownFormat,
+            "unknown format 'h5'; offered are saved_model, torchscript, onnx",
+        ),
         ("m.pt", "onnx", UnknownFormat, "'m.pt' contradicts format 'onnx', whose artifacts end in '.onnx'"),
         (
             "m.onnx",
@@ -182,6 +188,8 @@ def test_a_path_or_a_format_that_says_nothing_is_refused(path, format, error, me
 def _make(path, kind):
     if kind == "file":
         path.write_text("precious")
+    elif kind == "weights":
+        path.with_suffix(".bin").write_text("precious")
     elif kind == "link":
         path.symlink_to("nowhere")
     else:
@@ -201,6 +209,7 @@ def _make(path, kind):
         ("onnx", "link", False, "exists; pass overwrite=True to replace it"),
         ("saved_model", "empty", False, "exists; pass overwrite=True"),
         ("saved_model", "export", False, "exists; pass overwrite=True"),
+        ("openvino", "weights", False, r"m.bin exists; pass overwrite=True"),
         ("onnx", "folder", True, "is a folder, and onnx makes a file"),
         ("saved_model", "file", True, "is a file, and saved_model makes a folder"),
         ("saved_model", "folder", True, "is no earlier export by unikeras"),
@@ -243,7 +252,8 @@ def test_versions_are_read_without_imports():
 
 
 def _report():
-    done = ArtifactReport("onnx", "m.onnx", 2048, "tf2onnx", [1, 3, 64], 1e-7, seconds=1.5)
+    done = ArtifactReport("onnx", "m.onnx", 2048, "tf2onnx", [1, 3, 8], 1e-7, seconds=1.5)
+    done.remarks.append("one example at a time")
     done.passed_over.append(PassedOver("torch.onnx", "no <kernel>"))
     failed = ArtifactReport("torchscript", "m.pt", error="nothing worked")
     return ExportReport("mlp", "jax", [done, failed])
@@ -262,9 +272,10 @@ def test_a_report_prints_as_a_table():
         "export of mlp from jax",
         "tf2onnx",
         "2,048",
-        "1, 3, 64",
+        "1, 3, 8",
         "1.0e-07",
         "torch.onnx",
+        "one example at a time",
         "nothing worked",
     ):
         assert word in text

@@ -33,6 +33,7 @@ class ArtifactReport:
         route: the toolchain that wrote it; None where none did.
         verified_at: the batch sizes at which it is equal to the model.
         max_error: the largest absolute difference seen there; None where nobody looked.
+        remarks: what to know about it.
         passed_over: the routes before it, and why they were passed over.
         seconds: how long the artifact took.
         error: why there is none; None where there is one.
@@ -44,6 +45,7 @@ class ArtifactReport:
     route: str | None = None
     verified_at: list[int] = field(default_factory=list)
     max_error: float | None = None
+    remarks: list[str] = field(default_factory=list)
     passed_over: list[PassedOver] = field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None
@@ -154,6 +156,7 @@ def _notes(artifact: ArtifactReport) -> Iterator[str]:
     if artifact.error:
         yield artifact.error
         return
+    yield from artifact.remarks
     for passed in artifact.passed_over:
         yield f"not by {passed.route}: {passed.reason}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,20 +15,47 @@ from unikeras.export._signature import Signature, TensorSpec, numpy_dtype
 Array = np.ndarray[Any, Any]
 
 
-def sample(spec: TensorSpec, high: int, batch: int, length: int, seed: int) -> Array:
+@dataclass(frozen=True)
+class Sizes:
+    """What the dynamic axes of all inputs are in one run.
+
+    Attributes:
+        batch: the first axis.
+        length: the first dynamic axis after it.
+        stretch: how many times `length` the dynamic axes after that one are: height and width differ, so
+            that the one is not taken for the other.
+    """
+
+    batch: int
+    length: int
+    stretch: int = 1
+
+    def of(self, spec: TensorSpec) -> tuple[int, ...]:
+        """Return the shape of one input.
+
+        Example:
+            >>> Sizes(3, 8, 2).of(TensorSpec("image", (None, None, None, 5), "float32"))
+            (3, 8, 16, 5)
+        """
+        free = [axis for axis, size in enumerate(spec.shape or ()) if size is None and axis]
+        lengths = {axis: self.length * (self.stretch if axis in free[1:] else 1) for axis in free}
+        shape = enumerate(spec.shape or ())
+        return tuple(lengths.get(axis, self.batch) if size is None else size for axis, size in shape)
+
+
+def sample(spec: TensorSpec, high: int, sizes: Sizes, seed: int) -> Array:
     """Return one input, the same for the same arguments.
 
     Args:
         spec: which input.
         high: integers come from [0, high); 0 for real numbers.
-        batch: the size of a dynamic first axis.
-        length: the size of every other dynamic axis.
+        sizes: those of the dynamic axes.
         seed: different seeds give different values.
 
     Raises:
         ExportError: nothing is known about values of its dtype.
     """
-    shape = _shape(spec, batch, length)
+    shape = sizes.of(spec)
     rng = np.random.default_rng([seed, *spec.name.encode()])
     dtype = numpy_dtype(spec.dtype) if spec.dtype != "string" else np.dtype(object)
     if dtype == np.bool_:
@@ -44,16 +72,12 @@ def example(signature: Signature) -> list[Array]:
 
     The batch is 2, because tracers take a size of 1 for a constant.
     """
+    sizes = Sizes(2, signature.length, signature.stretch)
     values = [0 if str(spec.dtype).startswith(("int", "uint")) else 1 for spec in signature.inputs]
     return [
-        np.full(_shape(spec, 2, signature.length), value, numpy_dtype(spec.dtype))
+        np.full(sizes.of(spec), value, numpy_dtype(spec.dtype))
         for spec, value in zip(signature.inputs, values, strict=True)
     ]
-
-
-def _shape(spec: TensorSpec, batch: int, length: int) -> list[int]:
-    sizes = enumerate(spec.shape or ())
-    return [(length if axis else batch) if size is None else size for axis, size in sizes]
 
 
 def ranges(model: Any, specs: Sequence[TensorSpec]) -> list[int]:

@@ -45,6 +45,12 @@ def flat_module(model: Any, signature: Signature) -> Any:
     return type("Model", (FlatModule,), {"forward": forward})(model, signature)
 
 
+def dynamic_shapes(signature: Signature) -> tuple[dict[int, Any], ...]:
+    """Return for each input which axes `torch.export` is to keep free; all inputs share the batch."""
+    batch, free = torch.export.Dim("batch"), torch.export.Dim.DYNAMIC
+    return tuple({axis: free if axis else batch for axis in spec.dynamic} for spec in signature.inputs)
+
+
 def example_tensors(signature: Signature) -> tuple[Any, ...]:
     """Return tensors to trace with, on the device that Keras puts tensors on."""
     import keras

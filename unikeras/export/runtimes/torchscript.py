@@ -38,7 +38,7 @@ class TorchScriptArtifact(Artifact):
 
         with torch.no_grad():
             outputs = self._module(*(torch.from_numpy(array.copy()) for array in inputs))
-        outputs = _to_numpy(outputs)
+        outputs = to_numpy(outputs)
         return [outputs] if self.signature.outputs and not isinstance(outputs, list) else outputs
 
 
@@ -48,9 +48,10 @@ def _of_schema(schema: Any) -> Signature:
     return Signature(inputs, (), list(range(len(inputs))), [])
 
 
-def _to_numpy(value: Any) -> Any:
+def to_numpy(value: Any) -> Any:
+    """Return nested tensors as nested numpy arrays, tuples as lists."""
     if isinstance(value, dict):
-        return {key: _to_numpy(inner) for key, inner in value.items()}
+        return {key: to_numpy(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_to_numpy(inner) for inner in value]
+        return [to_numpy(inner) for inner in value]
     return value.numpy() if hasattr(value, "numpy") else value
