@@ -36,12 +36,14 @@ class Route(ABC):
         formats: the names of the formats that it writes.
         backends: the backends under which `write` runs.
         packages: the distributions whose versions go into an artifact's metadata.
+        hops: whether another backend than the one in use is worth a try.
     """
 
     name: str
     formats: tuple[str, ...]
     backends: tuple[str, ...]
     packages: tuple[str, ...]
+    hops: bool = True
 
     @abstractmethod
     def missing(self, format: str) -> str | None:

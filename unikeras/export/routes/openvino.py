@@ -24,6 +24,7 @@ class OpenVino(Route):
         self.name = f"openvino by {onnx.name}"
         self.backends = onnx.backends
         self.packages = (*onnx.packages, "openvino")
+        self.hops = onnx.hops
         self._onnx = onnx
 
     def missing(self, format: str) -> str | None:

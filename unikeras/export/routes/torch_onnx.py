@@ -28,17 +28,20 @@ class _TorchOnnx(Route):
 
     def write(self, model: Any, path: Path, order: Order) -> None:
         """Export and write the file."""
-        from unikeras.export.routes._torch_module import FlatModule, example_tensors, frozen
+        from unikeras.export.routes._torch_module import example_tensors, frozen, of_keras
 
-        signature = order.signature
-        module = FlatModule(model, signature)
+        module = of_keras(model, order.signature)
         with frozen(module):
-            proto = self.convert(module, example_tensors(signature), signature, order.options)
-        _onnx_file.save(proto, path, signature, order.metadata)
+            self.write_onnx(module, example_tensors(order.signature), path, order)
+
+    def write_onnx(self, module: Any, tensors: tuple[Any, ...], path: Path, order: Order) -> None:
+        """Convert a module of flat tensors and write the file."""
+        proto = self._convert(module, tensors, order.signature, order.options)
+        _onnx_file.save(proto, path, order.signature, order.metadata)
 
     @staticmethod
     @abstractmethod
-    def convert(module: Any, tensors: Any, signature: Signature, options: Mapping[str, Any]) -> Any:
+    def _convert(module: Any, tensors: Any, signature: Signature, options: Mapping[str, Any]) -> Any:
         """Return the `onnx.ModelProto` of a module of flat tensors, named as `_onnx_file.save` expects."""
 
 
@@ -49,7 +52,7 @@ class TorchOnnx(_TorchOnnx):
     packages = ("torch", "onnx", "onnxscript")
 
     @staticmethod
-    def convert(module: Any, tensors: Any, signature: Signature, options: Mapping[str, Any]) -> Any:
+    def _convert(module: Any, tensors: Any, signature: Signature, options: Mapping[str, Any]) -> Any:
         """Convert through an exported program."""
         import torch
 
@@ -61,8 +64,9 @@ class TorchOnnx(_TorchOnnx):
             "# The axis name: ",  # several inputs share one batch axis
             loggers=["torch.onnx", "torch.fx"],
         ):
-            # One entry in dynamic_shapes: the module's forward takes `*tensors`.
-            shapes = (dynamic_shapes(signature),)
+            # One entry in dynamic_shapes: the module's forward takes `*tensors`. torch.export calls the
+            # length of an LSTM constant, but its operator in ONNX takes any; the proof sees what does not.
+            shapes = (dynamic_shapes(signature, strictly=False),)
             program = torch.onnx.export(module, tensors, dynamic_shapes=shapes, **settings)
         return program.model_proto
 
@@ -74,7 +78,7 @@ class TorchTraceOnnx(_TorchOnnx):
     packages = ("torch", "onnx")
 
     @staticmethod
-    def convert(module: Any, tensors: Any, signature: Signature, options: Mapping[str, Any]) -> Any:
+    def _convert(module: Any, tensors: Any, signature: Signature, options: Mapping[str, Any]) -> Any:
         """Convert by tracing."""
         import onnx
         import torch

@@ -28,19 +28,22 @@ class TorchExport(Route):
 
     def write(self, model: Any, path: Path, order: Order) -> None:
         """Export and write the file."""
-        from unikeras.export.routes._torch_module import example_tensors, flat_module, frozen
+        from unikeras.export.routes._torch_module import example_tensors, frozen, of_keras
 
-        module = flat_module(model, order.signature)
+        module = of_keras(model, order.signature)
         with frozen(module):
             write_program(module, example_tensors(order.signature), path, order)
 
 
 def write_program(module: Any, tensors: tuple[Any, ...], path: Path, order: Order) -> None:
-    """Export a module of flat tensors, whose parameters have the inputs' names, and write the archive."""
-    program = _export(module, tensors, order.signature, order.options)
-    buffer = io.BytesIO()
+    """Export a module of flat tensors and write the archive."""
     import torch
 
+    from unikeras.export.routes._torch_module import with_parameters
+
+    named = with_parameters(module, order.signature.identifiers)
+    program = _export(named, tensors, order.signature, order.options)
+    buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files={FILE: dumps(order.metadata)})
     path.write_bytes(buffer.getbuffer())
 
@@ -50,7 +53,7 @@ def _export(module: Any, tensors: tuple[Any, ...], signature: Signature, options
 
     from unikeras.export.routes._torch_module import dynamic_shapes
 
-    settings = {"dynamic_shapes": dynamic_shapes(signature), "strict": False, **options}
+    settings = {"dynamic_shapes": dynamic_shapes(signature, strictly=True), "strict": False, **options}
     with quiet(r"`isinstance\(treespec, LeafSpec\)` is deprecated", loggers=["torch.export", "torch.fx"]):
         program = torch.export.export(module, tensors, **settings)
     # Where each operation came from: paths of this machine, which an artifact has no use for.
