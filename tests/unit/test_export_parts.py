@@ -16,11 +16,14 @@ from unikeras.errors import (
     WorkerDied,
 )
 from unikeras.export import ArtifactReport, ExportReport, Signature, TensorSpec
+from unikeras.export._axes import named_inputs, named_output
 from unikeras.export._compare import largest_error
 from unikeras.export._formats import FORMATS
 from unikeras.export._metadata import loads, versions
 from unikeras.export._needs import lacking
+from unikeras.export._probe import _candidates
 from unikeras.export._report import PassedOver
+from unikeras.export._samples import Sizes, sample
 from unikeras.export._structure import leaves_as, put_together, take_apart
 from unikeras.export._targets import Target, check_free, targets
 from unikeras.export._text import brief
@@ -312,3 +315,41 @@ def _caused(error, cause):
 )
 def test_an_error_is_cut_down_to_what_it_says(error, text):
     assert brief(error) == text
+
+
+def test_an_output_is_called_as_the_axis_that_has_its_sizes():
+    sizes = {"batch": (1, 3), "time": (4, 9), "other_time": (4, 9), "width": (8, 18)}
+    spec = named_output("y", [(1, 8, 4, 7), (3, 18, 9, 7)], "float32", sizes)
+    # Two inputs had the lengths of the third axis: which of them it follows is not known.
+    assert (spec.shape, spec.axes) == ((None, None, None, 7), ("batch", "width", "y_2"))
+
+
+def test_axes_are_named_by_rank_and_layout():
+    image = TensorSpec("x", (None, 3, None, None), "float32")
+    assert named_inputs([image], channels_first=True)[0].axes == ("batch", "height", "width")
+    video = TensorSpec("x", (2, None, 8, 8, 3), "float32")
+    assert named_inputs([video])[0].dynamic == {1: "time"}
+    deep = TensorSpec("x", (None, None, 1, 1, 1, 1), "float32")
+    assert named_inputs([deep])[0].dynamic == {0: "batch", 1: "x_1"}
+    assert named_inputs([TensorSpec("x", (None, None), "float32")])[0].dynamic == {0: "batch", 1: "features"}
+
+
+def test_height_and_width_differ_in_a_proof():
+    image = TensorSpec("x", (None, None, None, 3), "float32")
+    (first, *_), *others = _candidates([image])
+    assert first.of(image) == (1, 1, 2, 3)
+    assert [sizes[1].of(image)[1:3] for sizes in others[:2]] == [(16, 32), (64, 128)]
+    assert others[-1][0].stretch == 1
+
+
+def test_lengths_tell_runs_of_one_batch_size_apart():
+    fixed = TensorSpec("x", (5, None, 3), "float32")
+    assert [one.of(fixed) for one in next(_candidates([fixed]))] == [(5, 1, 3), (5, 8, 3), (5, 13, 3)]
+    assert [len(sizes) for sizes in _candidates([TensorSpec("x", (5, 3), "float32")])] == [1]
+
+
+def test_text_is_made_of_words_that_a_model_knows():
+    spec = TensorSpec("text", (None, 4), "string")
+    drawn = sample(spec, 0, Sizes(50, 1), 0, ["red", "green"])
+    assert (drawn.shape, drawn.dtype) == ((50, 4), object)
+    assert set(drawn.flat) == {"red", "green", "", "unheard-of"}

@@ -16,6 +16,7 @@ from unikeras._files import whole
 from unikeras.errors import ExportError, ExportMismatch, OutputError
 from unikeras.export import _metadata, _proven, runtimes
 from unikeras.export._compare import largest_error
+from unikeras.export._limits import axes_hint, check_can_hold
 from unikeras.export._probe import Round
 from unikeras.export._report import ArtifactReport, PassedOver
 from unikeras.export._signature import Signature
@@ -58,6 +59,7 @@ def make(job: Job, target: Target, routes: Sequence[Route]) -> tuple[ArtifactRep
 def _first_equal(job: Job, target: Target, routes: Sequence[Route], artifact: ArtifactReport) -> None:
     """Try the routes in order and fill the report in; raise where none of them made the artifact."""
     kind: type[ExportError] = ExportError
+    check_can_hold(job.model, job.signature, target.format.name)
     for route in routes:
         try:
             _write_and_prove(job, target, route, artifact)
@@ -68,9 +70,11 @@ def _first_equal(job: Job, target: Target, routes: Sequence[Route], artifact: Ar
             artifact.route, artifact.size = route.name, size_of(target)
             if job.verify:
                 _proven.remember(_proven.digest_of(target.path, target.format.beside))
-            artifact.verified_at = _verified_at(job)
+            artifact.verified_at, artifact.rtol, artifact.atol = _verified_at(job), job.rtol, job.atol
             return
     reasons = "".join(f"\n  {passed.route}: {passed.reason}" for passed in artifact.passed_over)
+    hint = axes_hint(job.signature)
+    reasons += f"\n  {hint}" if hint else ""
     raise kind(f"model {job.model.name!r} could not be exported as {target.format.name}:{reasons}")
 
 

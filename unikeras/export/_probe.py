@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from unikeras import backends
 from unikeras.errors import ExportError
 from unikeras.export._axes import named_inputs, named_output
@@ -16,8 +18,8 @@ from unikeras.export._discover import (
     output_names,
     overridden,
 )
-from unikeras.export._samples import Array, Sizes, ranges, sample
-from unikeras.export._signature import Signature, TensorSpec
+from unikeras.export._samples import Array, Sizes, ranges, sample, words_of
+from unikeras.export._signature import Signature, TensorSpec, numpy_dtype
 from unikeras.export._structure import leaves_as, put_together, take_apart
 from unikeras.export._text import plain
 
@@ -64,6 +66,32 @@ def probe(model: Any, wanted: Mapping[str, Any] | None = None) -> tuple[Signatur
     return Signature(tuple(specs), tuple(outputs), arguments, results, usual.length, usual.stretch), rounds
 
 
+def rounds_of(model: Any, signature: Signature, samples: Any) -> list[Round]:
+    """Return what a model computes on a user's own inputs: one of them, three, and all.
+
+    Args:
+        model: a built `keras.Model`.
+        signature: the model's.
+        samples: inputs as for `predict`.
+
+    Raises:
+        SignatureError: they do not fit the signature.
+    """
+    import keras
+
+    values = [np.asarray(value) for value in signature.flatten(samples)]
+    arrays = [
+        value.astype(numpy_dtype(spec.dtype)) for value, spec in zip(values, signature.inputs, strict=True)
+    ]
+    rounds = []
+    for size in sorted({min(count, len(arrays[0])) for count in (1, 3, len(arrays[0]))}):
+        inputs = [array[:size] for array in arrays]
+        tensors = [keras.ops.convert_to_tensor(array) for array in inputs]
+        outputs = map(backends.current().to_numpy, signature.call(model, tensors))
+        rounds.append(Round(size, inputs, list(outputs)))
+    return rounds
+
+
 def _first_that_runs(
     model: Any, arguments: list[Any], specs: Sequence[TensorSpec]
 ) -> tuple[list[Sizes], Any, list[Round]]:
@@ -98,11 +126,11 @@ def _runs(
 ) -> Iterator[tuple[Any, Round]]:
     import keras
 
-    high = ranges(model, specs)
+    high, words = ranges(model, specs), words_of(model)
     declared = declared_results(model)
     to_numpy = backends.current().to_numpy
     for number, one in enumerate(sizes):
-        inputs = [sample(spec, top, one, number) for spec, top in zip(specs, high, strict=True)]
+        inputs = [sample(spec, top, one, number, words) for spec, top in zip(specs, high, strict=True)]
         tensors = [keras.ops.convert_to_tensor(array) for array in inputs]
         result = model(*put_together(arguments, tensors), training=False)
         results = take_apart(result)[0] if declared is None else declared

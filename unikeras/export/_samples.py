@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,7 @@ class Sizes:
         return tuple(lengths.get(axis, self.batch) if size is None else size for axis, size in shape)
 
 
-def sample(spec: TensorSpec, high: int, sizes: Sizes, seed: int) -> Array:
+def sample(spec: TensorSpec, high: int, sizes: Sizes, seed: int, words: Sequence[str] = ()) -> Array:
     """Return one input, the same for the same arguments.
 
     Args:
@@ -51,13 +52,16 @@ def sample(spec: TensorSpec, high: int, sizes: Sizes, seed: int) -> Array:
         high: integers come from [0, high); 0 for real numbers.
         sizes: those of the dynamic axes.
         seed: different seeds give different values.
+        words: what text may be.
 
     Raises:
         ExportError: nothing is known about values of its dtype.
     """
     shape = sizes.of(spec)
     rng = np.random.default_rng([seed, *spec.name.encode()])
-    dtype = numpy_dtype(spec.dtype) if spec.dtype != "string" else np.dtype(object)
+    dtype = numpy_dtype(spec.dtype)
+    if spec.dtype == "string":
+        return np.asarray(rng.choice([*words, "", "unheard-of"], shape), object)
     if dtype == np.bool_:
         return rng.random(shape) < 0.5
     if high:
@@ -90,6 +94,18 @@ def ranges(model: Any, specs: Sequence[TensorSpec]) -> list[int]:
     smallest = min(filter(None, map(_vocabulary, layers)), default=0)
     indices = _inputs_of_embeddings(model, layers)
     return [_range(spec, smallest, number in indices) for number, spec in enumerate(specs)]
+
+
+def words_of(model: Any) -> list[str]:
+    """Return text that a model may take: the words that its layers know, and pairs of them."""
+    known = {
+        str(word)
+        for layer in model._flatten_layers()
+        if type(layer).__name__ in ("TextVectorization", "StringLookup")
+        for word in layer.get_vocabulary()
+    }
+    words = sorted(known)
+    return [*words, *(f"{left} {right}" for left, right in itertools.pairwise(words))]
 
 
 def _range(spec: TensorSpec, smallest: int, is_index: bool) -> int:

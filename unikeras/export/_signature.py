@@ -7,12 +7,13 @@ import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from unikeras.errors import SignatureError
 from unikeras.export._structure import leaves_as, put_together
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -188,11 +189,13 @@ def _dtype_of(tensor: Any) -> str:
 
 def numpy_dtype(name: str | None) -> np.dtype[Any]:
     """Return numpy's dtype of this name, `"bfloat16"` too, which numpy knows only through a library."""
+    import numpy as np
+
     if name == "bfloat16":
         import ml_dtypes
 
         return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(name or "float32")
+    return np.dtype(object if name == "string" else name or "float32")
 
 
 def _row(spec: TensorSpec) -> dict[str, Any]:

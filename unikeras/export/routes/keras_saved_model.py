@@ -43,7 +43,12 @@ class KerasSavedModel(Route):
             serve = _serve(model, order.signature)
             serve = archive.add_endpoint("serve", serve, input_signature=specs, **options)
             archive.add_endpoint("serving_default", _by_name(serve, order.signature))
-            archive.write_out(str(path), verbose=False, **order.options)
+            own = dict(order.options)
+            for name, (function, inputs) in own.pop("endpoints", {}).items():
+                archive.add_endpoint(
+                    name, _bound(function, model, len(inputs)), input_signature=inputs, **options
+                )
+            archive.write_out(str(path), verbose=False, **own)
         extra = path / "assets.extra"
         extra.mkdir(exist_ok=True)
         (extra / FILE).write_text(dumps(order.metadata), encoding="utf-8")
@@ -73,6 +78,14 @@ def _serve(model: Any, signature: Signature) -> Callable[..., Any]:
     names = [f"argument_{number}" for number in range(len(signature.arguments))]
     serve.__signature__ = _parameters(names)  # type: ignore[attr-defined]
     return serve
+
+
+def _bound(function: Callable[..., Any], model: Any, count: int) -> Callable[..., Any]:
+    def endpoint(*tensors: Any) -> Any:
+        return function(model, *tensors)
+
+    endpoint.__signature__ = _parameters([f"argument_{number}" for number in range(count)])  # type: ignore[attr-defined]
+    return endpoint
 
 
 def _results(signature: Signature) -> Any:

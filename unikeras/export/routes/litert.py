@@ -75,11 +75,11 @@ def _convert(
     model: Any, signature: Signature, unrolled: bool, options: Mapping[str, Any]
 ) -> bytes | Exception:
     """Return the file's content, or the reason why there is none; what the converter prints is dropped."""
-    with silence(), quiet("Converting a", loggers=["absl", "tensorflow"]):
+    with silence(), quiet(r"\s*Warning: tf.lite.Interpreter is deprecated", loggers=["absl", "tensorflow"]):
         try:
             with recurrences(model, unrolled), plain_masks():
                 module = _module(model, signature)
-                return bytes(_converter(module, options).convert())
+                return bytes(_converter(module, signature, options).convert())
         except Exception as error:  # the converter has many ways to say no
             return error
 
@@ -102,18 +102,39 @@ def _module(model: Any, signature: Signature) -> Any:
     return module
 
 
-def _converter(module: Any, options: Mapping[str, Any]) -> Any:
+def _converter(module: Any, signature: Signature, options: Mapping[str, Any]) -> Any:
     import tensorflow as tf
 
     function = module.serve.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     converter._experimental_lower_tensor_list_ops = True  # or a loop would need TensorFlow's lists
-    for name, value in options.items():
+    own = dict(options)
+    _quantize(converter, signature, own.pop("quantize", None), own.pop("samples", None))
+    for name, value in own.items():
         if not hasattr(converter, name):
             raise TypeError(f"TFLiteConverter has no attribute {name!r}")
         setattr(converter, name, value)
     return converter
+
+
+def _quantize(converter: Any, signature: Signature, kind: str | None, samples: Any) -> None:
+    """Have weights rounded to float16, or weights and activations to int8; inputs and outputs stay."""
+    import tensorflow as tf
+
+    if kind is None:
+        return
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+        return
+
+    def one_by_one() -> Iterator[dict[str, Any]]:
+        for number in range(len(samples[0])):
+            values = [array[number : number + 1] for array in samples]
+            yield dict(zip(signature.identifiers, values, strict=True))
+
+    converter.representative_dataset = one_by_one
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from unikeras.export.routes._base import Order, Route
 from unikeras.export.routes.torch_onnx import TorchOnnx, TorchTraceOnnx
 from unikeras.export.routes.torch_pt2 import write_program
 from unikeras.export.routes.torchscript import write_traced
+from unikeras.export.runtimes._tensors import to_tensor
 
 
 class Lowered(Route):
@@ -93,5 +94,5 @@ def lower(model: Any, signature: Signature, recurrence: str) -> tuple[Any, tuple
         return [ordered[number].to(dtype) for number, dtype in enumerate(dtypes)]
 
     lowered = lowering.to_torch(model, recurrence=recurrence).requires_grad_(False)
-    tensors = tuple(torch.from_numpy(array) for array in example(signature))
+    tensors = tuple(to_tensor(array) for array in example(signature))
     return FlatModule(lowered, compute).eval(), tensors

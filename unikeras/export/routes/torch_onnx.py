@@ -58,7 +58,7 @@ class TorchOnnx(_TorchOnnx):
 
         from unikeras.export.routes._torch_module import dynamic_shapes
 
-        settings = {**_names(signature), "dynamo": True, "verbose": False, **options}
+        settings = {**_names(signature), "dynamo": True, "verbose": False, **_renamed(options)}
         with quiet(
             r"`isinstance\(treespec, LeafSpec\)` is deprecated",
             "# The axis name: ",  # several inputs share one batch axis
@@ -83,13 +83,17 @@ class TorchTraceOnnx(_TorchOnnx):
         import onnx
         import torch
 
-        file, settings = io.BytesIO(), {**_names(signature), "dynamo": False, **options}
+        file, settings = io.BytesIO(), {**_names(signature), "dynamo": False, **_renamed(options)}
         axes = [spec.dynamic for spec in signature.inputs]
         dynamic = dict(zip(settings["input_names"], axes, strict=True))
         chatter = ("You are using the legacy", "The feature will be removed", "`torch.jit")
         with quiet(*chatter, categories=[torch.jit.TracerWarning]):
             torch.onnx.export(module, tensors, file, dynamic_axes=dynamic, **settings)
         return onnx.load_from_string(file.getvalue())
+
+
+def _renamed(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"opset_version" if name == "opset" else name: value for name, value in options.items()}
 
 
 def _names(signature: Signature) -> dict[str, Any]:

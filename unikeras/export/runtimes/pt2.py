@@ -13,7 +13,7 @@ from unikeras.export._samples import Array
 from unikeras.export._signature import TensorSpec
 from unikeras.export.runtimes import _pt2_archive
 from unikeras.export.runtimes._base import Artifact, foreign
-from unikeras.export.runtimes.torchscript import to_numpy
+from unikeras.export.runtimes._tensors import to_numpy, to_tensor
 
 
 class Pt2Artifact(Artifact):
@@ -48,7 +48,7 @@ class Pt2Artifact(Artifact):
         import torch
 
         with torch.no_grad():
-            outputs = to_numpy(self._module(*(torch.from_numpy(array.copy()) for array in inputs)))
+            outputs = to_numpy(self._module(*(to_tensor(array) for array in inputs)))
         return [outputs] if self.signature.outputs and not isinstance(outputs, list) else outputs
 
 
