@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from unikeras.export._metadata import dumps
 from unikeras.export._needs import lacking
 from unikeras.export._quiet import quiet
 from unikeras.export._signature import Signature
-from unikeras.export.routes import _flatbuffer
+from unikeras.export.routes import _flatbuffer, _litert_rewrites
 from unikeras.export.routes._base import Order, Route
 
 # A recurrence of more steps than this is written as a loop: unrolled, each step is operators of its own.
@@ -77,8 +76,9 @@ def _convert(
     """Return the file's content, or the reason why there is none; what the converter prints is dropped."""
     with silence(), quiet(r"\s*Warning: tf.lite.Interpreter is deprecated", loggers=["absl", "tensorflow"]):
         try:
-            with recurrences(model, unrolled), plain_masks():
-                module = _module(model, signature)
+            whole = _litert_rewrites.in_float32(model)
+            with _litert_rewrites.builtin_only(whole, unrolled):
+                module = _module(whole, signature)
                 return bytes(_converter(module, signature, options).convert())
         except Exception as error:  # the converter has many ways to say no
             return error
@@ -135,39 +135,3 @@ def _quantize(converter: Any, signature: Signature, kind: str | None, samples: A
             yield dict(zip(signature.identifiers, values, strict=True))
 
     converter.representative_dataset = one_by_one
-
-
-@contextlib.contextmanager
-def recurrences(model: Any, unrolled: bool) -> Iterator[None]:
-    """Have recurrent layers traced step by step, so that the batch can stay free, and put them back."""
-    import keras
-
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
-    before = [layer.unroll for layer in layers]
-    try:
-        for layer in layers:
-            layer.unroll = unrolled or layer.unroll
-        yield
-    finally:
-        for layer, value in zip(layers, before, strict=True):
-            layer.unroll = value
-
-
-@contextlib.contextmanager
-def plain_masks() -> Iterator[None]:
-    """Write causal attention without a slice that adds two axes, which LiteRT has not for free lengths."""
-    import tensorflow as tf
-    from keras.src.backend.tensorflow import nn
-
-    def apply_masks(logits: Any, mask: Any, is_causal: bool) -> Any:
-        if is_causal:
-            steps = [tf.range(tf.shape(logits)[axis]) for axis in (2, 3)]
-            causal = tf.expand_dims(steps[0], 1) >= tf.expand_dims(steps[1], 0)
-            mask = causal if mask is None else tf.logical_and(mask, causal)
-        return original(logits, mask, False)
-
-    original, nn._apply_masks = nn._apply_masks, apply_masks
-    try:
-        yield
-    finally:
-        nn._apply_masks = original
