@@ -192,6 +192,7 @@ def run(path, x):
     return runner(**{name: x.get(name, x.get("x")) for name in runner.get_input_details()})
 """,
     "openvino": """
+sys.modules["openvino_telemetry"] = None
 import openvino
 def run(path, x):
     model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

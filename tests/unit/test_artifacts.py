@@ -21,6 +21,7 @@ from unikeras.errors import (
 from unikeras.export import _proven, runtimes
 from unikeras.export._formats import FORMATS
 from unikeras.export.runtimes import RUNTIMES
+from unikeras.export.runtimes._openvino import load_openvino
 
 OFFERS = {row.format: row for row in uk.export_formats()}
 
@@ -210,7 +211,7 @@ def _foreign_litert(path):
 
 
 def _foreign_openvino(path):
-    import openvino
+    openvino = load_openvino()
     from openvino import opset13
 
     a, b = (opset13.parameter([-1, 2], np.float32, name) for name in "ab")
@@ -301,3 +302,18 @@ def test_the_digest_is_of_every_file(tmp_path):
     before = _proven.digest_of(folder)
     (folder / "inner" / "a").rename(folder / "inner" / "b")
     assert _proven.digest_of(folder) != before
+
+
+@pytest.mark.skipif(RUNTIMES["openvino"].missing() is not None, reason="openvino is not installed")
+def test_openvino_sends_no_statistics(run_script):
+    output = run_script(
+        """
+        import os, sys
+        os.register_at_fork(before=lambda: print("forked"))
+        from unikeras.export.runtimes._openvino import load_openvino
+        print(load_openvino().Core().available_devices)
+        print(sorted(name for name in sys.modules if "telemetry" in name and "stub" not in name))
+        """
+    )
+    assert "forked" not in output
+    assert "openvino_telemetry" not in output

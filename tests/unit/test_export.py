@@ -11,6 +11,7 @@ import pytest
 import unikeras as uk
 from unikeras.errors import MissingDependency
 from unikeras.export._formats import FORMATS
+from unikeras.export.runtimes._openvino import load_openvino
 
 # The room that lowers a model to torch's own layers; without it the routes through it are passed over.
 LOWERING = importlib.util.find_spec("unikeras.lowering") is not None
@@ -209,9 +210,7 @@ def _litert_names(path):
 
 
 def _openvino_names(path):
-    import openvino
-
-    model = openvino.Core().read_model(path)
+    model = load_openvino().Core().read_model(path)
     sides = (model.inputs, model.outputs)
     return tuple(
         [

@@ -9,6 +9,7 @@ import pytest
 
 from unikeras.errors import (
     ArgumentError,
+    ExportError,
     ExportMismatch,
     OutputError,
     SignatureError,
@@ -19,6 +20,7 @@ from unikeras.export import ArtifactReport, ExportReport, Signature, TensorSpec
 from unikeras.export._axes import named_inputs, named_output
 from unikeras.export._compare import largest_error
 from unikeras.export._formats import FORMATS
+from unikeras.export._limits import axes_hint, check_can_hold
 from unikeras.export._metadata import loads, versions
 from unikeras.export._needs import lacking
 from unikeras.export._probe import _candidates
@@ -353,3 +355,42 @@ def test_text_is_made_of_words_that_a_model_knows():
     drawn = sample(spec, 0, Sizes(50, 1), 0, ["red", "green"])
     assert (drawn.shape, drawn.dtype) == ((50, 4), object)
     assert set(drawn.flat) == {"red", "green", "", "unheard-of"}
+
+
+def _flat(shape, dtype):
+    return Signature((TensorSpec("x", shape, dtype),), (TensorSpec("y", (None,), "float32"),), [0], 0)
+
+
+class _Layers:
+    """A model of which only the layers are asked for."""
+
+    def __init__(self, *layers):
+        self._flatten_layers = lambda: layers
+
+
+@pytest.mark.parametrize(
+    ("dtype", "format", "message"),
+    [
+        ("string", "onnx", r"x: string \(None, 3\) is text, which only a saved_model takes; split the model"),
+        ("complex64", "litert", "is complex, which litert is not; pass real and imaginary part as two"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_told(dtype, format, message):
+    with pytest.raises(ExportError, match=message):
+        check_can_hold(_Layers(), _flat((None, 3), dtype), format)
+    check_can_hold(_Layers(), _flat((None, 3), dtype), "saved_model")
+
+
+def test_a_table_is_told_by_its_layer():
+    table = type("Hashing", (), {"name": "buckets"})()
+    message = r"layer 'buckets' \(Hashing\) looks values up in a table, .*; split the model behind it"
+    with pytest.raises(ExportError, match=message):
+        check_can_hold(_Layers(table), _flat((None, 3), "int32"), "pt2")
+
+
+def test_free_axes_come_with_the_way_to_fix_them():
+    image = _flat((None, None, None, 3), "float32").inputs
+    hint = axes_hint(Signature(tuple(named_inputs(image)), (), [0], 0, 16, 2))
+    assert hint.startswith("free axes are x: height, width; fix one with signature={'x': keras.InputSpec(")
+    assert "shape=(None, 16, 16, 3), dtype='float32'" in hint
+    assert axes_hint(_flat((None, 3), "float32")) == ""

@@ -9,6 +9,7 @@ from typing import Any
 from unikeras.export._metadata import KEY, dumps
 from unikeras.export._needs import lacking
 from unikeras.export.routes._base import Order, Route
+from unikeras.export.runtimes._openvino import load_openvino
 
 
 class OpenVino(Route):
@@ -33,8 +34,7 @@ class OpenVino(Route):
 
     def write(self, model: Any, path: Path, order: Order) -> None:
         """Write the ONNX file, read it, and write the graph and, beside it, the weights."""
-        import openvino
-
+        openvino = load_openvino()
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             onnx = Path(folder, "model.onnx")
             self._onnx.write(model, onnx, Order("onnx", order.signature, {}, order.options))

@@ -10,6 +10,7 @@ from unikeras.export._needs import lacking
 from unikeras.export._samples import Array
 from unikeras.export._signature import TensorSpec
 from unikeras.export.runtimes._base import Artifact, foreign
+from unikeras.export.runtimes._openvino import load_openvino
 
 # OpenVINO's names where they differ from numpy's.
 DTYPES = {
@@ -34,12 +35,10 @@ class OpenVinoArtifact(Artifact):
         return lacking("running openvino", {"openvino": ["openvino"]})
 
     def __init__(self, path: Path) -> None:
-        import openvino
-
         weights = path.with_suffix(".bin")
         if not weights.is_file():
             raise ValueError(f"its weights, {weights.name}, are not beside it")
-        core = openvino.Core()
+        core = load_openvino().Core()
         model = core.read_model(str(path), str(weights))
         self._compiled = core.compile_model(model, "CPU", EXACT)
         inputs, outputs = (list(map(_spec, side)) for side in (self._compiled.inputs, self._compiled.outputs))
