@@ -107,7 +107,7 @@ def test_a_saved_model_has_more_endpoints(tmp_path, model):
 def test_a_quantized_file_is_smaller_and_near(tmp_path, model, quantize):
     import keras
 
-    wide = keras.Sequential([model, keras.layers.Dense(256), keras.layers.Dense(2)], name="wide")
+    wide = keras.Sequential([model, *map(keras.layers.Dense, (256, 256, 2))], name="wide")
     samples = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
     (full,) = uk.export_model(wide, tmp_path / "full.tflite").artifacts
     options = {"quantize": quantize, "samples": samples}
