@@ -38,6 +38,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in elsewhere]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory):
+    """Keep what was proven here out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNIKERAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def backend(backend_name: str):
     """The backend whose laws are tested, loaded; it is the one that Keras runs on."""

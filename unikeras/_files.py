@@ -54,11 +54,12 @@ def _replace(written: Path, final: Path) -> None:
 
 
 @contextlib.contextmanager
-def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole(path: str | os.PathLike[str], beside: str = "") -> Iterator[Path]:
     """Give a temporary path to write to; it becomes `path` only when the block ends without an error.
 
     Args:
         path: where the file or folder shall stand. What stands there already is replaced.
+        beside: the suffix of a second file that has to be written with it, for a format of two files.
 
     Yields:
         A path in a fresh hidden folder beside the final one, with the same name and suffix.
@@ -82,10 +83,15 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise OutputError(f"cannot write to {final.parent}: {error.strerror or error}") from error
     try:
         yield room / final.name
-        if not (room / final.name).exists():
-            raise OutputError(f"nothing was written for {final}")
-        _sync_tree(room / final.name)
-        _replace(room / final.name, final)
+        finals = [final.with_suffix(beside), final] if beside else [final]
+        for one in finals:
+            if not (room / one.name).exists():
+                raise OutputError(f"nothing was written for {one}")
+            _sync_tree(room / one.name)
+        if beside:  # an earlier file must not stand beside new weights, not even for a moment
+            final.unlink(missing_ok=True)
+        for one in finals:
+            _replace(room / one.name, one)
         _sync(final.parent)
     except OutputError:
         raise

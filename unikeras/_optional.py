@@ -12,6 +12,7 @@ from unikeras.errors import MissingDependency
 EXTRAS: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime", "onnxscript", "tf2onnx"),
     "litert": ("ai_edge_litert",),
+    "openvino": ("openvino",),
     "tensorboard": ("tensorboardX",),
     "demo": ("sklearn", "matplotlib", "PIL"),
 }

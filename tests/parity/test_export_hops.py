@@ -3,35 +3,55 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
 import unikeras as uk
 from unikeras.backends import _registry
+from unikeras.export._formats import FORMATS
 
 BACKENDS = _registry.names()
-SUFFIXES = {"saved_model": "", "torchscript": ".pt", "onnx": ".onnx"}
+SUFFIXES = {name: row.suffix for name, row in FORMATS.items()}
 MODELS = ("mlp", "cnn", "pooled", "two_by_two", "tokens")
 
 # The first route of each cell; a hop names the backend that it goes through.
+LOWERED = {
+    "torchscript": "torch lowering",
+    "onnx": "torch lowering",
+    "pt2": "torch lowering",
+    "openvino": "openvino by torch lowering",
+}
 ROUTES = {
     ("tensorflow", "saved_model"): "keras.export",
     ("tensorflow", "torchscript"): "torch.jit.trace on torch",
     ("tensorflow", "onnx"): "tf2onnx",
+    ("tensorflow", "pt2"): "torch.export on torch",
+    ("tensorflow", "litert"): "tf.lite",
+    ("tensorflow", "openvino"): "openvino by tf2onnx",
     ("torch", "saved_model"): "keras.export on tensorflow",
     ("torch", "torchscript"): "torch.jit.trace",
     ("torch", "onnx"): "torch.onnx",
+    ("torch", "pt2"): "torch.export",
+    ("torch", "litert"): "tf.lite on tensorflow",
+    ("torch", "openvino"): "openvino by torch.onnx",
     ("jax", "saved_model"): "keras.export",
     ("jax", "torchscript"): "torch.jit.trace on torch",
     ("jax", "onnx"): "torch.onnx on torch",
+    ("jax", "pt2"): "torch.export on torch",
+    ("jax", "litert"): "tf.lite on tensorflow",
+    ("jax", "openvino"): "openvino by torch.onnx on torch",
 }
+if importlib.util.find_spec("unikeras.lowering"):
+    ROUTES |= {(backend, format): name for backend in BACKENDS for format, name in LOWERED.items()}
 
 
-def _train_and_export(folder):
+def _train_and_export(folder, formats):
     """Train five small models on the backend of this process, export them, and say what they predict."""
     import keras
     import numpy as np
@@ -82,7 +102,7 @@ def _train_and_export(folder):
         model.compile("adam", "mse")
         targets = keras.tree.map_structure(lambda y: rng.normal(size=y.shape).astype("float32"), before)
         model.fit(x, targets, epochs=2, verbose=0)
-        report = uk.export_model(model, folder, ["saved_model", "torchscript", "onnx"])
+        report = uk.export_model(model, folder, formats)
         done[name] = (x, model.predict(x, verbose=0), report.to_dict())
     return done
 
@@ -91,7 +111,7 @@ def _train_and_export(folder):
 def cells(request, tmp_path_factory):
     """Backend, folder, and for each model: inputs, what it predicts, and the report of its export."""
     folder = tmp_path_factory.mktemp(request.param)
-    return request.param, folder, uk.run_on(request.param, _train_and_export, str(folder))
+    return request.param, folder, uk.run_on(request.param, _train_and_export, str(folder), list(FORMATS))
 
 
 @pytest.mark.parametrize("format", SUFFIXES)
@@ -100,8 +120,9 @@ def test_a_cell(cells, alone, name, format):
     backend, _, done = cells
     x, expected, report = done[name]
     row = next(row for row in report["artifacts"] if row["format"] == format)
-    assert (row["error"], row["route"], row["passed_over"]) == (None, ROUTES[backend, format], [])
-    assert row["verified_at"] == [1, 3, 64]
+    passed_over = [one for one in row["passed_over"] if "lowering" not in one["route"]]
+    assert (row["error"], row["route"], passed_over) == (None, ROUTES[backend, format], [])
+    assert row["verified_at"] == [1, 3, 8]
     assert row["max_error"] < 1e-4
     _assert_same(uk.load_artifact(row["path"]).predict(x), expected)
     _assert_same(alone(format)[name], expected)
@@ -156,6 +177,29 @@ def run(path, x):
     y = session.run(None, {name: x.get(name, x.get("x")) for name in names})
     return dict(zip([value.name for value in session.get_outputs()], y))
 """,
+    "pt2": """
+import torch
+def run(path, x):
+    program = torch.export.load(path)
+    names = program.graph_signature.user_inputs
+    y = program.module()(*(torch.tensor(x.get(name, x.get("x"))) for name in names))
+    return {str(number): one.detach().numpy() for number, one in enumerate(y if isinstance(y, tuple) else [y])}
+""",
+    "litert": """
+from ai_edge_litert.interpreter import Interpreter
+def run(path, x):
+    runner = Interpreter(path).get_signature_runner("serving_default")
+    return runner(**{name: x.get(name, x.get("x")) for name in runner.get_input_details()})
+""",
+    "openvino": """
+sys.modules["openvino_telemetry"] = None
+import openvino
+def run(path, x):
+    model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    names = [port.get_any_name() for port in model.inputs]
+    y = model({name: x.get(name, x.get("x")) for name in names})
+    return {port.get_any_name(): y[port] for port in model.outputs}
+""",
 }
 
 
@@ -180,7 +224,7 @@ def alone(cells):
 def _in_structure(outputs, expected):
     if not isinstance(expected, dict):
         return next(iter(outputs.values()))
-    # TorchScript returns a tuple, in the order in which the model names its outputs.
+    # TorchScript and .pt2 return a tuple, in the order in which the model names its outputs.
     return {"sum": outputs["0"], "copy": outputs["1"]} if "0" in outputs else outputs
 
 
@@ -206,22 +250,27 @@ def _export_mutated(mutation, route_name, format, path):
             return super().call(model, tensors[::-1])
 
     class Mutated(type(route)):
-        def write(self, model, path, format, signature, metadata):
+        def write(self, model, path, order):
             bias = model.get_layer("last").bias
             kept = np.array(keras.ops.convert_to_numpy(bias.value))
             bias.assign(kept * (mutation != "dropped bias"))
             kind = {"training left on": Training, "swapped inputs": Swapped}.get(mutation, Signature)
             mistaken = kind(
-                **{one.name: getattr(signature, one.name) for one in dataclasses.fields(signature)}
+                **{
+                    one.name: getattr(order.signature, one.name)
+                    for one in dataclasses.fields(order.signature)
+                }
             )
-            super().write(model, path, format, mistaken, metadata)
+            super().write(model, path, dataclasses.replace(order, signature=mistaken))
             bias.assign(kept)
 
     inputs = {"b": Input((4,), name="b"), "a": Input((4,), name="a")}
     hidden = layers.Subtract()([inputs["b"], inputs["a"]])
     hidden = layers.Dropout(0.5)(layers.BatchNormalization()(hidden))
     model = keras.Model(inputs, layers.Dense(3, name="last", bias_initializer="ones")(hidden))
-    _export.usable_routes = lambda format, backend, verify: [Mutated()]
+    mutated = Mutated.__new__(Mutated)
+    mutated.__dict__.update(route.__dict__)
+    _export.usable_routes = lambda format, backend, verify: [mutated]
     try:
         export_model(model, path, format)
     except Exception as error:
@@ -233,8 +282,13 @@ def _export_mutated(mutation, route_name, format, path):
     return None, ""
 
 
-# Two converters have no operator for batch statistics: there is nothing to compare.
-NO_FILE = {("torch.onnx", "training left on"), ("tf2onnx", "training left on")}
+# These converters have no operator for batch statistics, or random numbers: there is nothing to compare.
+NO_FILE = {
+    ("torch.onnx", "training left on"),
+    ("tf2onnx", "training left on"),
+    ("openvino by torch.onnx", "training left on"),
+    ("tf.lite", "training left on"),
+}
 
 
 @pytest.mark.parametrize(
@@ -246,6 +300,9 @@ NO_FILE = {("torch.onnx", "training left on"), ("tf2onnx", "training left on")}
         ("torch", "onnx", "torch.onnx"),
         ("torch", "onnx", "torch.onnx by tracing"),
         ("tensorflow", "onnx", "tf2onnx"),
+        ("torch", "pt2", "torch.export"),
+        ("tensorflow", "litert", "tf.lite"),
+        ("torch", "openvino", "openvino by torch.onnx"),
     ],
 )
 @pytest.mark.parametrize("mutation", ["dropped bias", "training left on", "swapped inputs", None])
@@ -263,28 +320,85 @@ def test_a_route_that_makes_a_mistake_is_caught(tmp_path, backend, format, route
     assert list(tmp_path.iterdir()) == []
 
 
-def _export_a_recurrence_of_free_length(path):
+def _export_a_recurrence_of_free_length(path, routes):
+    """Export by the routes whose names are given, where any are."""
     import keras
     from keras import layers
 
     import unikeras as uk
+    from unikeras.export import _export
+    from unikeras.export._offers import usable_routes
 
     model = keras.Sequential([keras.Input((None, 4)), layers.LSTM(8), layers.Dense(3, name="y")], name="free")
+    if routes:
+        _export.usable_routes = lambda *args, **kwargs: [
+            route for route in usable_routes(*args, **kwargs) if route.name in routes
+        ]
     try:
         return uk.export_model(model, path).to_dict(), None
-    except uk.errors.ExportMismatch as error:
+    except uk.errors.ExportError as error:
         return error.report.to_dict(), str(error)
+    finally:
+        _export.usable_routes = usable_routes
 
 
 def test_an_unrolled_recurrence_is_not_taken_for_a_free_one(tmp_path):
     """Keras 3.15 exports this one from torch to ONNX without a word, and wrong."""
-    report, error = uk.run_on("torch", _export_a_recurrence_of_free_length, str(tmp_path / "m.onnx"))
+    routes = ["torch.onnx by tracing", "tf2onnx on tensorflow"]
+    report, error = uk.run_on("torch", _export_a_recurrence_of_free_length, str(tmp_path / "m.onnx"), routes)
     (row,) = report["artifacts"]
     assert error is None
     assert row["route"] == "tf2onnx on tensorflow"
-    reasons = {passed["route"]: passed["reason"] for passed in row["passed_over"]}
-    assert "output 'y' at batch 3" in reasons["torch.onnx by tracing"]
-    report, error = uk.run_on("torch", _export_a_recurrence_of_free_length, str(tmp_path / "m.pt"))
-    assert "output 'y' at batch 3" in error
+    (passed,) = row["passed_over"]
+    assert passed["route"] == "torch.onnx by tracing"
+    path = tmp_path / "m.pt"
+    report, error = uk.run_on("torch", _export_a_recurrence_of_free_length, str(path), ["torch.jit.trace"])
+    assert error.startswith("model 'free' could not be exported as torchscript")
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
     json.dumps(report)
+
+
+def test_litert_holds_one_example_of_free_length_and_predicts_many(tmp_path):
+    path = tmp_path / "m.tflite"
+    report, error = uk.run_on("tensorflow", _export_a_recurrence_of_free_length, str(path), [])
+    (row,) = report["artifacts"]
+    assert error is None
+    assert "holds one example at a time" in row["remarks"][0]
+    artifact = uk.load_artifact(path)
+    assert artifact.signature.inputs[0].shape == (None, None, 4)
+    x = np.random.default_rng(0).normal(size=(5, 17, 4)).astype("float32")
+    together = artifact.predict(x)
+    np.testing.assert_allclose(together, np.concatenate([artifact.predict(x[i : i + 1]) for i in range(5)]))
+
+
+class Bare(keras.Model):
+    """A constructor that takes none of the keywords that Keras saves."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(2)
+
+    def call(self, features):
+        return self.dense(features) * 2.0
+
+
+def _export_bare(kind, path):
+    import numpy as np
+
+    import unikeras as uk
+
+    model = kind()
+    model(np.ones((1, 3), "float32"))
+    report = uk.export_model(model, path)
+    return report.to_dict(), model.predict(np.ones((4, 3), "float32"), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("backend", "suffix", "route"),
+    [("jax", ".pt2", "torch.export on torch"), ("torch", ".tflite", "tf.lite on tensorflow")],
+)
+def test_a_class_of_a_script_hops_by_value(tmp_path, backend, suffix, route):
+    path = tmp_path / f"m{suffix}"
+    report, expected = uk.run_on(backend, _export_bare, Bare, str(path))
+    assert report["artifacts"][0]["route"] == route
+    np.testing.assert_allclose(uk.load_artifact(path).predict(np.ones((4, 3))), expected, rtol=1e-4)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
 
 import unikeras as uk
+from unikeras._optional import is_installed
 from unikeras.errors import (
     ArtifactNotFound,
     CorruptArtifact,
@@ -15,8 +18,10 @@ from unikeras.errors import (
     SignatureError,
     UnknownFormat,
 )
+from unikeras.export import _proven, runtimes
 from unikeras.export._formats import FORMATS
 from unikeras.export.runtimes import RUNTIMES
+from unikeras.export.runtimes._openvino import load_openvino
 
 OFFERS = {row.format: row for row in uk.export_formats()}
 
@@ -47,6 +52,8 @@ def exported(request, tmp_path_factory):
 def _copy(exported, folder):
     path = folder / exported.name
     (shutil.copytree if exported.is_dir() else shutil.copy)(exported, path)
+    if exported.with_suffix(".bin").exists():
+        shutil.copy(exported.with_suffix(".bin"), folder)
     return path
 
 
@@ -106,7 +113,7 @@ def test_a_folder_whose_metadata_is_cut_is_corrupt(tmp_path, exported):
             uk.load_artifact(path)
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".pt"])
+@pytest.mark.parametrize("suffix", [".onnx", ".pt", ".pt2", ".tflite", ".xml"])
 def test_an_artifact_under_another_suffix_is_corrupt(tmp_path, exported, suffix):
     if exported is None or exported.suffix == suffix or RUNTIMES[_format(suffix)].missing():
         return
@@ -126,11 +133,10 @@ def test_a_file_without_a_suffix_is_no_saved_model(tmp_path):
         uk.load_artifact(tmp_path / "m")
 
 
-@pytest.mark.parametrize(("name", "message"), [("m.h5", "means no format"), ("m.tflite", "not offered")])
-def test_a_suffix_without_a_runtime_is_unknown(tmp_path, name, message):
-    (tmp_path / name).write_text("x")
-    with pytest.raises(UnknownFormat, match=message):
-        uk.load_artifact(tmp_path / name)
+def test_a_suffix_without_a_runtime_is_unknown(tmp_path):
+    (tmp_path / "m.h5").write_text("x")
+    with pytest.raises(UnknownFormat, match="means no format"):
+        uk.load_artifact(tmp_path / "m.h5")
 
 
 def test_inputs_are_fitted_or_refused(exported):
@@ -178,13 +184,62 @@ def _foreign_saved_model(path):
     return "(a: float32 (None, 2), b: float32 (None, 2)) -> (sum: float32 (None, 2))", lambda y: y
 
 
-FOREIGN = {"onnx": _foreign_onnx, "torchscript": _foreign_torchscript, "saved_model": _foreign_saved_model}
+def _foreign_pt2(path):
+    import torch
+
+    class Add(torch.nn.Module):
+        def forward(self, a, b):
+            return {"sum": a + b}
+
+    dynamic = {0: torch.export.Dim("n")}
+    program = torch.export.export(
+        Add(), (torch.ones(5, 2), torch.ones(5, 2)), dynamic_shapes=(dynamic, dynamic)
+    )
+    torch.export.save(program, path)
+    return "(a: float32 (None, 2), b: float32 (None, 2)) -> ()", lambda y: y["sum"]
+
+
+def _foreign_litert(path):
+    import tensorflow as tf
+
+    module = tf.Module()
+    specs = [tf.TensorSpec((None, 2), tf.float32, name=name) for name in ("a", "b")]
+    module.add = tf.function(lambda a, b: {"sum": a + b}, input_signature=specs)
+    function = module.add.get_concrete_function()
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([function], module).convert())
+    return "(a: float32 (None, 2), b: float32 (None, 2)) -> (sum: float32 (None, 2))", lambda y: y
+
+
+def _foreign_openvino(path):
+    openvino = load_openvino()
+    from openvino import opset13
+
+    a, b = (opset13.parameter([-1, 2], np.float32, name) for name in "ab")
+    for port, name in ((a, "a"), (b, "b")):
+        port.output(0).set_names({name})
+    total = opset13.add(a, b)
+    total.output(0).set_names({"sum"})
+    openvino.save_model(openvino.Model([opset13.result(total)], [a, b]), path)
+    return "(a: float32 (None, 2), b: float32 (None, 2)) -> (sum: float32 (None, 2))", lambda y: y
+
+
+FOREIGN = {
+    "onnx": _foreign_onnx,
+    "torchscript": _foreign_torchscript,
+    "saved_model": _foreign_saved_model,
+    "pt2": _foreign_pt2,
+    "litert": _foreign_litert,
+    "openvino": _foreign_openvino,
+}
+WRITES_FOREIGN = {"litert": "tensorflow"}  # a module that the test needs beside the runtime
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit")
 @pytest.mark.parametrize("format", FORMATS)
 def test_what_others_made_is_read(tmp_path, format):
     path = _path(tmp_path, format)
+    if not is_installed(WRITES_FOREIGN.get(format, "numpy")):
+        return
     if RUNTIMES[format].missing():
         path.mkdir() if FORMATS[format].is_folder else path.write_text("x")
         with pytest.raises(MissingDependency) as caught:
@@ -196,3 +251,69 @@ def test_what_others_made_is_read(tmp_path, format):
     assert (str(artifact.signature), artifact.metadata, artifact.format) == (expected, {}, format)
     a, b = np.ones((3, 2), "float32"), np.full((3, 2), 2, "float32")
     np.testing.assert_array_equal(result(artifact.predict({"b": b, "a": a})), a + b)
+
+
+def _crash(path, runtime):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def test_a_file_that_crashes_its_runtime_crashes_a_child(tmp_path, exported, monkeypatch):
+    if exported is None:
+        return
+    path = _copy(exported, tmp_path)
+    monkeypatch.setattr(_proven, "is_known", lambda digest: False)
+    monkeypatch.setattr(runtimes, "_failure_of", _crash)
+    with pytest.raises(CorruptArtifact, match=r"it crashes its runtime .*SIGSEGV"):
+        uk.load_artifact(path)
+
+
+def test_a_child_looks_at_a_file_once(tmp_path, exported, monkeypatch):
+    if exported is None:
+        return
+    looked = []
+    monkeypatch.setattr(runtimes, "_try", lambda path, runtime: looked.append(path))
+    uk.load_artifact(exported)
+    assert looked == []  # proven when it was exported
+    monkeypatch.setattr(_proven, "_known", set())
+    monkeypatch.setenv("UNIKERAS_CACHE", str(tmp_path / "cache"))
+    uk.load_artifact(exported)
+    monkeypatch.setattr(_proven, "_known", set())  # a later process
+    uk.load_artifact(exported)
+    assert looked == [exported]
+
+
+def test_a_cache_that_cannot_be_written_to_is_no_error(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("UNIKERAS_CACHE", str(tmp_path / "file" / "cache"))
+    _proven.remember("0" * 64)
+    monkeypatch.setattr(_proven, "_known", set())
+    assert not _proven.is_known("0" * 64)
+
+
+def test_the_digest_is_of_every_file(tmp_path):
+    (tmp_path / "m.xml").write_text("graph")
+    (tmp_path / "m.bin").write_text("weights")
+    before = _proven.digest_of(tmp_path / "m.xml", ".bin")
+    (tmp_path / "m.bin").write_text("other")
+    assert _proven.digest_of(tmp_path / "m.xml", ".bin") != before
+    folder = tmp_path / "saved"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "a").write_text("1")
+    before = _proven.digest_of(folder)
+    (folder / "inner" / "a").rename(folder / "inner" / "b")
+    assert _proven.digest_of(folder) != before
+
+
+@pytest.mark.skipif(RUNTIMES["openvino"].missing() is not None, reason="openvino is not installed")
+def test_openvino_sends_no_statistics(run_script):
+    output = run_script(
+        """
+        import os, sys
+        os.register_at_fork(before=lambda: print("forked"))
+        from unikeras.export.runtimes._openvino import load_openvino
+        print(load_openvino().Core().available_devices)
+        print(sorted(name for name in sys.modules if "telemetry" in name and "stub" not in name))
+        """
+    )
+    assert "forked" not in output
+    assert "openvino_telemetry" not in output

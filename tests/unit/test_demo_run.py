@@ -64,7 +64,7 @@ class Workers:
         self._raise(name)
         path = out / outputs.ARTIFACTS[name]
         path.mkdir() if name == "saved_model" else path.write_text("model")
-        shown = {"format": name, "path": str(path), "size": 5, "route": "a route", "verified_at": [1, 3, 64]}
+        shown = {"format": name, "path": str(path), "size": 5, "route": "a route", "verified_at": [1, 3, 8]}
         return shown | {"status": "verified", "max_error": 1e-7, "error": None}
 
     def did(self, name):
@@ -324,9 +324,7 @@ def test_an_export_becomes_a_row(monkeypatch, tmp_path, error):
             raise error
         from unikeras.export import ArtifactReport, ExportReport
 
-        return ExportReport(
-            "demo", "any", [ArtifactReport(format, str(path), 5, "a route", [1, 3, 64], 1e-7)]
-        )
+        return ExportReport("demo", "any", [ArtifactReport(format, str(path), 5, "a route", [1, 3, 8], 1e-7)])
 
     monkeypatch.setattr(uk, "export_model", export_model)
     row = artifacts.export(tmp_path, "onnx")

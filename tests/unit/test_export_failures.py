@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import signal
 
@@ -23,6 +24,7 @@ from unikeras.export._formats import FORMATS
 from unikeras.export.routes import Route, routes_to
 from unikeras.export.runtimes import RUNTIMES
 
+LOWERING = importlib.util.find_spec("unikeras.lowering") is not None
 OFFERS = {row.format: row for row in uk.export_formats()}
 WRITABLE = next((row for row in OFFERS.values() if row.available), None)
 needs_a_format = pytest.mark.skipif(
@@ -59,7 +61,7 @@ class Failing(Route):
     def missing(self, format):
         return None
 
-    def write(self, model, path, format, signature, metadata):
+    def write(self, model, path, order):
         self.calls += 1
         path.write_text("half")
         raise self.error
@@ -76,18 +78,22 @@ class Biased(Route):
     def missing(self, format):
         return None
 
-    def write(self, model, path, format, signature, metadata):
+    def write(self, model, path, order):
         bias = model.layers[-1].bias
         kept = np.array(bias.numpy() if hasattr(bias, "numpy") else bias)
         bias.assign(kept + self.amount)
         try:
-            _real(format).write(model, path, format, signature, metadata)
+            _real(order.format).write(model, path, order)
         finally:
             bias.assign(kept)
 
 
 def _real(format):
-    return next(route for route in routes_to(format, uk.backend()) if route.missing(format) is None)
+    return next(
+        route
+        for route in routes_to(format, uk.backend())
+        if route.missing(format) is None and (LOWERING or "lowering" not in route.name)
+    )
 
 
 def _refused(error, message, folder, *args, **options):
@@ -118,7 +124,7 @@ def test_a_stateful_layer_is_refused_by_name(tmp_path, wrapped):
     layer = keras.layers.LSTM(2, stateful=True, name="memory")
     layer = keras.layers.Bidirectional(layer, name="both") if wrapped else layer
     model = keras.Sequential([keras.Input((3, 2), batch_size=1), layer], name="chat")
-    message = f"layer '{'both' if wrapped else 'memory'}' of model 'chat' is stateful"
+    message = f"layer '{'both' if wrapped else 'memory'}' of model 'chat' is stateful: .*; uk.stateful takes"
     _refused(ExportError, message, tmp_path, model, tmp_path / "m.onnx")
 
 
@@ -225,7 +231,7 @@ def test_the_next_route_takes_over(tmp_path, model, use_routes):
     use_routes(Failing(ValueError("no")), Biased(1.0), _real(WRITABLE.format))
     path = tmp_path / f"m{WRITABLE.suffix}"
     (done,) = uk.export_model(model, path).artifacts
-    assert done.route == WRITABLE.routes[0]
+    assert done.route == _real(WRITABLE.format).name
     assert [passed.route for passed in done.passed_over] == ["failing", "biased"]
     assert "output 'y' at batch 1 is" in done.passed_over[1].reason
     assert list(tmp_path.iterdir()) == [path]

@@ -9,6 +9,7 @@ import pytest
 
 from unikeras.errors import (
     ArgumentError,
+    ExportError,
     ExportMismatch,
     OutputError,
     SignatureError,
@@ -16,11 +17,15 @@ from unikeras.errors import (
     WorkerDied,
 )
 from unikeras.export import ArtifactReport, ExportReport, Signature, TensorSpec
+from unikeras.export._axes import named_inputs, named_output
 from unikeras.export._compare import largest_error
 from unikeras.export._formats import FORMATS
+from unikeras.export._limits import axes_hint, check_can_hold
 from unikeras.export._metadata import loads, versions
 from unikeras.export._needs import lacking
+from unikeras.export._probe import _candidates
 from unikeras.export._report import PassedOver
+from unikeras.export._samples import Sizes, sample
 from unikeras.export._structure import leaves_as, put_together, take_apart
 from unikeras.export._targets import Target, check_free, targets
 from unikeras.export._text import brief
@@ -142,6 +147,8 @@ def test_another_number_of_outputs_is_a_mismatch():
     [
         ("a/m.onnx", None, [("onnx", "a/m.onnx")]),
         ("m.PT", None, [("torchscript", "m.PT")]),
+        ("m.tflite", None, [("litert", "m.tflite")]),
+        ("out", ["openvino", "pt2"], [("openvino", "out/mlp.xml"), ("pt2", "out/mlp.pt2")]),
         ("m", None, [("saved_model", "m")]),
         ("m.v2", "saved_model", [("saved_model", "m.v2")]),
         ("out", ["onnx", "saved_model", "onnx"], [("onnx", "out/mlp.onnx"), ("saved_model", "out/mlp")]),
@@ -155,10 +162,14 @@ def test_a_path_and_a_format_say_what_to_make(path, format, expected):
     ("path", "format", "error", "message"),
     [
         ("m.h5", None, UnknownFormat, r"'m.h5' ends in '.h5', which means no format; allowed are .pt"),
-        ("m.tflite", None, UnknownFormat, "'litert' is not offered in this version; offered are saved_model"),
-        ("m", "pt2", UnknownFormat, "'pt2' is not offered in this version"),
+        ("m", "pt2", UnknownFormat, "'m' contradicts format 'pt2', whose artifacts end in '.pt2'"),
         ("m", "keras", UnknownFormat, "unknown format 'keras'; offered are saved_model, torchscript, onnx"),
-        ("m", ["onnx", "openvino"], UnknownFormat, "'openvino' is not offered"),
+        (
+            "m",
+            ["onnx", "h5"],
+            UnknownFormat,
+            "unknown format 'h5'; offered are saved_model, torchscript, onnx",
+        ),
         ("m.pt", "onnx", UnknownFormat, "'m.pt' contradicts format 'onnx', whose artifacts end in '.onnx'"),
         (
             "m.onnx",
@@ -182,6 +193,8 @@ def test_a_path_or_a_format_that_says_nothing_is_refused(path, format, error, me
 def _make(path, kind):
     if kind == "file":
         path.write_text("precious")
+    elif kind == "weights":
+        path.with_suffix(".bin").write_text("precious")
     elif kind == "link":
         path.symlink_to("nowhere")
     else:
@@ -201,6 +214,7 @@ def _make(path, kind):
         ("onnx", "link", False, "exists; pass overwrite=True to replace it"),
         ("saved_model", "empty", False, "exists; pass overwrite=True"),
         ("saved_model", "export", False, "exists; pass overwrite=True"),
+        ("openvino", "weights", False, r"m.bin exists; pass overwrite=True"),
         ("onnx", "folder", True, "is a folder, and onnx makes a file"),
         ("saved_model", "file", True, "is a file, and saved_model makes a folder"),
         ("saved_model", "folder", True, "is no earlier export by unikeras"),
@@ -243,7 +257,8 @@ def test_versions_are_read_without_imports():
 
 
 def _report():
-    done = ArtifactReport("onnx", "m.onnx", 2048, "tf2onnx", [1, 3, 64], 1e-7, seconds=1.5)
+    done = ArtifactReport("onnx", "m.onnx", 2048, "tf2onnx", [1, 3, 8], 1e-7, seconds=1.5)
+    done.remarks.append("one example at a time")
     done.passed_over.append(PassedOver("torch.onnx", "no <kernel>"))
     failed = ArtifactReport("torchscript", "m.pt", error="nothing worked")
     return ExportReport("mlp", "jax", [done, failed])
@@ -262,9 +277,10 @@ def test_a_report_prints_as_a_table():
         "export of mlp from jax",
         "tf2onnx",
         "2,048",
-        "1, 3, 64",
+        "1, 3, 8",
         "1.0e-07",
         "torch.onnx",
+        "one example at a time",
         "nothing worked",
     ):
         assert word in text
@@ -301,3 +317,80 @@ def _caused(error, cause):
 )
 def test_an_error_is_cut_down_to_what_it_says(error, text):
     assert brief(error) == text
+
+
+def test_an_output_is_called_as_the_axis_that_has_its_sizes():
+    sizes = {"batch": (1, 3), "time": (4, 9), "other_time": (4, 9), "width": (8, 18)}
+    spec = named_output("y", [(1, 8, 4, 7), (3, 18, 9, 7)], "float32", sizes)
+    # Two inputs had the lengths of the third axis: which of them it follows is not known.
+    assert (spec.shape, spec.axes) == ((None, None, None, 7), ("batch", "width", "y_2"))
+
+
+def test_axes_are_named_by_rank_and_layout():
+    image = TensorSpec("x", (None, 3, None, None), "float32")
+    assert named_inputs([image], channels_first=True)[0].axes == ("batch", "height", "width")
+    video = TensorSpec("x", (2, None, 8, 8, 3), "float32")
+    assert named_inputs([video])[0].dynamic == {1: "time"}
+    deep = TensorSpec("x", (None, None, 1, 1, 1, 1), "float32")
+    assert named_inputs([deep])[0].dynamic == {0: "batch", 1: "x_1"}
+    assert named_inputs([TensorSpec("x", (None, None), "float32")])[0].dynamic == {0: "batch", 1: "features"}
+
+
+def test_height_and_width_differ_in_a_proof():
+    image = TensorSpec("x", (None, None, None, 3), "float32")
+    (first, *_), *others = _candidates([image])
+    assert first.of(image) == (1, 1, 2, 3)
+    assert [sizes[1].of(image)[1:3] for sizes in others[:2]] == [(16, 32), (64, 128)]
+    assert others[-1][0].stretch == 1
+
+
+def test_lengths_tell_runs_of_one_batch_size_apart():
+    fixed = TensorSpec("x", (5, None, 3), "float32")
+    assert [one.of(fixed) for one in next(_candidates([fixed]))] == [(5, 1, 3), (5, 8, 3), (5, 13, 3)]
+    assert [len(sizes) for sizes in _candidates([TensorSpec("x", (5, 3), "float32")])] == [1]
+
+
+def test_text_is_made_of_words_that_a_model_knows():
+    spec = TensorSpec("text", (None, 4), "string")
+    drawn = sample(spec, 0, Sizes(50, 1), 0, ["red", "green"])
+    assert (drawn.shape, drawn.dtype) == ((50, 4), object)
+    assert set(drawn.flat) == {"red", "green", "", "unheard-of"}
+
+
+def _flat(shape, dtype):
+    return Signature((TensorSpec("x", shape, dtype),), (TensorSpec("y", (None,), "float32"),), [0], 0)
+
+
+class _Layers:
+    """A model of which only the layers are asked for."""
+
+    def __init__(self, *layers):
+        self._flatten_layers = lambda: layers
+
+
+@pytest.mark.parametrize(
+    ("dtype", "format", "message"),
+    [
+        ("string", "onnx", r"x: string \(None, 3\) is text, which only a saved_model takes; split the model"),
+        ("complex64", "litert", "is complex, which litert is not; pass real and imaginary part as two"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_told(dtype, format, message):
+    with pytest.raises(ExportError, match=message):
+        check_can_hold(_Layers(), _flat((None, 3), dtype), format)
+    check_can_hold(_Layers(), _flat((None, 3), dtype), "saved_model")
+
+
+def test_a_table_is_told_by_its_layer():
+    table = type("Hashing", (), {"name": "buckets"})()
+    message = r"layer 'buckets' \(Hashing\) looks values up in a table, .*; split the model behind it"
+    with pytest.raises(ExportError, match=message):
+        check_can_hold(_Layers(table), _flat((None, 3), "int32"), "pt2")
+
+
+def test_free_axes_come_with_the_way_to_fix_them():
+    image = _flat((None, None, None, 3), "float32").inputs
+    hint = axes_hint(Signature(tuple(named_inputs(image)), (), [0], 0, 16, 2))
+    assert hint.startswith("free axes are x: height, width; fix one with signature={'x': keras.InputSpec(")
+    assert "shape=(None, 16, 16, 3), dtype='float32'" in hint
+    assert axes_hint(_flat((None, 3), "float32")) == ""

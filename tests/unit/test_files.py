@@ -96,3 +96,15 @@ def test_a_kill_in_the_middle_leaves_a_whole_file(tmp_path, attempt):
     content = path.read_text()
     assert len(content) == 200_000
     assert len(set(content)) == 1
+
+
+def test_two_files_appear_together_or_not_at_all(tmp_path):
+    final = tmp_path / "m.xml"
+    with pytest.raises(OutputError, match=r"nothing was written for .*m\.bin"), whole(final, ".bin") as path:
+        path.write_text("graph")
+    assert list(tmp_path.iterdir()) == []
+    for content in ("first", "second"):
+        with whole(final, ".bin") as path:
+            path.write_text(content)
+            path.with_suffix(".bin").write_text(content)
+        assert [file.read_text() for file in sorted(tmp_path.iterdir())] == [content, content]

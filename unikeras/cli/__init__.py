@@ -26,6 +26,9 @@ from unikeras.errors import (
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("unikeras.cli.demo", "Train, compare and export a small network on every backend."),
     "doctor": ("unikeras.cli.doctor", "Say what is installed, which backend runs and on what devices."),
+    "export": ("unikeras.cli.export", "Write a saved model in other formats, each proven equal."),
+    "formats": ("unikeras.cli.formats", "Say which formats can be written here, and how to get the others."),
+    "inspect": ("unikeras.cli.inspect", "Show what an exported model takes, gives and says of itself."),
 }
 
 # What the caller can put right: the command was used wrongly, or something that it needs is not there.

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,15 @@ from typing import Any
 from unikeras import workers
 from unikeras._files import whole
 from unikeras.errors import ExportError, ExportMismatch, OutputError
-from unikeras.export import _metadata, runtimes
+from unikeras.export import _metadata, _proven, runtimes
 from unikeras.export._compare import largest_error
+from unikeras.export._limits import axes_hint, check_can_hold
 from unikeras.export._probe import Round
 from unikeras.export._report import ArtifactReport, PassedOver
 from unikeras.export._signature import Signature
 from unikeras.export._targets import Target, size_of
 from unikeras.export._text import brief
-from unikeras.export.routes import Route
+from unikeras.export.routes import Order, Route
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Job:
     verify: bool
     rtol: float
     atol: float
+    options: Mapping[str, Any]
 
 
 def make(job: Job, target: Target, routes: Sequence[Route]) -> tuple[ArtifactReport, Exception | None]:
@@ -57,17 +59,22 @@ def make(job: Job, target: Target, routes: Sequence[Route]) -> tuple[ArtifactRep
 def _first_equal(job: Job, target: Target, routes: Sequence[Route], artifact: ArtifactReport) -> None:
     """Try the routes in order and fill the report in; raise where none of them made the artifact."""
     kind: type[ExportError] = ExportError
+    check_can_hold(job.model, job.signature, target.format.name)
     for route in routes:
         try:
-            artifact.max_error = _write_and_prove(job, target, route)
+            _write_and_prove(job, target, route, artifact)
         except ExportError as error:
             kind = type(error) if isinstance(error, ExportMismatch) else kind
             artifact.passed_over.append(PassedOver(route.name, str(error)))
         else:
-            artifact.route, artifact.size = route.name, size_of(target.path)
-            artifact.verified_at = _verified_at(job)
+            artifact.route, artifact.size = route.name, size_of(target)
+            if job.verify:
+                _proven.remember(_proven.digest_of(target.path, target.format.beside))
+            artifact.verified_at, artifact.rtol, artifact.atol = _verified_at(job), job.rtol, job.atol
             return
     reasons = "".join(f"\n  {passed.route}: {passed.reason}" for passed in artifact.passed_over)
+    hint = axes_hint(job.signature)
+    reasons += f"\n  {hint}" if hint else ""
     raise kind(f"model {job.model.name!r} could not be exported as {target.format.name}:{reasons}")
 
 
@@ -75,7 +82,7 @@ def _verified_at(job: Job) -> list[int]:
     return [run.batch for run in job.rounds] if job.verify else []
 
 
-def _write_and_prove(job: Job, target: Target, route: Route) -> float | None:
+def _write_and_prove(job: Job, target: Target, route: Route, artifact: ArtifactReport) -> None:
     format = target.format.name
     note = _metadata.describe(
         job.model,
@@ -88,10 +95,11 @@ def _write_and_prove(job: Job, target: Target, route: Route) -> float | None:
         atol=job.atol,
         weights=job.weights,
     )
-    with whole(target.path) as temporary:
+    with whole(target.path, beside=target.format.beside) as temporary:
         try:
-            route.write(job.model, temporary, format, job.signature, note)
-            return _prove(job, format, temporary) if job.verify else None
+            remark = route.write(job.model, temporary, Order(format, job.signature, note, job.options))
+            artifact.max_error = _prove(job, format, temporary) if job.verify else None
+            artifact.remarks = [text for text in (remark, target.format.advice) if text]
         except ExportError:
             raise
         except Exception as error:  # each toolchain has its own ways to fail

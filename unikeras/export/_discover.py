@@ -129,6 +129,12 @@ def _override(spec: TensorSpec, wanted: Any) -> TensorSpec:
     return TensorSpec(spec.name, shape, str(wanted.dtype or spec.dtype))
 
 
+def has_channels_first(model: Any) -> bool:
+    """Say whether a model lays its images out as (batch, channels, height, width)."""
+    formats = {getattr(layer, "data_format", None) for layer in model._flatten_layers()}
+    return "channels_first" in formats
+
+
 def declared_results(model: Any) -> Any | None:
     """Return the structure of a graph's outputs, with numbers for leaves; None for a subclassed model.
 

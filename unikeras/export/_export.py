@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +12,8 @@ from unikeras.errors import ArgumentError, ExportError
 from unikeras.export._attempt import Job, make
 from unikeras.export._metadata import sha256_of_weights
 from unikeras.export._offers import usable_routes
-from unikeras.export._probe import probe
+from unikeras.export._options import check_quantize, sorted_by_format, tolerances
+from unikeras.export._probe import probe, rounds_of
 from unikeras.export._report import ExportReport
 from unikeras.export._targets import check_free, targets
 
@@ -26,26 +28,42 @@ def export_model(
     overwrite: bool = False,
     rtol: float = 1e-4,
     atol: float = 1e-5,
+    opset: int | None = None,
+    endpoints: Mapping[str, Any] | None = None,
+    quantize: str | None = None,
+    samples: Any = None,
+    **exporter: Any,
 ) -> ExportReport:
     """Write a Keras model, from any backend, as an artifact that computes what the model computes.
 
     The format's toolchains are tried in order, where needed in a process of their own under another
     backend. Each result is loaded in the format's own runtime and compared with the model in inference
-    mode on seeded inputs at batch 1, 3 and 64 (a fixed batch size: at that one); the first that is
-    equal stays. A file or folder appears whole or not at all.
+    mode on seeded inputs at batch 1, 3 and 8 (a fixed batch size: at that one) and, where other axes are
+    free, at three lengths; the first that is equal stays. A file or folder appears whole or not at all.
 
     Args:
         model: a built `keras.Model`. Layers that carry state from batch to batch are refused.
         path: the artifact's path; where `format` is a list, the folder that gets
             `<model name><suffix>` for each format.
-        format: `"saved_model"` (a folder), `"torchscript"` (.pt), `"onnx"` (.onnx), or several of them;
-            None takes the one that the suffix means, and a SavedModel where there is no suffix.
+        format: `"saved_model"` (a folder), `"torchscript"` (.pt), `"onnx"` (.onnx), `"pt2"` (.pt2),
+            `"litert"` (.tflite), `"openvino"` (.xml, with a .bin beside it), or several of them; None
+            takes the one that the suffix means, and a SavedModel where there is no suffix.
         signature: a `keras.InputSpec(shape, dtype)` for any input by name, to replace the model's own;
             None in a shape is a dynamic axis.
         verify: False skips the proof; metadata and report say so.
         overwrite: True replaces an earlier file, or an earlier SavedModel export.
-        rtol: relative tolerance of the proof, on floating-point outputs.
-        atol: absolute tolerance of the proof, on floating-point outputs.
+        rtol: relative tolerance of the proof, on floating-point outputs; at least 1e-2 where a layer
+            computes in float16, and 5e-2 in bfloat16.
+        atol: absolute tolerance of the proof, on floating-point outputs; at least 5e-3 where a layer
+            computes in float16, and 5e-2 in bfloat16.
+        opset: ONNX's operator set; None for the toolchain's own choice.
+        endpoints: more functions for a SavedModel: `{name: (function, [keras.InputSpec, ...])}`, each
+            called with the model and its inputs.
+        quantize: `"float16"` or `"int8"`, for LiteRT; then proven within `1e-2 * |value| + 5e-3`, or
+            `0.1 * |value| + 0.1`, of the model.
+        samples: inputs as the model will see them, as for `predict`, for `quantize="int8"`; the proof
+            runs on them then.
+        **exporter: keyword arguments for the toolchain's own function; with one format at a time.
 
     Returns:
         A report: per artifact its path, size in bytes, route, largest error, and the routes that were
@@ -55,7 +73,7 @@ def export_model(
         ArgumentError: the model, path or format is not of a kind that can be exported.
         UnknownFormat: there is no such format, or the path's suffix contradicts it.
         MissingDependency: no toolchain of a format is installed; nothing was started.
-        SignatureError: `signature` does not fit the model.
+        SignatureError: `signature`, or `samples`, does not fit the model.
         OutputError: the path is taken, cannot be written to, or the disk is full.
         ExportMismatch: artifacts were written and none was equal to the model.
         ExportError: the model cannot be exported, or one of several formats failed; those that
@@ -66,27 +84,44 @@ def export_model(
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
         >>> formats = [row.format for row in uk.export_formats() if row.available]
         >>> reports = [export_model(model, tempfile.mkdtemp(), [format]) for format in formats]
-        >>> all(report.artifacts[0].verified_at == [1, 3, 64] for report in reports)
+        >>> all(report.artifacts[0].verified_at == [1, 3, 8] for report in reports)
         True
     """
     backend = _config.current()
     _check_model(model)
     _check_tolerances(rtol=rtol, atol=atol)
     wanted = targets(model.name, path, format)
+    named = {"opset": opset, "endpoints": endpoints, "quantize": quantize}
+    options = sorted_by_format([target.format.name for target in wanted], named, exporter)
+    check_quantize(quantize, samples)
     plan = [(target, usable_routes(target.format.name, backend, verify)) for target in wanted]
     for target in wanted:
         check_free(target, overwrite)
     found, rounds = probe(model, signature)
-    job = Job(model, found, rounds, sha256_of_weights(model), verify, rtol, atol)
+    tolerance = tolerances(model, None, rtol, atol)
+    job = Job(model, found, rounds, sha256_of_weights(model), verify, *tolerance, {})
     report = ExportReport(model.name, backend)
     failures = []
     for target, routes in plan:
-        artifact, failure = make(job, target, routes)
+        artifact, failure = make(_with(job, options[target.format.name], samples), target, routes)
         report.artifacts.append(artifact)
         failures += [failure] if failure else []
     if failures:
         raise _one_error(failures, report, is_list=not isinstance(format, str | None))
     return report
+
+
+def _with(job: Job, options: dict[str, Any], samples: Any) -> Job:
+    """Return the job for one format: its options, and what they mean for its proof."""
+    quantize = options.get("quantize")
+    if quantize is None:
+        return dataclasses.replace(job, options=options)
+    rtol, atol = tolerances(job.model, quantize, job.rtol, job.atol)
+    rounds = job.rounds
+    if samples is not None:
+        rounds = rounds_of(job.model, job.signature, samples)
+        options = {**options, "samples": rounds[-1].inputs}
+    return dataclasses.replace(job, options=options, rounds=rounds, rtol=rtol, atol=atol)
 
 
 def _check_model(model: Any) -> None:
@@ -102,7 +137,8 @@ def _check_model(model: Any) -> None:
         if getattr(layer, "stateful", False):
             raise ExportError(
                 f"layer {layer.name!r} of model {model.name!r} is stateful: it carries memory from batch to "
-                "batch, which an artifact cannot; make it with stateful=False and the same weights"
+                "batch, which an artifact cannot; uk.stateful takes the memory as an input and returns it as "
+                "an output, or make the layer with stateful=False and the same weights"
             )
 
 

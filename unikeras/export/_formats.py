@@ -15,10 +15,14 @@ class Format:
     Attributes:
         name: what users call it.
         suffix: how its files end; `""` where an artifact is a folder.
+        beside: the suffix of a second file, which holds the weights; `""` where one file holds all.
+        advice: what a report says of every artifact of this format.
     """
 
     name: str
     suffix: str
+    beside: str = ""
+    advice: str = ""
 
     @property
     def is_folder(self) -> bool:
@@ -28,12 +32,14 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     row.name: row
-    for row in (Format("saved_model", ""), Format("torchscript", ".pt"), Format("onnx", ".onnx"))
-}
-
-# Known by name, so that the answer is better than "unknown".
-NOT_OFFERED: dict[str, Format] = {
-    row.name: row for row in (Format("pt2", ".pt2"), Format("litert", ".tflite"), Format("openvino", ".xml"))
+    for row in (
+        Format("saved_model", ""),
+        Format("torchscript", ".pt", advice="legacy: PyTorch has deprecated TorchScript, prefer .pt2"),
+        Format("onnx", ".onnx"),
+        Format("pt2", ".pt2"),
+        Format("litert", ".tflite"),
+        Format("openvino", ".xml", beside=".bin"),
+    )
 }
 
 
@@ -41,29 +47,26 @@ def named(name: str) -> Format:
     """Return the format of this name.
 
     Raises:
-        UnknownFormat: no format has this name, or it is not offered in this version.
+        UnknownFormat: no format has this name.
     """
-    if name in FORMATS:
-        return FORMATS[name]
-    offered = f"offered are {', '.join(FORMATS)}"
-    if name in NOT_OFFERED:
-        raise UnknownFormat(f"format {name!r} is not offered in this version; {offered}")
-    raise UnknownFormat(f"unknown format {name!r}; {offered}")
+    if name not in FORMATS:
+        raise UnknownFormat(f"unknown format {name!r}; offered are {', '.join(FORMATS)}")
+    return FORMATS[name]
 
 
 def of_path(path: Path) -> Format:
     """Return the format that a path's suffix means; a path without one is a SavedModel folder.
 
     Raises:
-        UnknownFormat: the suffix means no format, or one that is not offered in this version.
+        UnknownFormat: the suffix means no format.
 
     Example:
         >>> of_path(Path("model.onnx")).name, of_path(Path("model")).name
         ('onnx', 'saved_model')
     """
-    for row in (*FORMATS.values(), *NOT_OFFERED.values()):
+    for row in FORMATS.values():
         if row.suffix == path.suffix.lower():
-            return named(row.name)
+            return row
     allowed = ", ".join(f"{row.suffix} ({row.name})" for row in FORMATS.values() if row.suffix)
     raise UnknownFormat(
         f"{path.name!r} ends in {path.suffix!r}, which means no format; allowed are {allowed} and, for a "
@@ -77,7 +80,7 @@ def check_suffix(path: Path, format: Format) -> None:
     Raises:
         UnknownFormat: they contradict each other.
     """
-    taken = {row.suffix for row in (*FORMATS.values(), *NOT_OFFERED.values()) if row.suffix}
+    taken = {row.suffix for row in FORMATS.values() if row.suffix}
     suffix = path.suffix.lower()
     if format.is_folder and suffix not in taken:
         return  # a folder may be called "model.v2"

@@ -50,6 +50,7 @@ def describe(
         "verified_at": verified_at,
         "rtol": rtol,
         "atol": atol,
+        "config_sha256": sha256_of_config(model),
         "weights_sha256": weights,
         "signature": signature.to_dict(),
     }
@@ -84,6 +85,15 @@ def sha256_of_weights(model: Any) -> str:
         digest.update(f"{array.shape} {array.dtype}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def sha256_of_config(model: Any) -> str | None:
+    """Return a digest of a model's Keras config; None for a class that cannot give one."""
+    try:
+        text = json.dumps(model.get_config(), sort_keys=True, default=str)
+    except Exception:  # what a user's get_config raises
+        return None
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def dumps(content: Mapping[str, Any]) -> str:

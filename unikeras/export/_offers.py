@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from unikeras import _config
 from unikeras.errors import MissingDependency
-from unikeras.export._formats import FORMATS, NOT_OFFERED
+from unikeras.export._formats import FORMATS
 from unikeras.export.routes import Route, routes_to
 from unikeras.export.runtimes import RUNTIMES
 
@@ -34,16 +34,14 @@ def export_formats() -> list[Offer]:
     """Return what can be exported to here and now, and why not where not; imports no framework.
 
     Returns:
-        One row per format, those that this version does not offer included.
+        One row per format.
 
     Example:
         >>> [(row.format, row.suffix) for row in export_formats()][:3]
         [('saved_model', ''), ('torchscript', '.pt'), ('onnx', '.onnx')]
     """
     backend = _config.choose().name
-    return [_offer(name, row.suffix, backend) for name, row in FORMATS.items()] + [
-        Offer(name, row.suffix, False, [], "not offered in this version") for name, row in NOT_OFFERED.items()
-    ]
+    return [_offer(name, row.suffix, backend) for name, row in FORMATS.items()]
 
 
 def _offer(format: str, suffix: str, backend: str | None) -> Offer:

@@ -33,6 +33,9 @@ class ArtifactReport:
         route: the toolchain that wrote it; None where none did.
         verified_at: the batch sizes at which it is equal to the model.
         max_error: the largest absolute difference seen there; None where nobody looked.
+        rtol: the relative tolerance of that comparison; None where nobody looked.
+        atol: the absolute one.
+        remarks: what to know about it.
         passed_over: the routes before it, and why they were passed over.
         seconds: how long the artifact took.
         error: why there is none; None where there is one.
@@ -44,6 +47,9 @@ class ArtifactReport:
     route: str | None = None
     verified_at: list[int] = field(default_factory=list)
     max_error: float | None = None
+    rtol: float | None = None
+    atol: float | None = None
+    remarks: list[str] = field(default_factory=list)
     passed_over: list[PassedOver] = field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None
@@ -77,6 +83,10 @@ class ExportReport:
         """Return the report as data for JSON."""
         return asdict(self)
 
+    def to_json(self) -> str:
+        """Return the report as JSON."""
+        return json.dumps(self.to_dict(), indent=2)
+
     def save(self, path: str | Path) -> None:
         """Write the report as a page that needs nothing else (.html), or as data (.json).
 
@@ -86,7 +96,7 @@ class ExportReport:
         Raises:
             OutputError: the suffix is another one, or the file cannot be written.
         """
-        texts = {".html": self._page, ".json": lambda: json.dumps(self.to_dict(), indent=2)}
+        texts = {".html": self._page, ".json": self.to_json}
         render = texts.get(Path(path).suffix.lower())
         if render is None:
             raise OutputError(f"a report is saved as .html or .json; received {str(path)!r}")
@@ -94,15 +104,18 @@ class ExportReport:
             temporary.write_text(render(), encoding="utf-8")
 
     def __rich__(self) -> Any:
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(title=self._title(), title_justify="left")
-        for heading, texts in zip(HEADINGS, zip(*self._rows(), strict=True), strict=True):
-            if heading != "notes" or any(texts):
-                table.add_column(heading, overflow="fold")
-        for row in self._rows():
-            table.add_row(*row[: len(table.columns)])
-        return table
+        for heading in HEADINGS[:-1]:
+            table.add_column(heading, overflow="fold")
+        notes = []
+        for *row, note in self._rows():
+            table.add_row(*map(Text, row))
+            notes += [Text(f"{row[0]}: {line}") for line in note.splitlines()]
+        return Group(table, *notes)
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -154,6 +167,7 @@ def _notes(artifact: ArtifactReport) -> Iterator[str]:
     if artifact.error:
         yield artifact.error
         return
+    yield from artifact.remarks
     for passed in artifact.passed_over:
         yield f"not by {passed.route}: {passed.reason}"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,22 +16,52 @@ from unikeras.export._signature import Signature, TensorSpec, numpy_dtype
 Array = np.ndarray[Any, Any]
 
 
-def sample(spec: TensorSpec, high: int, batch: int, length: int, seed: int) -> Array:
+@dataclass(frozen=True)
+class Sizes:
+    """What the dynamic axes of all inputs are in one run.
+
+    Attributes:
+        batch: the first axis.
+        length: the first dynamic axis after it.
+        stretch: how many times `length` the dynamic axes after that one are: height and width differ, so
+            that the one is not taken for the other.
+    """
+
+    batch: int
+    length: int
+    stretch: int = 1
+
+    def of(self, spec: TensorSpec) -> tuple[int, ...]:
+        """Return the shape of one input.
+
+        Example:
+            >>> Sizes(3, 8, 2).of(TensorSpec("image", (None, None, None, 5), "float32"))
+            (3, 8, 16, 5)
+        """
+        free = [axis for axis, size in enumerate(spec.shape or ()) if size is None and axis]
+        lengths = {axis: self.length * (self.stretch if axis in free[1:] else 1) for axis in free}
+        shape = enumerate(spec.shape or ())
+        return tuple(lengths.get(axis, self.batch) if size is None else size for axis, size in shape)
+
+
+def sample(spec: TensorSpec, high: int, sizes: Sizes, seed: int, words: Sequence[str] = ()) -> Array:
     """Return one input, the same for the same arguments.
 
     Args:
         spec: which input.
         high: integers come from [0, high); 0 for real numbers.
-        batch: the size of a dynamic first axis.
-        length: the size of every other dynamic axis.
+        sizes: those of the dynamic axes.
         seed: different seeds give different values.
+        words: what text may be.
 
     Raises:
         ExportError: nothing is known about values of its dtype.
     """
-    shape = _shape(spec, batch, length)
+    shape = sizes.of(spec)
     rng = np.random.default_rng([seed, *spec.name.encode()])
-    dtype = numpy_dtype(spec.dtype) if spec.dtype != "string" else np.dtype(object)
+    dtype = numpy_dtype(spec.dtype)
+    if spec.dtype == "string":
+        return np.asarray(rng.choice([*words, "", "unheard-of"], shape), object)
     if dtype == np.bool_:
         return rng.random(shape) < 0.5
     if high:
@@ -44,16 +76,12 @@ def example(signature: Signature) -> list[Array]:
 
     The batch is 2, because tracers take a size of 1 for a constant.
     """
+    sizes = Sizes(2, signature.length, signature.stretch)
     values = [0 if str(spec.dtype).startswith(("int", "uint")) else 1 for spec in signature.inputs]
     return [
-        np.full(_shape(spec, 2, signature.length), value, numpy_dtype(spec.dtype))
+        np.full(sizes.of(spec), value, numpy_dtype(spec.dtype))
         for spec, value in zip(signature.inputs, values, strict=True)
     ]
-
-
-def _shape(spec: TensorSpec, batch: int, length: int) -> list[int]:
-    sizes = enumerate(spec.shape or ())
-    return [(length if axis else batch) if size is None else size for axis, size in sizes]
 
 
 def ranges(model: Any, specs: Sequence[TensorSpec]) -> list[int]:
@@ -66,6 +94,18 @@ def ranges(model: Any, specs: Sequence[TensorSpec]) -> list[int]:
     smallest = min(filter(None, map(_vocabulary, layers)), default=0)
     indices = _inputs_of_embeddings(model, layers)
     return [_range(spec, smallest, number in indices) for number, spec in enumerate(specs)]
+
+
+def words_of(model: Any) -> list[str]:
+    """Return text that a model may take: the words that its layers know, and pairs of them."""
+    known = {
+        str(word)
+        for layer in model._flatten_layers()
+        if type(layer).__name__ in ("TextVectorization", "StringLookup")
+        for word in layer.get_vocabulary()
+    }
+    words = sorted(known)
+    return [*words, *(f"{left} {right}" for left, right in itertools.pairwise(words))]
 
 
 def _range(spec: TensorSpec, smallest: int, is_index: bool) -> int:

@@ -7,12 +7,13 @@ import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from unikeras.errors import SignatureError
 from unikeras.export._structure import leaves_as, put_together
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,30 @@ class TensorSpec:
         name: the model's own name for it.
         shape: None stands for a dynamic axis, and for the whole shape where nothing is known.
         dtype: such as `"float32"`; None where it is not known.
+        axes: a name for each dynamic axis, such as `"batch"`, in their order; empty where none is known.
     """
 
     name: str
     shape: tuple[int | None, ...] | None
     dtype: str | None
+    axes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         shape = "?" if self.shape is None else f"({', '.join(str(size or 'None') for size in self.shape)})"
         return f"{self.name}: {self.dtype or '?'} {shape}"
+
+    @property
+    def dynamic(self) -> dict[int, str]:
+        """The dynamic axes: their positions and names.
+
+        Example:
+            >>> TensorSpec("x", (None, None, 2), "float32", ("batch", "time")).dynamic
+            {0: 'batch', 1: 'time'}
+            >>> TensorSpec("x", (None, 2), "float32").dynamic
+            {0: 'x_0'}
+        """
+        positions = [axis for axis, size in enumerate(self.shape or ()) if size is None]
+        return dict(zip(positions, self.axes or [f"{self.name}_{axis}" for axis in positions], strict=True))
 
 
 @dataclass(frozen=True)
@@ -43,7 +59,8 @@ class Signature:
         outputs: the outputs.
         arguments: the positional arguments of a call, nested, with numbers of inputs as leaves.
         results: what a call returns, nested, with numbers of outputs as leaves.
-        length: a size that every dynamic axis other than the batch is known to take.
+        length: a size that the first dynamic axis after the batch is known to take, in every input.
+        stretch: how many times that size the dynamic axes after it are.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -51,6 +68,7 @@ class Signature:
     arguments: list[Any]
     results: Any
     length: int = 8
+    stretch: int = 1
 
     def __str__(self) -> str:
         return f"({', '.join(map(str, self.inputs))}) -> ({', '.join(map(str, self.outputs))})"
@@ -124,13 +142,15 @@ class Signature:
     def to_dict(self) -> dict[str, Any]:
         """Return the signature as data for JSON."""
         rows = {side: [_row(spec) for spec in getattr(self, side)] for side in ("inputs", "outputs")}
-        return {**rows, "arguments": self.arguments, "results": self.results, "length": self.length}
+        sizes = {"length": self.length, "stretch": self.stretch}
+        return {**rows, "arguments": self.arguments, "results": self.results, **sizes}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Signature:
         """Return the signature that `to_dict` made this from."""
         inputs, outputs = (tuple(_spec(row) for row in data[side]) for side in ("inputs", "outputs"))
-        return cls(inputs, outputs, data["arguments"], data["results"], data.get("length", 8))
+        sizes = data.get("length", 8), data.get("stretch", 1)
+        return cls(inputs, outputs, data["arguments"], data["results"], *sizes)
 
 
 def unique(names: Iterable[str]) -> list[str]:
@@ -169,18 +189,20 @@ def _dtype_of(tensor: Any) -> str:
 
 def numpy_dtype(name: str | None) -> np.dtype[Any]:
     """Return numpy's dtype of this name, `"bfloat16"` too, which numpy knows only through a library."""
+    import numpy as np
+
     if name == "bfloat16":
         import ml_dtypes
 
         return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(name or "float32")
+    return np.dtype(object if name == "string" else name or "float32")
 
 
 def _row(spec: TensorSpec) -> dict[str, Any]:
     shape = None if spec.shape is None else list(spec.shape)
-    return {"name": spec.name, "shape": shape, "dtype": spec.dtype}
+    return {"name": spec.name, "shape": shape, "dtype": spec.dtype, "axes": list(spec.axes)}
 
 
 def _spec(row: Mapping[str, Any]) -> TensorSpec:
     shape = None if row["shape"] is None else tuple(row["shape"])
-    return TensorSpec(row["name"], shape, row["dtype"])
+    return TensorSpec(row["name"], shape, row["dtype"], tuple(row.get("axes", ())))

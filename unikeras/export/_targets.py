@@ -55,11 +55,12 @@ def check_free(target: Target, overwrite: bool) -> None:
         OutputError: something stands there and `overwrite` is False, or it is a folder that holds more
             than an earlier export, or a file where a folder shall be.
     """
-    path = target.path
-    if not path.exists() and not path.is_symlink():
+    path, beside = target.path, target.path.with_suffix(target.format.beside)
+    for place in [path, beside] if target.format.beside else [path]:
+        if not overwrite and (place.exists() or place.is_symlink()):
+            raise OutputError(f"{place} exists; pass overwrite=True to replace it")
+    if not path.exists():
         return
-    if not overwrite:
-        raise OutputError(f"{path} exists; pass overwrite=True to replace it")
     if target.format.is_folder != path.is_dir():
         is_a, needs_a = ("folder", "file") if path.is_dir() else ("file", "folder")
         raise OutputError(f"{path} is a {is_a}, and {target.format.name} makes a {needs_a}; remove it first")
@@ -72,7 +73,13 @@ def is_saved_model_export(path: Path) -> bool:
     return (path / "saved_model.pb").is_file() and (path / "assets.extra" / FILE).is_file()
 
 
-def size_of(path: Path) -> int:
-    """Return the bytes in a file, or in all files of a folder."""
-    files = [path] if path.is_file() else [child for child in path.rglob("*") if child.is_file()]
-    return sum(file.stat().st_size for file in files)
+def files_of(path: Path, beside: str = "") -> list[Path]:
+    """Return the files that make an artifact: the file and what stands beside it, or all in a folder."""
+    if path.is_dir():
+        return sorted(child for child in path.rglob("*") if child.is_file())
+    return [path, path.with_suffix(beside)] if beside else [path]
+
+
+def size_of(target: Target) -> int:
+    """Return the bytes of an artifact."""
+    return sum(file.stat().st_size for file in files_of(target.path, target.format.beside))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import io
 import json
 import sys
@@ -28,7 +29,9 @@ def pack(saveable: Any) -> tuple[bytes, dict[str, Any]]:
     _, (archive,) = KerasSaveable.__reduce__(saveable)
     with zipfile.ZipFile(archive) as opened:
         config = json.loads(opened.read("config.json"))
-    return archive.getvalue(), _custom_objects(saveable, config)
+    custom = _custom_objects(saveable, config)
+    fitted = _fitted(config, custom)
+    return _with_config(archive, fitted) if fitted != config else archive.getvalue(), custom
 
 
 def unpack(archive: bytes, custom_objects: dict[str, Any]) -> Any:
@@ -36,6 +39,54 @@ def unpack(archive: bytes, custom_objects: dict[str, Any]) -> Any:
     from keras.src.saving import saving_lib
 
     return saving_lib.load_model(io.BytesIO(archive), custom_objects=custom_objects, safe_mode=False)
+
+
+def _fitted(config: Any, custom: dict[str, Any]) -> Any:
+    """Return a saved config without what the constructors of custom classes do not take.
+
+    Keras records name, dtype and whether it trains for every layer, and passes them to `__init__` when it
+    loads; a subclass whose `__init__` takes no keywords would not load.
+    """
+    if isinstance(config, list):
+        return [_fitted(item, custom) for item in config]
+    if not isinstance(config, dict):
+        return config
+    kind = custom.get(str(config.get("registered_name") or config.get("class_name")))
+    fitted = {key: _fitted(value, custom) for key, value in config.items()}
+    if isinstance(kind, type) and isinstance(config.get("config"), dict):
+        unknown = _unknown_to(kind)
+        fitted["config"] = {
+            key: value
+            for key, value in fitted["config"].items()
+            if key not in unknown or (key == "dtype" and "float32" not in _policy(value))
+        }
+    return fitted
+
+
+def _policy(dtype: Any) -> tuple[Any, ...]:
+    """Return the names of a saved dtype policy."""
+    return (dtype["config"].get("name"),) if isinstance(dtype, dict) else (dtype,)
+
+
+def _unknown_to(kind: type) -> set[str]:
+    """Return those of the keywords of every layer that a class's constructor does not take."""
+    import keras
+
+    parameters = inspect.signature(kind.__init__).parameters  # type: ignore[misc]
+    own_config = kind.get_config not in (keras.Model.get_config, keras.layers.Layer.get_config)  # type: ignore[attr-defined]
+    if own_config or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return set()
+    return {"name", "trainable", "dtype"} - set(parameters)
+
+
+def _with_config(archive: io.BytesIO, config: Any) -> bytes:
+    """Return a .keras file with another config."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(written, "w") as new:
+        for entry in old.infolist():
+            content = json.dumps(config) if entry.filename == "config.json" else old.read(entry)
+            new.writestr(entry, content)
+    return written.getvalue()
 
 
 def _custom_objects(saveable: Any, config: Any) -> dict[str, Any]:

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from unikeras.export.routes._base import Route
+from unikeras.export.routes._base import Order, Route
 from unikeras.export.routes.hop import Hop
 from unikeras.export.routes.keras_saved_model import KerasSavedModel
+from unikeras.export.routes.litert import LiteRt
+from unikeras.export.routes.lowered import Lowered, LoweredOnnx
+from unikeras.export.routes.openvino import OpenVino
 from unikeras.export.routes.tf2onnx import Tf2Onnx
 from unikeras.export.routes.torch_onnx import TorchOnnx, TorchTraceOnnx
+from unikeras.export.routes.torch_pt2 import TorchExport
 from unikeras.export.routes.torchscript import TorchScriptTrace
 
-__all__ = ["ROUTES", "Route", "routes_to"]
+__all__ = ["ROUTES", "Order", "Route", "routes_to"]
 
-ROUTES: list[Route] = [KerasSavedModel(), TorchScriptTrace(), TorchOnnx(), TorchTraceOnnx(), Tf2Onnx()]
+TO_ONNX: list[Route] = [
+    LoweredOnnx(TorchOnnx()),
+    LoweredOnnx(TorchTraceOnnx()),
+    TorchOnnx(),
+    TorchTraceOnnx(),
+    Tf2Onnx(),
+]
+
+ROUTES: list[Route] = [
+    KerasSavedModel(),
+    Lowered(),
+    TorchScriptTrace(),
+    *TO_ONNX,
+    TorchExport(),
+    LiteRt(),
+    *(OpenVino(route) for route in TO_ONNX),
+]
 
 
 def routes_to(format: str, backend: str | None) -> list[Route]:
@@ -23,4 +43,5 @@ def routes_to(format: str, backend: str | None) -> list[Route]:
     """
     writers = [route for route in ROUTES if format in route.formats]
     here = [route for route in writers if backend in route.backends]
-    return here + [Hop(route, other) for route in writers for other in route.backends if other != backend]
+    hopping = [route for route in writers if route.hops]
+    return here + [Hop(route, other) for route in hopping for other in route.backends if other != backend]

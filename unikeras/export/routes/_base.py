@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from unikeras.export._signature import Signature
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a route is to write.
+
+    Attributes:
+        format: one of the route's formats.
+        signature: names, shapes, dtypes and structure.
+        metadata: data for JSON, to be kept in the artifact.
+        options: what the user asks of the toolchain beyond that; names that it does not know are errors.
+    """
+
+    format: str
+    signature: Signature
+    metadata: Mapping[str, Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Route(ABC):
@@ -18,21 +36,21 @@ class Route(ABC):
         formats: the names of the formats that it writes.
         backends: the backends under which `write` runs.
         packages: the distributions whose versions go into an artifact's metadata.
+        hops: whether another backend than the one in use is worth a try.
     """
 
     name: str
     formats: tuple[str, ...]
     backends: tuple[str, ...]
     packages: tuple[str, ...]
+    hops: bool = True
 
     @abstractmethod
     def missing(self, format: str) -> str | None:
         """Say in one sentence what is not installed, with the pip line, or None where all is there."""
 
     @abstractmethod
-    def write(
-        self, model: Any, path: Path, format: str, signature: Signature, metadata: Mapping[str, Any]
-    ) -> None:
+    def write(self, model: Any, path: Path, order: Order) -> str | None:
         """Write the artifact; whatever it raises means that this route cannot.
 
         What is written computes `signature.call(model, inputs)`, under the signature's names.
@@ -40,7 +58,8 @@ class Route(ABC):
         Args:
             model: the model, on a backend of this route.
             path: where nothing stands yet, beside the final place.
-            format: one of `formats`.
-            signature: names, shapes, dtypes and structure.
-            metadata: data for JSON, to be kept in the artifact.
+            order: what to write.
+
+        Returns:
+            What the report shall say of the artifact, or None.
         """

@@ -48,12 +48,8 @@ def _set_side(side: Any, specs: Sequence[TensorSpec], pattern: str, may_lack: bo
     del side[:]
     for name, spec in zip(names, specs, strict=True):
         element = onnx.helper.np_dtype_to_tensor_dtype(numpy_dtype(spec.dtype))
-        side.append(onnx.helper.make_tensor_value_info(name, element, _axes(spec)))
-
-
-def _axes(spec: TensorSpec) -> list[int | str]:
-    names = ["batch", *(f"{spec.name}_{axis}" for axis in range(1, len(spec.shape or ())))]
-    return [name if size is None else size for name, size in zip(names, spec.shape or (), strict=False)]
+        axes = [spec.dynamic.get(axis, size) for axis, size in enumerate(spec.shape or ())]
+        side.append(onnx.helper.make_tensor_value_info(name, element, axes))
 
 
 def _rename(graph: Any, signature: Signature) -> None:

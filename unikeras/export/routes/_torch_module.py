@@ -1,10 +1,10 @@
-"""A Keras model under the torch backend as a module of flat tensors, for torch's tracers."""
+"""Models as torch modules of flat tensors, for torch's tracers."""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,35 +14,56 @@ from unikeras.export._signature import Signature
 
 
 class FlatModule(torch.nn.Module):
-    """The model as `forward(input, ...)`, with the signature's inputs as parameters.
+    """A function of flat tensors over a module, as `forward(input, ...)`.
 
-    It returns a tensor where the model has one output, and a tuple of them otherwise.
+    It returns a tensor where there is one output, and a tuple of them otherwise.
+
+    Args:
+        module: what holds the weights.
+        compute: takes the module and the tensors, and returns a list of tensors.
     """
 
-    def __init__(self, model: Any, signature: Signature) -> None:
+    def __init__(self, module: Any, compute: Callable[[Any, Sequence[Any]], list[Any]]) -> None:
         super().__init__()
-        self.model = model
-        self._signature = signature
+        self.model = module
+        self._compute = compute
 
     def forward(self, *tensors: Any) -> Any:
-        """Run the model in inference mode."""
-        outputs = self._signature.call(self.model, tensors)
+        """Run the module."""
+        outputs = self._compute(self.model, tensors)
         return tuple(outputs) if len(outputs) > 1 else outputs[0]
 
 
-def flat_module(model: Any, signature: Signature) -> Any:
-    """Return a `FlatModule` whose `forward` has a parameter of its own for each input.
+def of_keras(model: Any, signature: Signature) -> Any:
+    """Return a Keras model under the torch backend, in inference mode, as a module of flat tensors."""
+    return FlatModule(model, signature.call)
 
-    `torch.jit.trace` takes the names of a traced function's parameters from there.
+
+def with_parameters(module: Any, names: Sequence[str]) -> Any:
+    """Return the same module with a parameter of its own for each input.
+
+    `torch.jit.trace` and `torch.export` take the names of inputs from there.
     """
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    parameters = [inspect.Parameter(name, kind) for name in ("self", *signature.identifiers)]
+    parameters = [inspect.Parameter(name, kind) for name in ("self", *names)]
 
     def forward(self: Any, *tensors: Any) -> Any:
         return FlatModule.forward(self, *tensors)
 
     forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return type("Model", (FlatModule,), {"forward": forward})(model, signature)
+    return type("Model", (FlatModule,), {"forward": forward})(module.model, module._compute)
+
+
+def dynamic_shapes(signature: Signature, strictly: bool) -> tuple[dict[int, Any], ...]:
+    """Return for each input which axes `torch.export` is to keep free; all inputs share the batch.
+
+    Args:
+        signature: whose axes.
+        strictly: have it raise where it takes another axis than the batch for a constant.
+    """
+    batch = torch.export.Dim("batch")
+    free = torch.export.Dim.DYNAMIC if strictly else torch.export.Dim.AUTO
+    return tuple({axis: free if axis else batch for axis in spec.dynamic} for spec in signature.inputs)
 
 
 def example_tensors(signature: Signature) -> tuple[Any, ...]:

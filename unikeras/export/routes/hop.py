@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from unikeras.backends import _registry
-from unikeras.export._signature import Signature
-from unikeras.export.routes._base import Route
+from unikeras.export.routes._base import Order, Route
 from unikeras.workers import run_on
 
 
@@ -37,8 +35,6 @@ class Hop(Route):
             f"{self.name} needs {self._backend}, not installed here: {_registry.install_line(self._backend)}"
         )
 
-    def write(
-        self, model: Any, path: Path, format: str, signature: Signature, metadata: Mapping[str, Any]
-    ) -> None:
+    def write(self, model: Any, path: Path, order: Order) -> str | None:
         """Send the model and have it written there."""
-        run_on(self._backend, self._route.write, model, path.absolute(), format, signature, metadata)
+        return run_on(self._backend, self._route.write, model, path.absolute(), order)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from unikeras.export._needs import lacking
 from unikeras.export._quiet import quiet
 from unikeras.export._signature import Signature
 from unikeras.export._structure import leaves_as, put_together
-from unikeras.export.routes._base import Route
+from unikeras.export.routes._base import Order, Route
 
 
 class KerasSavedModel(Route):
@@ -31,9 +31,7 @@ class KerasSavedModel(Route):
         """Say whether TensorFlow is absent."""
         return lacking("writing a saved_model", {"tensorflow": ["tensorflow"]})
 
-    def write(
-        self, model: Any, path: Path, format: str, signature: Signature, metadata: Mapping[str, Any]
-    ) -> None:
+    def write(self, model: Any, path: Path, order: Order) -> None:
         """Write the folder, and the metadata beside TensorFlow's own files."""
         import keras
 
@@ -41,13 +39,19 @@ class KerasSavedModel(Route):
         with quiet("The `native_serialization` parameter", loggers=["absl", "tensorflow"]):
             archive = keras.export.ExportArchive()
             archive.track(model)
-            specs, options = _specs(signature), _options(keras.backend.backend())
-            serve = archive.add_endpoint("serve", _serve(model, signature), input_signature=specs, **options)
-            archive.add_endpoint("serving_default", _by_name(serve, signature))
-            archive.write_out(str(path), verbose=False)
+            specs, options = _specs(order.signature), _options(keras.backend.backend())
+            serve = _serve(model, order.signature)
+            serve = archive.add_endpoint("serve", serve, input_signature=specs, **options)
+            archive.add_endpoint("serving_default", _by_name(serve, order.signature))
+            own = dict(order.options)
+            for name, (function, inputs) in own.pop("endpoints", {}).items():
+                archive.add_endpoint(
+                    name, _bound(function, model, len(inputs)), input_signature=inputs, **options
+                )
+            archive.write_out(str(path), verbose=False, **own)
         extra = path / "assets.extra"
         extra.mkdir(exist_ok=True)
-        (extra / FILE).write_text(dumps(metadata), encoding="utf-8")
+        (extra / FILE).write_text(dumps(order.metadata), encoding="utf-8")
 
 
 def _options(backend: str) -> dict[str, Any]:
@@ -74,6 +78,14 @@ def _serve(model: Any, signature: Signature) -> Callable[..., Any]:
     names = [f"argument_{number}" for number in range(len(signature.arguments))]
     serve.__signature__ = _parameters(names)  # type: ignore[attr-defined]
     return serve
+
+
+def _bound(function: Callable[..., Any], model: Any, count: int) -> Callable[..., Any]:
+    def endpoint(*tensors: Any) -> Any:
+        return function(model, *tensors)
+
+    endpoint.__signature__ = _parameters([f"argument_{number}" for number in range(count)])  # type: ignore[attr-defined]
+    return endpoint
 
 
 def _results(signature: Signature) -> Any:

@@ -8,9 +8,8 @@ from typing import Any
 
 from unikeras.export._needs import lacking
 from unikeras.export._quiet import quiet
-from unikeras.export._signature import Signature
 from unikeras.export.routes import _onnx_file
-from unikeras.export.routes._base import Route
+from unikeras.export.routes._base import Order, Route
 
 
 class Tf2Onnx(Route):
@@ -26,27 +25,25 @@ class Tf2Onnx(Route):
         needs = {"tensorflow": ["tensorflow"], "onnx": ["onnx", "tf2onnx"]}
         return lacking("writing onnx through TensorFlow", needs)
 
-    def write(
-        self, model: Any, path: Path, format: str, signature: Signature, metadata: Mapping[str, Any]
-    ) -> None:
+    def write(self, model: Any, path: Path, order: Order) -> None:
         """Convert and write the file."""
         import tensorflow as tf
 
         specs = [
             tf.TensorSpec(spec.shape, spec.dtype, name=_onnx_file.INPUT.format(number))
-            for number, spec in enumerate(signature.inputs)
+            for number, spec in enumerate(order.signature.inputs)
         ]
 
         def flat(*tensors: Any) -> dict[str, Any]:
-            outputs = signature.call(model, tensors)
+            outputs = order.signature.call(model, tensors)
             # An output that is an input, or another output, needs a name of its own.
             return {_onnx_file.OUTPUT.format(number): tf.identity(one) for number, one in enumerate(outputs)}
 
         function = tf.function(flat, input_signature=specs, autograph=False)
-        _onnx_file.save(_convert(function, specs), path, signature, metadata)
+        _onnx_file.save(_convert(function, specs, order.options), path, order.signature, order.metadata)
 
 
-def _convert(function: Any, specs: list[Any]) -> Any:
+def _convert(function: Any, specs: list[Any], options: Mapping[str, Any]) -> Any:
     # Keras' patch asks numpy for `np.object`, which warns; tf2onnx logs what it then raises.
     with quiet("In the future `np.object`", loggers=["tf2onnx", "tensorflow"]):
         import tf2onnx
@@ -54,7 +51,7 @@ def _convert(function: Any, specs: list[Any]) -> Any:
 
         patch_tf2onnx()
         handlers: dict[str, Any] = {"Erfc": (_erfc, [])}
-        return tf2onnx.convert.from_function(function, specs, custom_op_handlers=handlers)[0]
+        return tf2onnx.convert.from_function(function, specs, custom_op_handlers=handlers, **options)[0]
 
 
 def _erfc(ctx: Any, node: Any, name: str, args: Any) -> None:

@@ -12,7 +12,7 @@ from unikeras.export._needs import lacking
 from unikeras.export._quiet import quiet
 from unikeras.export._signature import Signature
 from unikeras.export.routes import _onnx_file
-from unikeras.export.routes._base import Route
+from unikeras.export.routes._base import Order, Route
 
 
 class _TorchOnnx(Route):
@@ -26,24 +26,23 @@ class _TorchOnnx(Route):
         torch, *others = self.packages
         return lacking("writing onnx through torch", {"torch": [torch], "onnx": others})
 
-    def write(
-        self, model: Any, path: Path, format: str, signature: Signature, metadata: Mapping[str, Any]
-    ) -> None:
+    def write(self, model: Any, path: Path, order: Order) -> None:
         """Export and write the file."""
-        from unikeras.export.routes._torch_module import FlatModule, example_tensors, frozen
+        from unikeras.export.routes._torch_module import example_tensors, frozen, of_keras
 
-        module = FlatModule(model, signature)
-        names = {
-            "input_names": [_onnx_file.INPUT.format(number) for number in range(len(signature.inputs))],
-            "output_names": [_onnx_file.OUTPUT.format(number) for number in range(len(signature.outputs))],
-        }
+        module = of_keras(model, order.signature)
         with frozen(module):
-            proto = self._export(module, example_tensors(signature), signature, names)
-        _onnx_file.save(proto, path, signature, metadata)
+            self.write_onnx(module, example_tensors(order.signature), path, order)
 
+    def write_onnx(self, module: Any, tensors: tuple[Any, ...], path: Path, order: Order) -> None:
+        """Convert a module of flat tensors and write the file."""
+        proto = self._convert(module, tensors, order.signature, order.options)
+        _onnx_file.save(proto, path, order.signature, order.metadata)
+
+    @staticmethod
     @abstractmethod
-    def _export(self, module: Any, tensors: Any, signature: Signature, names: dict[str, list[str]]) -> Any:
-        """Return the `onnx.ModelProto`, with these names."""
+    def _convert(module: Any, tensors: Any, signature: Signature, options: Mapping[str, Any]) -> Any:
+        """Return the `onnx.ModelProto` of a module of flat tensors, named as `_onnx_file.save` expects."""
 
 
 class TorchOnnx(_TorchOnnx):
@@ -52,23 +51,23 @@ class TorchOnnx(_TorchOnnx):
     name = "torch.onnx"
     packages = ("torch", "onnx", "onnxscript")
 
-    def _export(self, module: Any, tensors: Any, signature: Signature, names: dict[str, list[str]]) -> Any:
+    @staticmethod
+    def _convert(module: Any, tensors: Any, signature: Signature, options: Mapping[str, Any]) -> Any:
+        """Convert through an exported program."""
         import torch
 
-        batch = torch.export.Dim("batch")
-        dynamic = [
-            {axis: torch.export.Dim.DYNAMIC if axis else batch for axis in axes}
-            for axes in _dynamic_axes(signature)
-        ]
+        from unikeras.export.routes._torch_module import dynamic_shapes
+
+        settings = {**_names(signature), "dynamo": True, "verbose": False, **_renamed(options)}
         with quiet(
             r"`isinstance\(treespec, LeafSpec\)` is deprecated",
             "# The axis name: ",  # several inputs share one batch axis
             loggers=["torch.onnx", "torch.fx"],
         ):
-            # One entry in dynamic_shapes: FlatModule.forward takes `*tensors`.
-            program = torch.onnx.export(
-                module, tensors, dynamic_shapes=(tuple(dynamic),), dynamo=True, verbose=False, **names
-            )
+            # One entry in dynamic_shapes: the module's forward takes `*tensors`. torch.export calls the
+            # length of an LSTM constant, but its operator in ONNX takes any; the proof sees what does not.
+            shapes = (dynamic_shapes(signature, strictly=False),)
+            program = torch.onnx.export(module, tensors, dynamic_shapes=shapes, **settings)
         return program.model_proto
 
 
@@ -78,20 +77,27 @@ class TorchTraceOnnx(_TorchOnnx):
     name = "torch.onnx by tracing"
     packages = ("torch", "onnx")
 
-    def _export(self, module: Any, tensors: Any, signature: Signature, names: dict[str, list[str]]) -> Any:
+    @staticmethod
+    def _convert(module: Any, tensors: Any, signature: Signature, options: Mapping[str, Any]) -> Any:
+        """Convert by tracing."""
         import onnx
         import torch
 
-        file = io.BytesIO()
-        dynamic = dict(zip(names["input_names"], _dynamic_axes(signature), strict=True))
+        file, settings = io.BytesIO(), {**_names(signature), "dynamo": False, **_renamed(options)}
+        axes = [spec.dynamic for spec in signature.inputs]
+        dynamic = dict(zip(settings["input_names"], axes, strict=True))
         chatter = ("You are using the legacy", "The feature will be removed", "`torch.jit")
         with quiet(*chatter, categories=[torch.jit.TracerWarning]):
-            torch.onnx.export(module, tensors, file, dynamic_axes=dynamic, dynamo=False, **names)
+            torch.onnx.export(module, tensors, file, dynamic_axes=dynamic, **settings)
         return onnx.load_from_string(file.getvalue())
 
 
-def _dynamic_axes(signature: Signature) -> list[dict[int, str]]:
-    return [
-        {axis: f"axis_{axis}" for axis, size in enumerate(spec.shape or ()) if size is None}
-        for spec in signature.inputs
-    ]
+def _renamed(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"opset_version" if name == "opset" else name: value for name, value in options.items()}
+
+
+def _names(signature: Signature) -> dict[str, Any]:
+    return {
+        "input_names": [_onnx_file.INPUT.format(number) for number in range(len(signature.inputs))],
+        "output_names": [_onnx_file.OUTPUT.format(number) for number in range(len(signature.outputs))],
+    }

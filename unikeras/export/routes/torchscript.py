@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from unikeras.export._metadata import FILE, dumps
 from unikeras.export._needs import lacking
 from unikeras.export._quiet import quiet
-from unikeras.export._signature import Signature
-from unikeras.export.routes._base import Route
+from unikeras.export.routes._base import Order, Route
+
+# The proof is the check: at other sizes than the traced ones.
+CHECKS = {"check_trace": False, "strict": False}
 
 
 class TorchScriptTrace(Route):
@@ -26,19 +27,26 @@ class TorchScriptTrace(Route):
         """Say whether torch is absent."""
         return lacking("writing torchscript", {"torch": ["torch"]})
 
-    def write(
-        self, model: Any, path: Path, format: str, signature: Signature, metadata: Mapping[str, Any]
-    ) -> None:
+    def write(self, model: Any, path: Path, order: Order) -> None:
         """Trace and write the file."""
-        import torch
+        from unikeras.export.routes._torch_module import example_tensors, frozen, of_keras
 
-        from unikeras.export.routes._torch_module import example_tensors, flat_module, frozen
+        module = of_keras(model, order.signature)
+        with frozen(module):
+            write_traced(module, example_tensors(order.signature), path, order)
 
-        module = flat_module(model, signature)
-        # Keras' shape arithmetic converts sizes to Python numbers; the proof sees where that froze one.
-        with frozen(module), quiet("`torch.jit", categories=[torch.jit.TracerWarning]):
-            traced = torch.jit.trace(module, example_tensors(signature), check_trace=False, strict=False)
-            buffer = io.BytesIO()
-            torch.jit.save(traced, buffer, _extra_files={FILE: dumps(metadata)})
-        # Not by torch itself: where the disk is full, its writer aborts the process.
-        path.write_bytes(buffer.getbuffer())
+
+def write_traced(module: Any, tensors: tuple[Any, ...], path: Path, order: Order) -> None:
+    """Trace a module of flat tensors and write the file."""
+    import torch
+
+    from unikeras.export.routes._torch_module import with_parameters
+
+    named = with_parameters(module, order.signature.identifiers)
+    # Keras' shape arithmetic converts sizes to Python numbers; the proof sees where that froze one.
+    with quiet("`torch.jit", categories=[torch.jit.TracerWarning]):
+        traced = torch.jit.trace(named, tensors, **{**CHECKS, **order.options})
+        buffer = io.BytesIO()
+        torch.jit.save(traced, buffer, _extra_files={FILE: dumps(order.metadata)})
+    # Not by torch itself: where the disk is full, its writer aborts the process.
+    path.write_bytes(buffer.getbuffer())

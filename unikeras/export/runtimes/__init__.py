@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
-from unikeras.errors import ArtifactNotFound, CorruptArtifact, MissingDependency
-from unikeras.export import _formats
-from unikeras.export._samples import Array
+from unikeras import workers
+from unikeras.errors import ArtifactNotFound, CorruptArtifact, MissingDependency, WorkerDied
+from unikeras.export import _formats, _proven
+from unikeras.export._samples import Array, example
+from unikeras.export._text import plain
 from unikeras.export.runtimes._base import Artifact
+from unikeras.export.runtimes.litert import LiteRtArtifact
 from unikeras.export.runtimes.onnx import OnnxArtifact
+from unikeras.export.runtimes.openvino import OpenVinoArtifact
+from unikeras.export.runtimes.pt2 import Pt2Artifact
 from unikeras.export.runtimes.saved_model import SavedModelArtifact
 from unikeras.export.runtimes.torchscript import TorchScriptArtifact
 
 __all__ = ["RUNTIMES", "Artifact", "load_artifact", "outputs_of"]
 
 RUNTIMES: dict[str, type[Artifact]] = {
-    runtime.format: runtime for runtime in (SavedModelArtifact, TorchScriptArtifact, OnnxArtifact)
+    runtime.format: runtime
+    for runtime in (
+        SavedModelArtifact,
+        TorchScriptArtifact,
+        OnnxArtifact,
+        Pt2Artifact,
+        LiteRtArtifact,
+        OpenVinoArtifact,
+    )
 }
 
 
 def load_artifact(path: str | os.PathLike[str]) -> Artifact:
     """Load an exported model in its format's own runtime.
 
+    A file that was proven, or loaded before, is opened in this process. Any other is first opened and
+    run once in a process of its own, because a damaged one can crash the program that reads it.
+
     Args:
-        path: a SavedModel folder, or a file ending in `.pt` or `.onnx`; written by `export_model` or
-            by anything else. Load only what you trust: a SavedModel can read and write files.
+        path: a SavedModel folder, or a file ending in `.pt`, `.onnx`, `.pt2`, `.tflite` or `.xml` (with
+            its `.bin` beside it); written by `export_model` or by anything else. Load only what you
+            trust: a SavedModel can read and write files. A `.pt2` that needs pickle is refused.
 
     Returns:
         An artifact with `.predict(x)`, `.signature`, `.format` and `.metadata`.
@@ -42,21 +60,65 @@ def load_artifact(path: str | os.PathLike[str]) -> Artifact:
         unikeras.errors.ArtifactNotFound: there is nothing at no/such/model.onnx
     """
     final = Path(path)
-    if not final.exists():
-        raise ArtifactNotFound(f"there is nothing at {final}")
-    runtime = RUNTIMES["saved_model" if final.is_dir() else _formats.of_path(final).name]
-    if final.is_file() and _formats.FORMATS[runtime.format].is_folder:
-        raise CorruptArtifact(f"{final} is a file; a {runtime.format} artifact is a folder")
-    if reason := runtime.missing():
-        raise MissingDependency(reason)
-    try:
-        return runtime(final)
-    except Exception as error:  # each parser has its own ways to say that it cannot read
-        text = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise CorruptArtifact(f"{final} is not a readable {runtime.format} artifact: {text}") from error
+    runtime = _runtime_of(final)
+    digest = _proven.digest_of(final, _weights_of(final, runtime))
+    if not _proven.is_known(digest):
+        _try(final, runtime)
+        _proven.remember(digest)
+    return _open(final, runtime)
 
 
 def outputs_of(path: str, rounds: list[list[Array]]) -> list[list[Array]]:
     """Load an artifact and return its flat outputs for several flat inputs; made to run in a worker."""
-    artifact = load_artifact(path)
+    final = Path(path)
+    artifact = _open(final, _runtime_of(final))
     return [list(artifact.run(inputs)) for inputs in rounds]
+
+
+def _runtime_of(path: Path) -> type[Artifact]:
+    if not path.exists():
+        raise ArtifactNotFound(f"there is nothing at {path}")
+    runtime = RUNTIMES["saved_model" if path.is_dir() else _formats.of_path(path).name]
+    if path.is_file() and _formats.FORMATS[runtime.format].is_folder:
+        raise CorruptArtifact(f"{path} is a file; a {runtime.format} artifact is a folder")
+    if reason := runtime.missing():
+        raise MissingDependency(reason)
+    return runtime
+
+
+def _weights_of(path: Path, runtime: type[Artifact]) -> str:
+    """Return the suffix of the artifact's second file, where there is one."""
+    beside = _formats.FORMATS[runtime.format].beside
+    return beside if beside and path.with_suffix(beside).is_file() else ""
+
+
+def _open(path: Path, runtime: type[Artifact]) -> Artifact:
+    try:
+        return runtime(path)
+    except Exception as error:  # each parser has its own ways to say that it cannot read
+        raise _corrupt(path, runtime, plain(error).partition("\n")[0] or type(error).__name__) from error
+
+
+def _corrupt(path: Path, runtime: type[Artifact], reason: str) -> CorruptArtifact:
+    return CorruptArtifact(f"{path} is not a readable {runtime.format} artifact: {reason}")
+
+
+def _try(path: Path, runtime: type[Artifact]) -> None:
+    """Open an artifact and run it once in a process of its own."""
+    try:
+        reason = workers.call(runtime.worker, _failure_of, (path.absolute(), runtime))
+    except WorkerDied as error:
+        raise _corrupt(path, runtime, f"it crashes its runtime ({error})") from error
+    if reason is not None:
+        raise CorruptArtifact(reason.replace(str(path.absolute()), str(path)))
+
+
+def _failure_of(path: Path, runtime: type[Artifact]) -> str | None:
+    """Return why an artifact cannot be opened, or None; made to run in a worker."""
+    try:
+        artifact = _open(path, runtime)
+    except CorruptArtifact as error:
+        return str(error)
+    with contextlib.suppress(Exception):  # made-up inputs may be none that it takes; a crash is what counts
+        artifact.run(example(artifact.signature))
+    return None

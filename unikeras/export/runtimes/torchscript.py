@@ -11,6 +11,7 @@ from unikeras.export._quiet import quiet
 from unikeras.export._samples import Array
 from unikeras.export._signature import Signature, TensorSpec
 from unikeras.export.runtimes._base import Artifact
+from unikeras.export.runtimes._tensors import to_numpy, to_tensor
 
 
 class TorchScriptArtifact(Artifact):
@@ -37,8 +38,8 @@ class TorchScriptArtifact(Artifact):
         import torch
 
         with torch.no_grad():
-            outputs = self._module(*(torch.from_numpy(array.copy()) for array in inputs))
-        outputs = _to_numpy(outputs)
+            outputs = self._module(*(to_tensor(array) for array in inputs))
+        outputs = to_numpy(outputs)
         return [outputs] if self.signature.outputs and not isinstance(outputs, list) else outputs
 
 
@@ -46,11 +47,3 @@ def _of_schema(schema: Any) -> Signature:
     """Return what a module that something else made says of itself: its parameters' names."""
     inputs = tuple(TensorSpec(argument.name, None, None) for argument in schema.arguments[1:])
     return Signature(inputs, (), list(range(len(inputs))), [])
-
-
-def _to_numpy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _to_numpy(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_to_numpy(inner) for inner in value]
-    return value.numpy() if hasattr(value, "numpy") else value

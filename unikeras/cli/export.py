@@ -1,0 +1,116 @@
+"""unikeras export: a saved Keras model in other formats, each proven equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True, path_type=Path), metavar="MODEL.keras")
+@click.option(
+    "--to",
+    "formats",
+    required=True,
+    metavar="FORMATS",
+    help="One format or several, such as onnx,pt2; `unikeras formats` lists them.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder to write to.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace earlier exports.")
+@click.option("--no-verify", is_flag=True, help="Skip the proof; the artifacts say so.")
+@click.option("--opset", type=int, help="ONNX's operator set.")
+@click.option(
+    "--report",
+    "report_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Save the report as .html or .json.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout.")
+def export(
+    model: Path,
+    formats: str,
+    out: Path,
+    overwrite: bool,
+    no_verify: bool,
+    opset: int | None,
+    report_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Write a saved Keras model in other formats and prove each equal to it.
+
+    The artifacts are called after the file: DIR/MODEL.onnx and so on. Exit codes: 0 done; 1 a format
+    failed, and those that succeeded stay; 2 wrong use, or something needed is not installed.
+    """
+    from unikeras.errors import ExportError
+
+    names = [name.strip() for name in formats.split(",") if name.strip()]
+    _check(names, verify=not no_verify)
+    loaded, failure = _load(model), None
+    try:
+        report = _export(loaded, out, names, overwrite=overwrite, verify=not no_verify, opset=opset)
+    except ExportError as error:
+        if error.report is None:
+            raise
+        report, failure = error.report, error
+    if report_path is not None:
+        report.save(report_path)
+    _show(report, as_json)
+    if failure is not None:
+        raise failure
+
+
+def _check(formats: list[str], verify: bool) -> None:
+    """Refuse formats that cannot be written before a framework is loaded."""
+    from unikeras import _config
+    from unikeras.export._formats import named
+    from unikeras.export._offers import usable_routes
+
+    for name in formats:
+        usable_routes(named(name).name, _config.choose().name, verify)
+
+
+def _load(path: Path) -> Any:
+    from unikeras.errors import ArgumentError
+
+    if path.suffix not in (".keras", ".h5"):
+        raise ArgumentError(f"{path} is no saved Keras model: its name ends in .keras, or .h5")
+    from unikeras import _config
+
+    _config.current()  # chooses the backend before Keras does
+    import keras
+
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # a broken file, or custom classes that are not imported here
+        raise ArgumentError(f"{path} could not be loaded: {error}") from error
+    model.name = path.stem
+    return model
+
+
+def _export(model: Any, out: Path, formats: list[str], **options: Any) -> Any:
+    from rich.console import Console
+
+    import unikeras as uk
+    from unikeras._quiet import quiet
+
+    with Console(stderr=True).status(f"exporting {model.name} to {', '.join(formats)}"), quiet():
+        return uk.export_model(model, out, formats, **options)
+
+
+def _show(report: Any, as_json: bool) -> None:
+    if as_json:
+        click.echo(report.to_json())
+        return
+    from rich.console import Console
+
+    Console().print(report)

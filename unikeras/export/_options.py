@@ -1,0 +1,88 @@
+"""What a call asks of the toolchains, sorted by format, and how close an artifact then has to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unikeras.errors import ArgumentError
+
+# Which formats an option is for.
+TAKEN_BY: dict[str, tuple[str, ...]] = {
+    "opset": ("onnx", "openvino"),
+    "endpoints": ("saved_model",),
+    "quantize": ("litert",),
+}
+
+QUANTIZE = ("float16", "int8")
+
+# rtol and atol at least, where numbers of fewer digits are computed with: a step of float16 is 1e-3 of the
+# value and one of bfloat16 8e-3, and sums of many steps differ with their order.
+COARSE: dict[str, tuple[float, float]] = {"float16": (1e-2, 5e-3), "bfloat16": (5e-2, 5e-2)}
+
+# The same where LiteRT rounds the weights, and for int8 the activations, to the range of the samples.
+QUANTIZED: dict[str, tuple[float, float]] = {"float16": (1e-2, 5e-3), "int8": (1e-1, 1e-1)}
+
+
+def sorted_by_format(
+    formats: Sequence[str], named: Mapping[str, Any], exporter: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return for each format the options that its routes get.
+
+    Args:
+        formats: those asked for.
+        named: the options of `TAKEN_BY`; None for one that is not given.
+        exporter: keyword arguments for the toolchain itself.
+
+    Raises:
+        ArgumentError: no format asked for takes an option, or keyword arguments come with several formats.
+
+    Example:
+        >>> sorted_by_format(["onnx", "pt2"], {"opset": 18}, {})
+        {'onnx': {'opset': 18}, 'pt2': {}}
+    """
+    given = {name: value for name, value in named.items() if value is not None}
+    for name in given:
+        if not set(TAKEN_BY[name]) & set(formats):
+            raise ArgumentError(
+                f"{name}= is for {' and '.join(TAKEN_BY[name])}; this call writes {', '.join(formats)}"
+            )
+    if exporter and len(formats) > 1:
+        raise ArgumentError(
+            f"{', '.join(exporter)}: a toolchain's own arguments fit one format; export {', '.join(formats)} "
+            "in calls of their own"
+        )
+    return {
+        format: {name: value for name, value in given.items() if format in TAKEN_BY[name]} | dict(exporter)
+        for format in formats
+    }
+
+
+def check_quantize(quantize: Any, samples: Any) -> None:
+    """Refuse a quantization that does not exist, and int8 without samples.
+
+    Raises:
+        ArgumentError: that.
+    """
+    if quantize not in (None, *QUANTIZE):
+        raise ArgumentError(f"quantize has to be {' or '.join(map(repr, QUANTIZE))}; received {quantize!r}")
+    if quantize == "int8" and samples is None:
+        raise ArgumentError(
+            "quantize='int8' needs samples=, inputs as the model will see them (a hundred or so): the range "
+            "of each activation is measured on them"
+        )
+
+
+def tolerances(model: Any, quantize: str | None, rtol: float, atol: float) -> tuple[float, float]:
+    """Return the tolerances of a proof: those asked for, or the larger ones of what is computed with.
+
+    Args:
+        model: a Keras model, whose layers may compute in float16 or bfloat16.
+        quantize: what LiteRT rounds to; None for nothing.
+        rtol: relative tolerance asked for.
+        atol: absolute tolerance asked for.
+    """
+    computes = {str(getattr(layer, "compute_dtype", None)) for layer in model._flatten_layers()}
+    least = [COARSE[dtype] for dtype in computes if dtype in COARSE]
+    least += [QUANTIZED[quantize]] if quantize else []
+    return max([rtol, *(pair[0] for pair in least)]), max([atol, *(pair[1] for pair in least)])

@@ -1,0 +1,98 @@
+"""TorchScript, .pt2 and ONNX of a model's counterpart in torch's own layers, in this process, from any backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from unikeras.backends import _registry
+from unikeras.export._needs import lacking
+from unikeras.export._samples import example
+from unikeras.export._signature import Signature
+from unikeras.export._structure import put_together
+from unikeras.export.routes._base import Order, Route
+from unikeras.export.routes.torch_onnx import TorchOnnx, TorchTraceOnnx
+from unikeras.export.routes.torch_pt2 import write_program
+from unikeras.export.routes.torchscript import write_traced
+from unikeras.export.runtimes._tensors import to_tensor
+
+
+class Lowered(Route):
+    """The lowered model, traced to TorchScript or exported to .pt2."""
+
+    name = "torch lowering"
+    formats: tuple[str, ...] = ("torchscript", "pt2")
+    backends = tuple(_registry.names())
+    packages: tuple[str, ...] = ("torch",)
+    hops = False  # it reads the weights as numpy arrays, and does the same under each backend
+
+    def missing(self, format: str) -> str | None:
+        """Say whether torch is absent."""
+        return lacking(f"writing {format}", {"torch": ["torch"]})
+
+    def write(self, model: Any, path: Path, order: Order) -> None:
+        """Lower and write the file."""
+        # torch.export takes the number of steps of torch's own recurrent layers for a constant.
+        scan = order.format == "pt2" and any(axis for spec in order.signature.inputs for axis in spec.dynamic)
+        module, tensors = lower(model, order.signature, "scan" if scan else "kernel")
+        write = write_program if order.format == "pt2" else write_traced
+        write(module, tensors, path, order)
+
+
+class LoweredOnnx(Lowered):
+    """The lowered model as ONNX, with one operator for a recurrent layer whatever its length.
+
+    Args:
+        exporter: the way from a torch module to ONNX.
+    """
+
+    formats = ("onnx",)
+
+    def __init__(self, exporter: TorchOnnx | TorchTraceOnnx) -> None:
+        self.name = exporter.name.replace("torch.onnx", "torch lowering")
+        self.packages = exporter.packages
+        self._exporter = exporter
+
+    def missing(self, format: str) -> str | None:
+        """Say which of the exporter's packages is absent."""
+        return self._exporter.missing(format)
+
+    def write(self, model: Any, path: Path, order: Order) -> None:
+        """Lower and write the file."""
+        import torch
+
+        module, tensors = lower(model, order.signature, "kernel")
+        with torch.no_grad():
+            self._exporter.write_onnx(module, tensors, path, order)
+
+
+def lower(model: Any, signature: Signature, recurrence: str) -> tuple[Any, tuple[Any, ...]]:
+    """Return a model as a torch module of the signature's flat tensors, and tensors to trace it with.
+
+    Args:
+        model: a Keras model, on any backend.
+        signature: what the module takes and gives.
+        recurrence: how recurrent layers are written: `"kernel"` or `"scan"`.
+
+    Raises:
+        CannotLower: parts of the model have no counterpart among torch's layers.
+    """
+    import keras
+    import torch
+
+    from unikeras import lowering
+    from unikeras.export.routes._torch_module import FlatModule
+
+    dtypes = [getattr(torch, str(spec.dtype)) for spec in signature.outputs]
+    # A lowered module takes and gives tensors in Keras' order, which sorts dictionaries.
+    places = keras.tree.flatten(put_together(signature.arguments, range(len(signature.inputs))))
+    results = keras.tree.flatten(put_together(signature.results, range(len(signature.outputs))))
+
+    def compute(module: Any, tensors: Any) -> list[Any]:
+        outputs = module(*(tensors[place] for place in places))
+        ordered = dict(zip(results, outputs if isinstance(outputs, tuple) else (outputs,), strict=True))
+        return [ordered[number].to(dtype) for number, dtype in enumerate(dtypes)]
+
+    lowered = lowering.to_torch(model, recurrence=recurrence).requires_grad_(False)
+    tensors = tuple(to_tensor(array) for array in example(signature))
+    return FlatModule(lowered, compute).eval(), tensors

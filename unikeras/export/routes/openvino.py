@@ -1,0 +1,44 @@
+"""OpenVINO's two files, by its reader of the ONNX that another route writes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from unikeras.export._metadata import KEY, dumps
+from unikeras.export._needs import lacking
+from unikeras.export.routes._base import Order, Route
+from unikeras.export.runtimes._openvino import load_openvino
+
+
+class OpenVino(Route):
+    """The ONNX of another route, read by OpenVINO and written in its own format at full precision.
+
+    Args:
+        onnx: a route to ONNX.
+    """
+
+    formats = ("openvino",)
+
+    def __init__(self, onnx: Route) -> None:
+        self.name = f"openvino by {onnx.name}"
+        self.backends = onnx.backends
+        self.packages = (*onnx.packages, "openvino")
+        self.hops = onnx.hops
+        self._onnx = onnx
+
+    def missing(self, format: str) -> str | None:
+        """Say whether OpenVINO, or what the ONNX route needs, is absent."""
+        return lacking("writing openvino", {"openvino": ["openvino"]}) or self._onnx.missing("onnx")
+
+    def write(self, model: Any, path: Path, order: Order) -> None:
+        """Write the ONNX file, read it, and write the graph and, beside it, the weights."""
+        openvino = load_openvino()
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            onnx = Path(folder, "model.onnx")
+            self._onnx.write(model, onnx, Order("onnx", order.signature, {}, order.options))
+            # Not openvino.convert_model, which sends usage statistics over the network.
+            converted = openvino.Core().read_model(str(onnx))
+        converted.set_rt_info(dumps(order.metadata), KEY)
+        openvino.save_model(converted, str(path), compress_to_fp16=False)

@@ -1,0 +1,63 @@
+""".pt2 by `torch.export`, of the Keras model under the torch backend."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from unikeras.export._metadata import FILE, dumps
+from unikeras.export._needs import lacking
+from unikeras.export._quiet import quiet
+from unikeras.export._signature import Signature
+from unikeras.export.routes._base import Order, Route
+
+
+class TorchExport(Route):
+    """`torch.export` of the model as a module of flat tensors: operations and weights, no code."""
+
+    name = "torch.export"
+    formats = ("pt2",)
+    backends = ("torch",)
+    packages = ("torch",)
+
+    def missing(self, format: str) -> str | None:
+        """Say whether torch is absent."""
+        return lacking("writing pt2", {"torch": ["torch"]})
+
+    def write(self, model: Any, path: Path, order: Order) -> None:
+        """Export and write the file."""
+        from unikeras.export.routes._torch_module import example_tensors, frozen, of_keras
+
+        module = of_keras(model, order.signature)
+        with frozen(module):
+            write_program(module, example_tensors(order.signature), path, order)
+
+
+def write_program(module: Any, tensors: tuple[Any, ...], path: Path, order: Order) -> None:
+    """Export a module of flat tensors and write the archive."""
+    import torch
+
+    from unikeras.export.routes._torch_module import with_parameters
+
+    named = with_parameters(module, order.signature.identifiers)
+    program = _export(named, tensors, order.signature, order.options)
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer, extra_files={FILE: dumps(order.metadata)})
+    path.write_bytes(buffer.getbuffer())
+
+
+def _export(module: Any, tensors: tuple[Any, ...], signature: Signature, options: Mapping[str, Any]) -> Any:
+    import torch
+
+    from unikeras.export.routes._torch_module import dynamic_shapes
+
+    settings = {"dynamic_shapes": dynamic_shapes(signature, strictly=True), "strict": False, **options}
+    with quiet(r"`isinstance\(treespec, LeafSpec\)` is deprecated", loggers=["torch.export", "torch.fx"]):
+        program = torch.export.export(module, tensors, **settings)
+    # Where each operation came from: paths of this machine, which an artifact has no use for.
+    for graph in program.graph_module.modules():
+        for node in getattr(getattr(graph, "graph", None), "nodes", ()):
+            node.meta.pop("stack_trace", None)
+    return program
