@@ -537,6 +537,18 @@ def test_a_step_returns_scalars_by_name(logs, message):
         fit(model)
 
 
+def test_a_stateless_step_is_refused_by_name():
+    class Stateless(uk.Model):
+        def train_step(self, state, data):
+            return {}, state
+
+    inputs = keras.Input((4,))
+    model = Stateless(inputs, layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
+    with pytest.raises(StepError, match=r"Stateless.train_step takes \(state, data\)"):
+        fit(model)
+
+
 def test_nested_logs_move_up():
     class Nested(uk.Model):
         def train_step(self, data):

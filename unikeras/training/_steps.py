@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from unikeras.training._runners import AsPython
 
 def compiled(model: Any, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a step compiled as the model's `compile()` asks for, or as Python where it says `run_eagerly`."""
+    _check_signature(model, step.__name__)
     step.__qualname__ = f"{type(model).__name__}.{step.__name__}"  # as users and messages call it
     if model.run_eagerly:
         runner = AsPython(step)
@@ -90,6 +92,20 @@ def flat_logs(model: Any, step: str, logs: Any) -> dict[str, Any]:
             f"{where} returned logs that are no scalars: {listed}; take a mean, or leave them out"
         )
     return flat
+
+
+def _check_signature(model: Any, name: str) -> None:
+    parameters = inspect.signature(getattr(model, name)).parameters.values()
+    needed = [
+        p.name
+        for p in parameters
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(needed) > 1:
+        raise StepError(
+            f"{type(model).__name__}.{name} takes ({', '.join(needed)}); a step of a uk.Model takes (data) on every "
+            "backend, and finds its variables where they are: Keras' stateless signature for JAX is not needed"
+        )
 
 
 def _shape(value: Any) -> Any:
