@@ -7,6 +7,13 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 
+# What torch.export says of its own graphs: of checks it writes into them, of an LSTM's weights under two names.
+EXPORTED_PROGRAM = (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    "_check_is_size will be removed",
+    r"The tensor attributes? .*_flat_weights",
+)
+
 
 @contextlib.contextmanager
 def quiet(

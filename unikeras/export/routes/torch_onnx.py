@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unikeras.export._needs import lacking
-from unikeras.export._quiet import quiet
+from unikeras.export._quiet import EXPORTED_PROGRAM, quiet
 from unikeras.export._signature import Signature
 from unikeras.export.routes import _onnx_file
 from unikeras.export.routes._base import Order, Route
@@ -60,7 +60,7 @@ class TorchOnnx(_TorchOnnx):
 
         settings = {**_names(signature), "dynamo": True, "verbose": False, **_renamed(options)}
         with quiet(
-            r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+            *EXPORTED_PROGRAM,
             "# The axis name: ",  # several inputs share one batch axis
             loggers=["torch.onnx", "torch.fx"],
         ):

@@ -9,7 +9,7 @@ from typing import Any
 
 from unikeras.export._metadata import FILE, dumps
 from unikeras.export._needs import lacking
-from unikeras.export._quiet import quiet
+from unikeras.export._quiet import EXPORTED_PROGRAM, quiet
 from unikeras.export._signature import Signature
 from unikeras.export.routes._base import Order, Route
 
@@ -54,7 +54,7 @@ def _export(module: Any, tensors: tuple[Any, ...], signature: Signature, options
     from unikeras.export.routes._torch_module import dynamic_shapes
 
     settings = {"dynamic_shapes": dynamic_shapes(signature, strictly=True), "strict": False, **options}
-    with quiet(r"`isinstance\(treespec, LeafSpec\)` is deprecated", loggers=["torch.export", "torch.fx"]):
+    with quiet(*EXPORTED_PROGRAM, loggers=["torch.export", "torch.fx"]):
         program = torch.export.export(module, tensors, **settings)
     # Where each operation came from: paths of this machine, which an artifact has no use for.
     for graph in program.graph_module.modules():

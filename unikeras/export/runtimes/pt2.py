@@ -8,7 +8,7 @@ from typing import Any
 
 from unikeras.export._metadata import FILE
 from unikeras.export._needs import lacking
-from unikeras.export._quiet import quiet
+from unikeras.export._quiet import EXPORTED_PROGRAM, quiet
 from unikeras.export._samples import Array
 from unikeras.export._signature import TensorSpec
 from unikeras.export.runtimes import _pt2_archive
@@ -37,7 +37,7 @@ class Pt2Artifact(Artifact):
         # Not torch.export.load: where this fails it goes on to an older kind of archive, a pickle.
         from torch.export.pt2_archive._package import load_pt2
 
-        with quiet(r"`isinstance\(treespec, LeafSpec\)` is deprecated"):
+        with quiet(*EXPORTED_PROGRAM):
             archive = load_pt2(io.BytesIO(content))
             program = archive.exported_programs["model"]
             self._module = program.module()
@@ -47,7 +47,7 @@ class Pt2Artifact(Artifact):
         """Call the program without gradients."""
         import torch
 
-        with torch.no_grad():
+        with torch.no_grad(), quiet(*EXPORTED_PROGRAM):
             outputs = to_numpy(self._module(*(to_tensor(array) for array in inputs)))
         return [outputs] if self.signature.outputs and not isinstance(outputs, list) else outputs
 
