@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -47,33 +49,58 @@ class _Program:
         self._written = written
         self._read = read
         self._in_place = jax.jit(self._pure, donate_argnums=0)
+        self._has_run = False  # the first call runs in Python, later ones in one piece
 
     def trace(self, arguments: Sequence[Any]) -> None:
         """Run the function's body, for the last time."""
-        traced = self._in_place.trace(_values(self._written), _values(self._read), arguments)
+        written, read = [v.value for v in self._written], [v.value for v in self._read]
+        traced = self._in_place.trace(written, read, arguments)
         self._careful = may_fail(traced.jaxpr)
         self._copying = jax.jit(_flat_function(traced))
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
-        with _lock, interrupts_wait():
-            results, new = self._run(_values(self._written), _values(self._read), arrays)
-            if new and isinstance(new[0], jax.core.Tracer):
-                raise StateError(
-                    f"a uk.function that writes {self._written[0].path} is called inside jax.jit or another of JAX's "
-                    "own transforms, which would lose what it writes; use uk.function and uk.grad around it"
-                )
-            for variable, value in zip(self._written, new, strict=True):
-                variable._direct_assign(value)
-            return results
+        results: list[Any] = []
+        with _lock, contextlib.nullcontext() if self._has_run else interrupts_wait():
+            run, arguments = self._choose(arrays)
+            try:
+                # The call and the keeping of what it gives are one step of the interpreter: Ctrl-C comes before
+                # or after, when `results` has what the donated arrays have become.
+                results.extend(itertools.starmap(run, [arguments]))
+            finally:
+                if results:
+                    self._write_back(results[0][1])
+            self._has_run = True
+        return results[0][0]
 
-    def _run(self, written: list[Any], read: list[Any], arrays: Sequence[Any]) -> Any:
+    def _choose(self, arrays: Sequence[Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         if _trace.is_recording():
-            # A tape keeps the values that it saw, so none may be given away.
-            return self._copying(written, read, arrays)
+            # A tape is told what is read by the variables themselves, and keeps it, so none may be given away.
+            written, read = [v.value for v in self._written], [v.value for v in self._read]
+            return self._copying, (written, read, arrays)
+        written, read = [v._value for v in self._written], [v._value for v in self._read]
         if self._careful or jax.config.jax_debug_nans or jax.config.jax_debug_infs:
             # Should it fail, the variables still have what they had.
-            return jax.block_until_ready(self._copying(written, read, arrays))
-        return self._in_place(_unshared(written, [*read, *arrays]), read, arrays)
+            return self._awaited, (written, read, arrays)
+        return self._in_place, (_unshared(written, read, arrays), read, arrays)
+
+    def _awaited(self, *arguments: Any) -> Any:
+        return jax.block_until_ready(self._copying(*arguments))
+
+    def _write_back(self, values: Sequence[Any]) -> None:
+        if values and isinstance(values[0], jax.core.Tracer):
+            raise StateError(
+                f"a uk.function that writes {self._written[0].path} is called inside jax.jit or another of JAX's "
+                "own transforms, which would lose what it writes; use uk.function and uk.grad around it"
+            )
+        try:
+            self._assign(values)
+        except KeyboardInterrupt:
+            self._assign(values)
+            raise
+
+    def _assign(self, values: Sequence[Any]) -> None:
+        for variable, value in zip(self._written, values, strict=True):
+            variable._direct_assign(value)
 
     def _pure(self, written: Sequence[Any], read: Sequence[Any], arrays: Sequence[Any]) -> Any:
         known = dict(zip(map(id, [*self._written, *self._read]), [*written, *read], strict=True))
@@ -97,20 +124,17 @@ def _flat_function(traced: Any) -> Callable[..., Any]:
     return call
 
 
-def _values(variables: Sequence[keras.Variable]) -> list[Any]:
-    if _trace.is_recording():
-        return [variable.value for variable in variables]  # which tells the tapes
-    return [variable._value for variable in variables]
-
-
 def _strong(value: Any) -> Any:
     # A weakly typed value would look new to the next call, and be traced again.
     return jax.lax.convert_element_type(value, value.dtype) if getattr(value, "weak_type", False) else value
 
 
-def _unshared(donated: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+def _unshared(donated: list[Any], *others: Sequence[Any]) -> list[Any]:
     """Copy values that are about to be donated and are held twice: an array can be given away once."""
-    taken = {id(value) for value in others}
+    every = set(map(id, itertools.chain(donated, *others)))
+    if len(every) == len(donated) + sum(map(len, others)):
+        return donated
+    taken = {id(value) for value in itertools.chain(*others)}
     given = []
     for value in donated:
         given.append(jnp.array(value, copy=True) if id(value) in taken else value)
