@@ -586,3 +586,72 @@ def test_an_exception_in_a_step_leaves_the_model_usable():
     assert_equal(weights_of(model), before, 0)
     model.fail = False
     assert np.isfinite(fit(model).history["loss"][0])
+
+
+class Sorted(keras.utils.PyDataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return X[index * 8 : index * 8 + 8], Y[index * 8 : index * 8 + 8]
+
+
+def test_workers_bring_every_batch_in_order():
+    def losses(*data, **options):
+        return dense("adam").fit(*data, epochs=2, shuffle=False, verbose=0, **options).history["loss"]
+
+    np.testing.assert_allclose(losses(Sorted(workers=2)), losses(X, Y, batch_size=8), rtol=1e-5)
+
+
+def test_the_losses_of_several_outputs_weigh_rows():
+    inputs = keras.Input((4,))
+    outputs = {"p": layers.Dense(1, name="p")(inputs), "q": layers.Dense(1, name="q")(inputs)}
+    model = start(uk.Model(inputs, outputs))
+    model.compile(keras.optimizers.SGD(0.0), {"p": "mse", "q": "mae"})
+    y = {"p": Y, "q": Y}
+    whole = model.evaluate(X, y, batch_size=32, verbose=0, return_dict=True)
+    for _ in range(2):
+        history = model.fit(X, y, batch_size=12, verbose=0).history
+        assert {name: values[0] for name, values in history.items()} == pytest.approx(whole, rel=1e-5)
+
+
+class Sensitive(uk.Model):
+    def test_step(self, data):
+        x = ops.convert_to_tensor(data[0])
+        with uk.GradientTape() as tape:
+            tape.watch(x)
+            total = ops.sum(self(x, training=False))
+        return {"slope": ops.mean(tape.gradient(total, x))}
+
+
+@pytest.mark.parametrize("options", [{}, {"run_eagerly": True}])
+def test_gradients_while_evaluating(options):
+    inputs = keras.Input((4,))
+    model = Sensitive(inputs, layers.Dense(1, use_bias=False)(inputs))
+    model.compile(**options)
+    slope = model.evaluate(X, Y, verbose=0, return_dict=True)["slope"]
+    assert slope == pytest.approx(float(weights_of(model)[0].mean()), rel=1e-4)
+
+
+@keras.saving.register_keras_serializable("unikeras_tests")
+class Registered(uk.Model):
+    def train_step(self, data):
+        return {**super().train_step(data), "own": 1.0}
+
+
+@pytest.mark.parametrize("kind", ["functional", "from functional", "from sequential"])
+def test_a_registered_class_comes_back_from_its_file(kind, tmp_path):
+    inputs = keras.Input((4,))
+    if kind == "functional":
+        model = Registered(inputs, layers.Dense(1)(inputs))
+    elif kind == "from functional":
+        model = Registered.from_keras(keras.Model(inputs, layers.Dense(1)(inputs)))
+    else:
+        model = Registered.from_keras(keras.Sequential([inputs, layers.Dense(1)]))
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.predict(X, verbose=0), model.predict(X, verbose=0), rtol=1e-5)
+    assert isinstance(loaded, Registered)
+    assert loaded.fit(X, Y, verbose=0).history["own"] == [1.0]

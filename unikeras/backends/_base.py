@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +185,10 @@ class Backend(ABC):
     @abstractmethod
     def no_grad(self) -> AbstractContextManager[None]:
         """Return a context in which no tape, and no gradient of the framework's own, records."""
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Return a context for steps that do not train: they keep nothing for gradients, save what own tapes record."""
+        return nullcontext()
 
     @abstractmethod
     def native_vjp(self) -> Vjp | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -63,6 +65,17 @@ class Steps(Loop):
         """
         return self._predicted(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)
 
+    def compute_loss(
+        self: Any,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        with _weighing(self._compile_loss, y_pred):
+            return super().compute_loss(x, y, y_pred, sample_weight, training)  # type: ignore[misc]
+
     def _predicted(self: Any, x: Any, training: bool) -> Any:
         return self(x, training=training) if self._call_has_training_arg else self(x)
 
@@ -75,5 +88,34 @@ def _batch_size(x: Any) -> Any:
     return keras.ops.shape(next(leaf for leaf in keras.tree.flatten(x) if leaf is not None))[0]
 
 
+@contextlib.contextmanager
+def _weighing(loss: Any, y_pred: Any) -> Iterator[None]:
+    """Let each output's loss weigh as many rows as a batch has, where the program is one for batches of any size.
+
+    Keras looks for the number in the shape, and lets the batch count as one row if it is not there.
+    """
+    first = next(iter(keras.tree.flatten(y_pred)), None)
+    trackers = list(loss.metrics) if loss is not None and getattr(first, "shape", ())[:1] == (None,) else []
+    for tracker in trackers:
+        vars(tracker)["update_state"] = _weighted(tracker, keras.ops.shape(first)[0])
+    try:
+        yield
+    finally:
+        for tracker in trackers:
+            del vars(tracker)["update_state"]
+
+
+def _weighted(tracker: Any, rows: Any) -> Any:
+    update = tracker.update_state
+
+    def update_state(value: Any, sample_weight: Any = None) -> Any:
+        return update(value, sample_weight=rows if sample_weight is None else sample_weight)
+
+    return update_state
+
+
 def _is_overridden(model: Any, step: str) -> bool:
     return getattr(type(model), step) is not getattr(Steps, step)
+
+
+Steps.compute_loss.__doc__ = keras.Model.compute_loss.__doc__

@@ -275,8 +275,10 @@ class Loop:
         """Build what is not built yet on symbolic data; a model with steps of its own may be built by them."""
         if _debug.is_on():
             return  # losses and layers shall see numbers only; they build themselves in the first step
+        if batches is not None:
+            data_batch = _looked_up(batches)
         try:
-            self._symbolic_build(iterator=batches, data_batch=data_batch)
+            self._symbolic_build(iterator=batches if data_batch is None else None, data_batch=data_batch)
         except (RuntimeError, ValueError, NotImplementedError):
             if self._builds_itself():
                 raise
@@ -286,6 +288,14 @@ class Loop:
     def _logs_of(self: Any, logs: Any, return_dict: bool) -> Any:
         logs = pythonify_logs(logs)
         return logs if return_dict else self._flatten_metrics_in_order(logs)
+
+
+def _looked_up(batches: _Batches) -> Any:
+    """Return the first batch of a PyDataset with workers; to take it from them would be to lose it."""
+    adapter = batches.data_adapter
+    if getattr(adapter, "enqueuer", None) is None:
+        return None
+    return adapter._standardize_batch(adapter.py_dataset[0])
 
 
 def _capped(epochs: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras.src.models.functional import Functional as KerasFunctional
 from keras.src.models.model import functional_init_arguments
+from keras.src.saving.object_registration import GLOBAL_CUSTOM_NAMES
 
 from unikeras.errors import ArgumentError
 from unikeras.training._default_steps import Steps
@@ -98,6 +99,12 @@ class Model(Steps, keras.Model):
         shared.train_function = shared.test_function = shared.predict_function = None
         return shared
 
+    @classmethod
+    def from_config(cls, config: Any, custom_objects: Any = None) -> Any:
+        if cls.__init__ is Model.__init__ and "layers" in config and "input_layers" not in config:
+            return cls.from_keras(keras.Sequential.from_config(config, custom_objects))
+        return super().from_config(config, custom_objects)
+
 
 class Functional(Model, KerasFunctional):
     """A functional `Model`. Keras' files call it Functional, as they do keras.Model's, so any Keras opens them."""
@@ -122,4 +129,7 @@ def _joined(cls: Any, other: Any) -> Any:
         return _functional(cls)
     named = other if cls is Model else cls
     names = {"__module__": named.__module__, "__qualname__": named.__qualname__, "__doc__": named.__doc__}
-    return type(named.__name__, (cls, other), names)
+    joined = type(named.__name__, (cls, other), names)
+    if named in GLOBAL_CUSTOM_NAMES:
+        GLOBAL_CUSTOM_NAMES[joined] = GLOBAL_CUSTOM_NAMES[named]  # what files call it
+    return joined

@@ -52,6 +52,9 @@ class TorchBackend(Backend):
     def no_grad(self) -> AbstractContextManager[None]:
         return torch.no_grad()
 
+    def evaluating(self) -> AbstractContextManager[None]:
+        return torch.no_grad()
+
     def native_vjp(self) -> Vjp | None:
         # torch.func's transforms refuse requires_grad_ and autograd.grad inside them, and nest with torch.func.vjp.
         return None if torch._C._functorch.peek_interpreter_stack() is None else _vjp
