@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import functools
 import gc
 import pickle
 import warnings
@@ -583,3 +586,172 @@ def test_state_cannot_leave_a_trace_that_does_not_carry_it(backend):
     with pytest.raises(StateError, match=r"jax\.jit"):
         jax.jit(step)(1.0)
     assert float(numpy(count)) == 0.0
+
+
+class _Slots:
+    __slots__ = ("count",)
+
+    def __init__(self):
+        self.count = keras.Variable(0.0)
+
+    @uk.function
+    def add(self, x):
+        self.count.assign_add(x)
+        return self.count * 1.0
+
+
+class _Twice(Counter):
+    @uk.function
+    def add(self, x):
+        return super().add(x) * 2.0
+
+
+class _OfTheClass:
+    @classmethod
+    @uk.function
+    def named(cls, x):
+        return x + 1.0
+
+    @staticmethod
+    @uk.function
+    def bare(x):
+        return x + 2.0
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_methods_of_every_kind(debug):
+    one = ops.ones(())
+    with uk.debug() if debug else contextlib.nullcontext():
+        slots = _Slots()
+        assert [float(numpy(slots.add(one))) for _ in range(2)] == [1.0, 2.0]
+        assert float(numpy(_Twice().add(one))) == 2.0
+        assert float(numpy(_OfTheClass.named(one))) == float(numpy(_OfTheClass().named(one))) == 2.0
+        assert float(numpy(_OfTheClass.bare(one))) == float(numpy(_OfTheClass().bare(one))) == 3.0
+
+
+def test_the_method_of_a_copied_instance_is_its_own():
+    counter = Counter()
+    counter.add(ops.ones(()))
+    other = copy.copy(counter)
+    other.count = keras.Variable(10.0)
+    assert float(numpy(other.add(ops.ones(())))) == 11.0
+    assert float(numpy(counter.count)) == 1.0
+
+
+@pytest.mark.parametrize("debug", [{}, {"nans": True}, None])
+def test_callables_that_are_no_functions(debug):
+    layer = layers.Dense(2)
+    x = np.ones((3, 4), "float32")
+    layer(x)
+    compiled = uk.function(layer)
+    partial = uk.function(functools.partial(_scaled, factor=3.0))
+    with uk.debug(**debug) if debug is not None else contextlib.nullcontext():
+        np.testing.assert_allclose(numpy(compiled(x)), numpy(layer(x)), rtol=1e-5)
+        assert float(numpy(partial(np.float32(2)))) == 6.0
+    assert "Dense" in repr(compiled)
+    assert "partial" in repr(partial)
+
+
+def _scaled(x, factor):
+    return x * factor
+
+
+def test_calls_that_mean_the_same_share_a_trace(backend):
+    @uk.function
+    def scale(x, factor=2.0, *, training=False, name=None):
+        return x * factor if training else x
+
+    x = np.ones(3, "float32")
+    scale(x)
+    scale(x, 2.0)
+    scale(x=x, factor=2.0)
+    scale(factor=2.0, training=False, x=x, name=None)
+    assert scale.trace_count == (backend.name != "torch")
+    assert float(numpy(scale(x, training=True))[0]) == 2.0
+    with pytest.raises(TypeError, match="unknown"):
+        scale(x, unknown=1)
+
+
+def test_what_can_be_read_once_is_refused(backend):
+    def numbers(x):
+        yield x
+
+    with pytest.raises(ArgumentError, match="numbers is a generator"):
+        uk.function(numbers)
+    if backend.name != "torch":  # PyTorch runs the Python
+        with pytest.raises(ArgumentError, match="a generator goes into"):
+            uk.function(sum)(x for x in [np.float32(1), np.float32(2)])
+
+
+class _Box:
+    def __init__(self, content):
+        self.content = content
+
+
+def test_an_object_that_takes_tensors_out_of_a_trace_is_named(backend):
+    @uk.function
+    def boxed(x):
+        return _Box(x * 2.0)
+
+    if backend.name == "torch":
+        assert float(numpy(boxed(np.float32(2)).content)) == 4.0
+        return
+    with pytest.raises(ArgumentError, match="boxed returns a _Box that holds tensors"):
+        boxed(np.float32(2))
+
+
+def test_a_layer_with_seeds_may_be_built_under_a_tape(backend):
+    model = keras.Sequential([layers.Dense(4), layers.Dropout(0.5), layers.Dense(1)])
+
+    @uk.function
+    def gradients(x):
+        with uk.GradientTape() as tape:
+            loss = ops.mean(model(x, training=True) ** 2)
+        return tape.gradient(loss, model.trainable_variables)
+
+    assert len(gradients(np.ones((3, 2), "float32"))) == 4
+    if backend.name == "torch":
+        registered = {id(parameter) for parameter in model.parameters()}
+        assert {id(variable.value) for variable in model.trainable_variables} <= registered
+
+
+def test_a_stateful_layer_may_be_built_in_the_first_call():
+    layer = layers.GRU(2, stateful=True)
+    x = np.ones((2, 3, 2), "float32")
+    compiled = uk.function(lambda x: layer(x))
+    first, second = numpy(compiled(x)), numpy(compiled(x))
+    layer.reset_state()
+    np.testing.assert_allclose(first, numpy(layer(x)), rtol=1e-5)
+    np.testing.assert_allclose(second, numpy(layer(x)), rtol=1e-5)
+
+
+def test_a_list_of_metrics_may_be_filled_in_the_first_call():
+    metrics = []
+
+    @uk.function
+    def mean(x):
+        if not metrics:
+            metrics.append(keras.metrics.Mean())
+        metrics[0].update_state(x)
+        return metrics[0].result()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        mean(np.float32(1))
+        assert float(numpy(mean(np.float32(3)))) == 2.0
+
+
+def test_functions_that_share_a_variable_take_turns():
+    count = keras.Variable(0.0)
+
+    @uk.function
+    def one(x):
+        count.assign_add(x)
+
+    @uk.function
+    def other(x):
+        count.assign_add(x)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: (one if i % 2 else other)(np.float32(1)), range(200)))
+    assert float(numpy(count)) == 200.0

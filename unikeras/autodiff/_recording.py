@@ -8,8 +8,10 @@ the variable and its value together. While no tape records, the method is Keras'
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,6 +45,16 @@ def remove(tape: GradientTape) -> None:
     tapes().remove(tape)
     with _lock:
         _count -= 1
+
+
+@contextlib.contextmanager
+def unseen() -> Iterator[None]:
+    """Let variables give out in this block what they hold, and no tape of this thread see it."""
+    before, _local.tapes = tapes(), []
+    try:
+        yield
+    finally:
+        _local.tapes = before
 
 
 @functools.cache

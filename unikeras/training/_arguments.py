@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 import optree
 
 from unikeras.backends import Backend, Composite
+from unikeras.errors import ArgumentError
 
 TENSOR = object()  # stands where a tensor stood, once the tensors are taken out of a structure
 
@@ -66,6 +68,40 @@ class Call:
         return self.structure, self.static, self.dtypes, tuple(map(len, self.shapes))
 
 
+class Parameters:
+    """The parameters of a function: calls that mean the same become the same.
+
+    Args:
+        f: the function.
+    """
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self._signature: inspect.Signature | None = None
+        with contextlib.suppress(TypeError, ValueError):  # code that is not Python has none
+            self._signature = inspect.signature(f)
+        parameters = self._signature.parameters.values() if self._signature else ()
+        # Defaults of other types are left alone: arrays would arrive as tensors, containers as copies.
+        self._defaults = {p.name: p.default for p in parameters if isinstance(p.default, _PLAIN)}
+        by_name = any(p.kind is p.KEYWORD_ONLY and p.name in self._defaults for p in parameters)
+        positional = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+        self._all = float("inf") if by_name else positional
+
+    def ordered(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Return arguments by position where they can be, with the defaults of those that were left out."""
+        if self._signature is None or (not kwargs and len(args) >= self._all):
+            return args, kwargs
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError:
+            return args, kwargs  # the function says what is wrong
+        for name, default in self._defaults.items():
+            bound.arguments.setdefault(name, default)
+        return bound.args, bound.kwargs
+
+
+_PLAIN = (bool, int, float, str, bytes, type(None))
+
+
 def split(tree: Any, backend: Backend) -> tuple[Call, list[Any]]:
     """Take nested values apart into what a trace is made for and the tensors that go through it.
 
@@ -88,6 +124,11 @@ def split(tree: Any, backend: Backend) -> tuple[Call, list[Any]]:
         elif taken := backend.parts(leaf):
             static.append(taken[0])
             tensors.extend(taken[1])
+        elif isinstance(leaf, Iterator) and type(leaf).__module__ in ("builtins", "itertools"):
+            raise ArgumentError(
+                f"a {type(leaf).__name__} goes into or out of a compiled function; it can be read once, and a "
+                "function that is compiled may run more than once. Make a list of it"
+            )
         else:
             static.append((type(leaf), leaf))
     shapes = tuple([tuple(tensor.shape) for tensor in tensors])

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from unikeras import backends
 from unikeras.errors import ArgumentError
-from unikeras.training import _debug
+from unikeras.training import _debug, _source
 
 
 class Function:
@@ -18,12 +18,17 @@ class Function:
     def __init__(
         self, f: Callable[..., Any], jit_compile: bool | str = "auto", static_argnames: Sequence[str] = ()
     ) -> None:
-        functools.update_wrapper(self, f)
+        # What a layer or another object holds in its attributes is its own.
+        functools.update_wrapper(self, f, updated=("__dict__",) if inspect.isroutine(f) else ())
         self._f = f
         self._jit_compile = jit_compile
         self._static_argnames = tuple(static_argnames)
         self._runner: Any = None
         self._python: Any = None
+        self._of: Function | None = (
+            None  # the function of the class, where this one is a method of an instance
+        )
+        self._methods: dict[int, Function] = {}  # of instances that have no place for them, by id
 
     @property
     def trace_count(self) -> int:
@@ -32,7 +37,7 @@ class Function:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if _debug.is_on():
-            return _debug.run(self._f.__qualname__, self._as_python(), args, kwargs)
+            return _debug.run(_source.name(self._f), self._as_python(), args, kwargs)
         backend = backends.current()
         if backend.is_tracing():
             # The program around this one (another uk.function, Keras' own fit) carries the state of both.
@@ -68,21 +73,38 @@ class Function:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Function:
         """Return the method of one instance, compiled once for it."""
-        if instance is None:
+        if instance is None or not hasattr(self._f, "__get__"):
             return self
-        name = f"_compiled_{self._f.__name__}"
-        if name not in vars(instance):
-            # Not through setattr: Keras objects track what is set on them.
-            method = self._f.__get__(instance, owner)
-            vars(instance)[name] = Function(method, self._jit_compile, self._static_argnames)
-        return vars(instance)[name]
+        # Not through setattr: Keras objects track what is set on them.
+        methods, key = self._place(instance)
+        method = methods.get(key)
+        # A copied instance brings the method of the one that it was copied from.
+        if method is None or method._of is not self or method._self is not instance:
+            method = methods[key] = Function(
+                self._f.__get__(instance, owner), self._jit_compile, self._static_argnames
+            )
+            method._of = self
+        return method
+
+    @property
+    def _self(self) -> Any:
+        return getattr(self._f, "__self__", None)
+
+    def _place(self, instance: Any) -> tuple[dict[Any, Function], Any]:
+        """Return where an instance's method is kept, so that it lives as long as the instance, and its key."""
+        if isinstance(instance, type) or not hasattr(instance, "__dict__"):
+            return self._methods, id(
+                instance
+            )  # a class, or an object with __slots__: kept alive from here on
+        # The qualified name, for a method and the one that it calls through super() have one name.
+        return vars(instance), f"_compiled_{_source.name(self._f)}"
 
     def __reduce__(self) -> Any:
         # Programs belong to a process; a copy compiles its own.
         return type(self), (self._f, self._jit_compile, self._static_argnames)
 
     def __repr__(self) -> str:
-        return f"<uk.function {self._f.__qualname__}>"
+        return f"<uk.function {_source.name(self._f)}>"
 
 
 def _prepare_keras() -> None:
@@ -150,6 +172,11 @@ def function(
         return functools.partial(function, jit_compile=jit_compile, static_argnames=static)
     if not callable(f):
         raise ArgumentError(f"uk.function compiles a callable, not a {type(f).__name__}")
+    if inspect.isgeneratorfunction(f) or inspect.iscoroutinefunction(f):
+        raise ArgumentError(
+            f"{_source.name(f)} is a generator or a coroutine: its code runs after the call, where nothing is "
+            "compiled. Return a list"
+        )
     _check_names(f, static)
     return Function(f, jit_compile, static)
 
@@ -160,6 +187,6 @@ def _check_names(f: Callable[..., Any], static: Sequence[str]) -> None:
     parameters = inspect.signature(f).parameters
     if unknown := [name for name in static if name not in parameters]:
         raise ArgumentError(
-            f"static_argnames names {', '.join(map(repr, unknown))}; {f.__qualname__} has the parameters "
+            f"static_argnames names {', '.join(map(repr, unknown))}; {_source.name(f)} has the parameters "
             f"{', '.join(parameters) or 'none'}"
         )

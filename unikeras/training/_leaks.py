@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import keras
+from keras.src.saving.keras_saveable import KerasSaveable
 
 from unikeras.errors import LeakedTensorError
 from unikeras.training import _source
@@ -158,6 +159,8 @@ def _variables(f: Any, code: Any) -> Iterator[_Place]:
 
 
 def _attributes(owner: Any) -> Iterator[_Place]:
+    if not isinstance(getattr(owner, "__dict__", None), dict):
+        return  # a class, or an object with __slots__
     of = f"an attribute of {type(owner).__name__}"
     for name in list(vars(owner)):
         # What starts with an underscore is bookkeeping, of Keras' layers above all.
@@ -183,4 +186,4 @@ def _is_layer(value: Any) -> bool:
 
 
 def _is_state(value: Any) -> bool:
-    return isinstance(value, keras.Layer | keras.Variable)
+    return isinstance(value, KerasSaveable | keras.Variable)

@@ -11,10 +11,13 @@ from typing import Any
 from unikeras.backends import Backend
 from unikeras.errors import ArgumentError, StateError
 from unikeras.training import _retracing, _source
-from unikeras.training._arguments import Call, merge, split, with_tensors
+from unikeras.training._arguments import Call, Parameters, merge, split, with_tensors
 from unikeras.training._creation import created_variables
 from unikeras.training._leaks import Watch
 from unikeras.training._rollback import all_or_nothing
+
+# Calls that write take turns, those of different functions too: these may share variables.
+_writing = threading.RLock()
 
 
 class Body:
@@ -56,10 +59,9 @@ class AsPython:
 
     def __init__(self, f: Callable[..., Any]) -> None:
         self._body = Body(f)
-        self._lock = threading.RLock()
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
-        with self._lock, all_or_nothing():
+        with _writing, all_or_nothing():
             return self._body(*with_tensors((args, kwargs)))
 
 
@@ -68,9 +70,9 @@ class Traced:
 
     def __init__(self, f: Callable[..., Any], backend: Backend, jit_compile: bool | str) -> None:
         self._body = Body(f)
+        self._parameters = Parameters(f)
         self._backend = backend
         self._jit_compile = jit_compile
-        self._lock = threading.RLock()
         self._versions: dict[Call, _Version] = {}
         self._families: dict[Hashable, list[_Version]] = {}
         self._traced: list[Call] = []
@@ -81,7 +83,7 @@ class Traced:
         return len(self._traced)
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
-        call, tensors = split((args, kwargs), self._backend)
+        call, tensors = split(self._parameters.ordered(args, kwargs), self._backend)
         try:
             version = self._versions.get(call)
         except TypeError as error:
@@ -89,7 +91,7 @@ class Traced:
                 f"an argument of {_source.name(self._body.f)} is neither a tensor nor hashable ({error}); "
                 "pass tensors, numpy arrays, or Python values that can be the key of a dictionary"
             ) from None
-        with self._lock if version is None or version.writes else contextlib.nullcontext():
+        with _writing if version is None or version.writes else contextlib.nullcontext():
             version = version or self._version_for(call)
             return version(tensors)
 
@@ -136,6 +138,7 @@ class _Version:
 
         def flat(tensors: Sequence[Any]) -> list[Any]:
             self._output, outputs = split(body(*merge(call, tensors)), backend)
+            _refuse_holders(self._output, backend, body.f)
             return outputs
 
         self._program = backend.compile(flat, call.shapes, call.dtypes, jit_compile)
@@ -146,6 +149,18 @@ class _Version:
 
     def __call__(self, tensors: Sequence[Any]) -> Any:
         return merge(self._output, self._program.run(tensors))
+
+
+def _refuse_holders(output: Call, backend: Backend, f: Callable[..., Any]) -> None:
+    """Raise if tensors of a trace leave it inside of an object, where nothing gives them values."""
+    for entry in output.static:
+        value = entry[1] if isinstance(entry, tuple) else None
+        attributes = getattr(value, "__dict__", None)
+        if isinstance(attributes, dict) and any(map(backend.is_symbolic, attributes.values())):
+            raise ArgumentError(
+                f"{_source.name(f)} returns a {type(value).__qualname__} that holds tensors; return them in lists, "
+                "(named) tuples or dictionaries, and make the object of them outside"
+            )
 
 
 def _fits(free: Call, call: Call) -> bool:

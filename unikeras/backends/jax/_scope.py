@@ -57,6 +57,19 @@ def install() -> None:
         own(self, initializer, shape=shape, dtype=dtype, **kwargs)
 
     keras.Variable.__init__ = initialize
+    _install_memory()
+
+
+def _install_memory() -> None:
+    """Let a stateful layer make its memory, of zeros, inside a RecordingScope."""
+    own = keras.layers.RNN._create_state_variables
+
+    @functools.wraps(own)
+    def create(self: keras.layers.RNN, batch_size: int) -> None:
+        with jax.ensure_compile_time_eval():
+            own(self, batch_size)
+
+    keras.layers.RNN._create_state_variables = create
 
 
 def _is_value(initializer: Any) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,6 +14,7 @@ import keras
 import torch
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from unikeras.autodiff._recording import unseen
 from unikeras.backends._base import Tape
 from unikeras.backends.torch import _assign, _graph, _pause
 from unikeras.backends.torch._flags import flags
@@ -65,6 +67,7 @@ class TorchTape(Tape):
             self._hold(tensor)
         self._blocks.start()
         _assign.protect(self)
+        _install_tracking()
 
     def stop(self) -> None:
         self._grad_mode.__exit__(None, None, None)
@@ -199,6 +202,22 @@ class TorchTape(Tape):
         for tape in self._overlapping:
             tape._overlapping.discard(self)
         self._overlapping.clear()
+
+
+@functools.cache
+def _install_tracking() -> None:
+    """Let a layer that is built under a tape register its parameters, not what the tape gives out for them."""
+    for name in ("_track_variables", "_post_track_variable", "_untrack_variable"):
+        setattr(keras.Layer, name, _unseen(getattr(keras.Layer, name)))
+
+
+def _unseen(own: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(own)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with unseen():
+            return own(*args, **kwargs)
+
+    return call
 
 
 def _is_native_leaf(source: Any) -> bool:
