@@ -755,3 +755,15 @@ def test_functions_that_share_a_variable_take_turns():
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: (one if i % 2 else other)(np.float32(1)), range(200)))
     assert float(numpy(count)) == 200.0
+
+
+def test_zeros_of_two_signs_are_two_numbers(backend):
+    @uk.function
+    def inverse(x, factor):
+        return 1.0 / (x * factor)
+
+    one = np.float32(1)
+    assert [float(numpy(inverse(one, zero))) for zero in (0.0, -0.0)] == [float("inf"), float("-inf")]
+    for _ in range(3):
+        assert np.isnan(numpy(inverse(one, float("nan"))))
+    assert inverse.trace_count == (0 if backend.name == "torch" else 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 
 import keras
@@ -655,3 +657,13 @@ def test_a_registered_class_comes_back_from_its_file(kind, tmp_path):
     np.testing.assert_allclose(loaded.predict(X, verbose=0), model.predict(X, verbose=0), rtol=1e-5)
     assert isinstance(loaded, Registered)
     assert loaded.fit(X, Y, verbose=0).history["own"] == [1.0]
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_copies_are_of_the_same_kind(again):
+    model = dense("adam")
+    model.fit(X, Y, verbose=0)
+    other = again(model)
+    assert isinstance(other, uk.Model)
+    np.testing.assert_allclose(other.predict(X, verbose=0), model.predict(X, verbose=0), rtol=1e-5)
+    other.fit(X, Y, verbose=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,10 +131,17 @@ def split(tree: Any, backend: Backend) -> tuple[Call, list[Any]]:
                 "function that is compiled may run more than once. Make a list of it"
             )
         else:
-            static.append((type(leaf), leaf))
+            static.append(_float(leaf) if type(leaf) is float else (type(leaf), leaf))
     shapes = tuple([tuple(tensor.shape) for tensor in tensors])
     dtypes = tuple([tensor.dtype for tensor in tensors])
     return Call(structure, tuple(static), shapes, dtypes), tensors
+
+
+def _float(value: float) -> tuple[Any, ...]:
+    """Return what a number is told from others by: 0.0 equals -0.0, and NaN nothing."""
+    if value != value:
+        return float, math.nan  # this one object
+    return (float, value) if value else (float, value, math.copysign(1.0, value))
 
 
 def merge(call: Call, tensors: Sequence[Any]) -> Any:

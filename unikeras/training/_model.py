@@ -99,11 +99,20 @@ class Model(Steps, keras.Model):
         shared.train_function = shared.test_function = shared.predict_function = None
         return shared
 
+    def __reduce__(self) -> Any:
+        # Keras pickles and copies by way of its file, which calls a functional model that of any Keras.
+        return _revived, (super().__reduce__()[1],)
+
     @classmethod
     def from_config(cls, config: Any, custom_objects: Any = None) -> Any:
         if cls.__init__ is Model.__init__ and "layers" in config and "input_layers" not in config:
             return cls.from_keras(keras.Sequential.from_config(config, custom_objects))
         return super().from_config(config, custom_objects)
+
+
+def _revived(arguments: Any) -> Any:
+    model = keras.Model._unpickle_model(*arguments)
+    return model if isinstance(model, Model) else Model.from_keras(model)
 
 
 class Functional(Model, KerasFunctional):
