@@ -62,8 +62,6 @@ class TorchOnnx(_TorchOnnx):
         with quiet(
             *EXPORTED_PROGRAM,
             "# The axis name: ",  # several inputs share one batch axis
-            "_check_is_size will be removed",
-            "The tensor attributes? self",  # a recurrent layer lists its weights anew
             loggers=["torch.onnx", "torch.fx"],
         ):
             # One entry in dynamic_shapes: the module's forward takes `*tensors`. torch.export calls the
