@@ -137,10 +137,16 @@ def _assert_same(received, expected):
         np.testing.assert_allclose(received[key], value, rtol=1e-4, atol=1e-5)
 
 
-# Each format as its own users run it, in an interpreter where neither Keras nor unikeras can be imported.
+# Each format as its own users run it: nothing can be imported but its runtime with what that needs itself.
 _ALONE = """
 import sys
-sys.modules |= {"keras": None, "unikeras": None}
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
+allowed = sys.stdlib_module_names | {"numpy"} | set(sys.argv[3].split(","))
+class Only:
+    def find_spec(name, path=None, target=None):
+        known = name.partition(".")[0] in allowed or name.startswith("_sysconfigdata")
+        return PathFinder.find_spec(name, path, target) if known else None
+sys.meta_path[:] = [BuiltinImporter, FrozenImporter, Only]
 from pathlib import Path
 import numpy as np
 %s
@@ -149,6 +155,21 @@ for given in Path(sys.argv[1]).glob("*.in.npz"):
     y = run(str(Path(sys.argv[1]) / (name + sys.argv[2])), dict(np.load(given)))
     np.savez(given.with_name(f"{name}.out.npz"), **y)
 """
+
+# torch and TensorFlow with the packages that they require; the small runtimes with numpy alone.
+_TORCH = "torch,torchgen,functorch,typing_extensions,sympy,mpmath,networkx,jinja2,markupsafe,filelock,fsspec"
+_TENSORFLOW = (
+    "tensorflow,google,absl,astunparse,flatbuffers,gast,grpc,h5py,ml_dtypes,opt_einsum,packaging,requests,"
+    "setuptools,six,termcolor,typing_extensions,wrapt,urllib3,certifi,charset_normalizer,idna"
+)
+_NEEDS = {
+    "saved_model": _TENSORFLOW,
+    "torchscript": _TORCH,
+    "onnx": "onnxruntime",
+    "pt2": _TORCH,
+    "litert": "ai_edge_litert",
+    "openvino": "openvino",
+}
 
 _RUN = {
     "saved_model": """
@@ -192,7 +213,6 @@ def run(path, x):
     return runner(**{name: x.get(name, x.get("x")) for name in runner.get_input_details()})
 """,
     "openvino": """
-sys.modules["openvino_telemetry"] = None
 import openvino
 def run(path, x):
     model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -212,7 +232,8 @@ def alone(cells):
 
     @functools.cache
     def run(format):
-        command = [sys.executable, "-W", "ignore", "-c", _ALONE % _RUN[format], folder, SUFFIXES[format]]
+        script, arguments = _ALONE % _RUN[format], [folder, SUFFIXES[format], _NEEDS[format]]
+        command = [sys.executable, "-W", "ignore", "-c", script, *arguments]
         subprocess.run(command, check=True, cwd=folder)
         return {
             name: _in_structure(dict(np.load(folder / f"{name}.out.npz")), done[name][1]) for name in done

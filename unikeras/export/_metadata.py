@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from unikeras import backends
+from unikeras._lazy import without_tensorflow
 from unikeras.backends._registry import ENTRIES
 from unikeras.export._signature import Signature
 
@@ -90,7 +91,8 @@ def sha256_of_weights(model: Any) -> str:
 def sha256_of_config(model: Any) -> str | None:
     """Return a digest of a model's Keras config; None for a class that cannot give one."""
     try:
-        text = json.dumps(model.get_config(), sort_keys=True, default=str)
+        with without_tensorflow():
+            text = json.dumps(model.get_config(), sort_keys=True, default=str)
     except Exception:  # what a user's get_config raises
         return None
     return hashlib.sha256(text.encode()).hexdigest()

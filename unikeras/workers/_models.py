@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
+from unikeras._lazy import without_tensorflow
+
 
 def is_saveable(value: Any) -> bool:
     """Say whether Keras saves this kind of object: a model, a layer, an optimizer, a metric."""
@@ -26,7 +28,8 @@ def pack(saveable: Any) -> tuple[bytes, dict[str, Any]]:
     from keras.src.saving.keras_saveable import KerasSaveable
 
     # Keras pickles by writing a .keras file to memory, but leaves custom code behind.
-    _, (archive,) = KerasSaveable.__reduce__(saveable)
+    with without_tensorflow():
+        _, (archive,) = KerasSaveable.__reduce__(saveable)
     with zipfile.ZipFile(archive) as opened:
         config = json.loads(opened.read("config.json"))
     custom = _custom_objects(saveable, config)

@@ -86,7 +86,12 @@ class TorchTraceOnnx(_TorchOnnx):
         file, settings = io.BytesIO(), {**_names(signature), "dynamo": False, **_renamed(options)}
         axes = [spec.dynamic for spec in signature.inputs]
         dynamic = dict(zip(settings["input_names"], axes, strict=True))
-        chatter = ("You are using the legacy", "The feature will be removed", "`torch.jit")
+        chatter = (
+            "You are using the legacy",
+            "The feature will be removed",
+            "`torch.jit",
+            "Exporting a model to ONNX with a batch_size other than 1",  # initial states follow the batch here
+        )
         with quiet(*chatter, categories=[torch.jit.TracerWarning]):
             torch.onnx.export(module, tensors, file, dynamic_axes=dynamic, **settings)
         return onnx.load_from_string(file.getvalue())

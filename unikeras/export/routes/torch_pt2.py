@@ -55,7 +55,13 @@ def _export(module: Any, tensors: tuple[Any, ...], signature: Signature, options
 
     settings = {"dynamic_shapes": dynamic_shapes(signature, strictly=True), "strict": False, **options}
     with quiet(*EXPORTED_PROGRAM, loggers=["torch.export", "torch.fx"]):
-        program = torch.export.export(module, tensors, **settings)
+        try:
+            program = torch.export.export(module, tensors, **settings)
+        except Exception:
+            # What failed here is remembered of torch's scan operator: the next export would take its own
+            # free length for the one that this one was traced at.
+            torch._dynamo.reset()
+            raise
     # Where each operation came from: paths of this machine, which an artifact has no use for.
     for graph in program.graph_module.modules():
         for node in getattr(getattr(graph, "graph", None), "nodes", ()):
