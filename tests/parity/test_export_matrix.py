@@ -69,5 +69,6 @@ def test_a_page_is_read_as_it_was_written(tmp_path):
 
 def test_a_third_has_every_model_and_each_backend_as_often():
     thirds = [export_cells.third(number) for number in range(len(BACKENDS))]
-    assert {model for model, _ in thirds[0]} == set(MODELS)
-    assert len(set().union(*thirds)) == len(MODELS) * len(BACKENDS)
+    models = set(MODELS) - set(export_cells.SLOW)
+    assert {model for model, _ in thirds[0]} == models
+    assert set().union(*thirds) == {(model, backend) for model in models for backend in BACKENDS}

@@ -119,7 +119,7 @@ def channels_first():
     x = keras.Input((3, 17, 16), name="x")
     y = layers.Conv2D(6, 3, padding="same", strides=2, activation="relu", **FIRST)(x)
     y = layers.MaxPooling2D(**FIRST)(layers.BatchNormalization(axis=1)(y))
-    y = layers.DepthwiseConv2D(2, **FIRST)(layers.SeparableConv2D(4, 3, padding="same", **FIRST)(y))
+    y = layers.DepthwiseConv2D(2, **FIRST)(layers.SeparableConv2D(5, 3, padding="same", **FIRST)(y))
     flat = layers.Flatten(**FIRST)(layers.ZeroPadding2D(((1, 0), (0, 2)), **FIRST)(y))
     return keras.Model(x, [layers.GlobalAveragePooling2D(**FIRST)(y), layers.Dense(3)(flat)])
 
