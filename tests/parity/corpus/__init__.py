@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from corpus import attention, baseline, convolutions, dense, graphs, networks, precision, recurrent
+from corpus import attention, baseline, convolutions, dense, graphs, networks, precision, recurrent, uncommon
 from corpus.weights import randomize
 
-MODULES = (baseline, dense, convolutions, recurrent, attention, graphs, precision, networks)
+MODULES = (baseline, dense, convolutions, recurrent, attention, graphs, precision, networks, uncommon)
 
 MODELS: dict[str, Callable[[], Any]] = {
     name: make for module in MODULES for name, make in module.MODELS.items()
