@@ -16,6 +16,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 from unikeras.backends import _registry
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="every cell of the export matrix, not a third")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each law once for each backend in the registry: a new one cannot escape them."""
     if "backend_name" in metafunc.fixturenames:

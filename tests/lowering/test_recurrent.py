@@ -117,6 +117,18 @@ def test_a_cell_on_its_own(lowered, floats):
     )
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("recurrence", ["kernel", "scan"])
+def test_stacked_cells(recurrence, backwards, lowered, floats):
+    cells = [layers.LSTMCell(3), layers.GRUCell(4), layers.SimpleRNNCell(2)]
+    x = keras.Input((None, 4))
+    outputs = [
+        layers.RNN(layers.StackedRNNCells(cells), return_sequences=sequences, go_backwards=backwards)(x)
+        for sequences in (False, True)
+    ]
+    lowered(keras.Model(x, outputs), floats(2, 5, 4), recurrence=recurrence)
+
+
 @pytest.mark.parametrize(
     "inner",
     [

@@ -13,7 +13,7 @@ import pytest
 import unikeras as uk
 from unikeras.errors import CorruptArtifact
 from unikeras.export import runtimes
-from unikeras.export.runtimes import RUNTIMES
+from unikeras.export.runtimes import RUNTIMES, _pt2_archive
 
 pytestmark = [
     pytest.mark.skipif(RUNTIMES["pt2"].missing() is not None, reason="torch is not installed"),
@@ -150,6 +150,13 @@ def test_an_archive_that_could_run_code_is_refused(tmp_path, records, way):
     with pytest.raises(CorruptArtifact, match="is not a readable pt2 artifact"):
         runtimes._open(path, RUNTIMES["pt2"])
     assert not mark.exists()
+
+
+def test_a_condition_may_compare_sizes_and_call_nothing_else():
+    harmless = _pt2_archive._is_harmless
+    assert harmless("guards_code", "max(1, L['x'].size()[2] // 2) < min(3, L['y'].size()[0])")
+    assert not harmless("guards_code", "maxim(1, 2)")
+    assert not harmless("guards_code", "max.__class__")
 
 
 def test_an_archive_of_the_older_kind_is_refused(tmp_path):

@@ -6,35 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-HALF = ("float16", "bfloat16")
-
-
-def in_float32(model: Any) -> Any:
-    """Return a model that computes in float32: LiteRT has few operators for half of the digits.
-
-    Args:
-        model: a Keras model; a subclassed one is returned as it is.
-    """
-    import keras
-
-    halves = [layer for layer in model._flatten_layers() if getattr(layer, "compute_dtype", None) in HALF]
-    if not halves or not isinstance(model, keras.Sequential | keras.src.models.Functional):
-        return model
-    config = _without_policies(keras.saving.serialize_keras_object(model))
-    whole = keras.saving.deserialize_keras_object(config, safe_mode=False)
-    whole.set_weights([weight.astype("float32") for weight in model.get_weights()])
-    return whole
-
-
-def _without_policies(config: Any) -> Any:
-    """Return a saved config in which every dtype policy is float32; inputs keep their dtypes."""
-    if isinstance(config, list):
-        return [_without_policies(item) for item in config]
-    if not isinstance(config, dict):
-        return config
-    if config.get("class_name") == "DTypePolicy":
-        return {**config, "config": {**config["config"], "name": "float32"}}
-    return {key: _without_policies(value) for key, value in config.items()}
+from unikeras.export.routes import _litert_operations as operations
 
 
 @contextlib.contextmanager
@@ -46,7 +18,8 @@ def builtin_only(model: Any, unrolled: bool) -> Iterator[None]:
         unrolled: have recurrent layers traced step by step, so that the batch can stay free.
     """
     import keras
-    from keras.src.backend.tensorflow import nn
+    from keras.src import backend
+    from keras.src.backend.tensorflow import nn, numpy
     from keras.src.utils import tf_utils
 
     recurrent = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
@@ -54,6 +27,9 @@ def builtin_only(model: Any, unrolled: bool) -> Iterator[None]:
         for layer in recurrent:
             stack.enter_context(_set(layer, "unroll", unrolled or layer.unroll))
         stack.enter_context(_set(nn, "_apply_masks", _masked(nn._apply_masks)))
+        stack.enter_context(_set(nn, "conv_transpose", operations.without_dilation(nn.conv_transpose)))
+        stack.enter_context(_set(numpy, "repeat", operations.with_known_channels(numpy.repeat)))
+        stack.enter_context(_set(backend, "rnn", operations.reversed_first(backend.rnn)))
         stack.enter_context(_set(tf_utils, "tf_encode_categorical_inputs", _no_shortcut))
         yield
 

@@ -13,6 +13,8 @@ from unikeras.export._quiet import quiet
 from unikeras.export._signature import Signature
 from unikeras.export._structure import leaves_as, put_together
 from unikeras.export.routes._base import Order, Route
+from unikeras.export.routes._tf_names import legal_names
+from unikeras.export.routes._time_distributed import time_joins_batch
 
 
 class KerasSavedModel(Route):
@@ -36,7 +38,8 @@ class KerasSavedModel(Route):
         import keras
 
         # jax deprecated an argument that Keras always passes; absl and TensorFlow report progress.
-        with quiet("The `native_serialization` parameter", loggers=["absl", "tensorflow"]):
+        hushed = quiet("The `native_serialization` parameter", loggers=["absl", "tensorflow"])
+        with hushed, legal_names(model), time_joins_batch():
             archive = keras.export.ExportArchive()
             archive.track(model)
             specs, options = _specs(order.signature), _options(keras.backend.backend())

@@ -14,6 +14,9 @@ from unikeras.export._quiet import quiet
 from unikeras.export._signature import Signature
 from unikeras.export.routes import _flatbuffer, _litert_rewrites
 from unikeras.export.routes._base import Order, Route
+from unikeras.export.routes._float32 import in_float32
+from unikeras.export.routes._tf_names import legal_names
+from unikeras.export.routes._time_distributed import time_joins_batch
 
 # A recurrence of more steps than this is written as a loop: unrolled, each step is operators of its own.
 MOST_STEPS = 256
@@ -76,8 +79,8 @@ def _convert(
     """Return the file's content, or the reason why there is none; what the converter prints is dropped."""
     with silence(), quiet(r"\s*Warning: tf.lite.Interpreter is deprecated", loggers=["absl", "tensorflow"]):
         try:
-            whole = _litert_rewrites.in_float32(model)
-            with _litert_rewrites.builtin_only(whole, unrolled):
+            whole = in_float32(model)
+            with _litert_rewrites.builtin_only(whole, unrolled), legal_names(whole), time_joins_batch():
                 module = _module(whole, signature)
                 return bytes(_converter(module, signature, options).convert())
         except Exception as error:  # the converter has many ways to say no

@@ -11,6 +11,7 @@ from unikeras.export._samples import example
 from unikeras.export._signature import Signature
 from unikeras.export._structure import put_together
 from unikeras.export.routes._base import Order, Route
+from unikeras.export.routes._float32 import in_float32
 from unikeras.export.routes.torch_onnx import TorchOnnx, TorchTraceOnnx
 from unikeras.export.routes.torch_pt2 import write_program
 from unikeras.export.routes.torchscript import write_traced
@@ -30,13 +31,14 @@ class Lowered(Route):
         """Say whether torch is absent."""
         return lacking(f"writing {format}", {"torch": ["torch"]})
 
-    def write(self, model: Any, path: Path, order: Order) -> None:
+    def write(self, model: Any, path: Path, order: Order) -> str | None:
         """Lower and write the file."""
         # torch.export takes the number of steps of torch's own recurrent layers for a constant.
         scan = order.format == "pt2" and any(axis for spec in order.signature.inputs for axis in spec.dynamic)
         module, tensors = lower(model, order.signature, "scan" if scan else "kernel")
         write = write_program if order.format == "pt2" else write_traced
         write(module, tensors, path, order)
+        return None
 
 
 class LoweredOnnx(Lowered):
@@ -57,13 +59,16 @@ class LoweredOnnx(Lowered):
         """Say which of the exporter's packages is absent."""
         return self._exporter.missing(format)
 
-    def write(self, model: Any, path: Path, order: Order) -> None:
-        """Lower and write the file."""
+    def write(self, model: Any, path: Path, order: Order) -> str | None:
+        """Lower and write the file; in float32 where the model computes in bfloat16."""
         import torch
 
-        module, tensors = lower(model, order.signature, "kernel")
+        # ONNX has convolutions and pooling of bfloat16 on paper at best; onnxruntime runs neither on a CPU.
+        coarse = any(layer.compute_dtype == "bfloat16" for layer in model._flatten_layers())
+        module, tensors = lower(in_float32(model) if coarse else model, order.signature, "kernel")
         with torch.no_grad():
             self._exporter.write_onnx(module, tensors, path, order)
+        return "computes in float32, because few operators take bfloat16" if coarse else None
 
 
 def lower(model: Any, signature: Signature, recurrence: str) -> tuple[Any, tuple[Any, ...]]:

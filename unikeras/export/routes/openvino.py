@@ -32,13 +32,14 @@ class OpenVino(Route):
         """Say whether OpenVINO, or what the ONNX route needs, is absent."""
         return lacking("writing openvino", {"openvino": ["openvino"]}) or self._onnx.missing("onnx")
 
-    def write(self, model: Any, path: Path, order: Order) -> None:
+    def write(self, model: Any, path: Path, order: Order) -> str | None:
         """Write the ONNX file, read it, and write the graph and, beside it, the weights."""
         openvino = load_openvino()
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             onnx = Path(folder, "model.onnx")
-            self._onnx.write(model, onnx, Order("onnx", order.signature, {}, order.options))
+            remark = self._onnx.write(model, onnx, Order("onnx", order.signature, {}, order.options))
             # Not openvino.convert_model, which sends usage statistics over the network.
             converted = openvino.Core().read_model(str(onnx))
         converted.set_rt_info(dumps(order.metadata), KEY)
         openvino.save_model(converted, str(path), compress_to_fp16=False)
+        return remark

@@ -50,7 +50,7 @@ FUNCTIONS = re.compile(
 EXPRESSION = (ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.UnaryOp, ast.USub)
 
 # A condition on the inputs' sizes, such as "L['a'].size()[0] == L['b'].size()[0]": nothing else has a name.
-CONDITION = re.compile(r"(L\['\w+'\]|\.size\(\)|\[\d+\]|\d+|[ ()<>=!+*%/\-]|and|or|not)*", re.ASCII)
+CONDITION = re.compile(r"(L\['\w+'\]|\.size\(\)|\[\d+\]|\d+|[ (),<>=!+*%/\-]|and|or|not|max|min)*", re.ASCII)
 
 ORIGIN = {"stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "custom", "from_node"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from unikeras.lowering._registry import Refusal, rule
 from unikeras.lowering._values import Value
 from unikeras.lowering._weights import filled, weight
 from unikeras.lowering.modules.recurrent import Recurrence, SteppedRecurrence
+from unikeras.lowering.modules.stacked import StackedRecurrence
 from unikeras.lowering.modules.steps import ACTIVATIONS
 
 KINDS: dict[type, tuple[str, type[nn.RNNBase], int]] = {
@@ -38,6 +40,8 @@ def _recurrent(call: Call) -> list[Value]:
 def _run(call: Call) -> list[Any]:
     layer = call.layer
     call.refuse_unless(not layer.stateful, "is stateful: it keeps its memory between calls")
+    if isinstance(layer.cell, layers.StackedRNNCells):
+        return _run_stacked(call)
     kind = KINDS.get(type(layer.cell))
     call.refuse_unless(kind, f"has a cell {type(layer.cell).__name__}")
     call.refuse_unless(layer.compute_dtype in ("float32", "float64"), f"computes in {layer.compute_dtype}")
@@ -45,6 +49,25 @@ def _run(call: Call) -> list[Any]:
     result = module(call.x.plain, mask=_first_mask(call), state=_initial_state(call))
     count = 4 if kind and kind[0] == "lstm" else 3
     return [result[number] for number in range(count)]
+
+
+def _run_stacked(call: Call) -> list[Any]:
+    layer = call.layer
+    alone = call.argument(1, "initial_state") is None and call.kwargs.get("mask") is None
+    call.refuse_unless(
+        alone and not layer.return_state, "has stacked cells with states or a mask of their own"
+    )
+    for cell in layer.cell.cells:
+        call.refuse_unless(type(cell) in KINDS, f"has a cell {type(cell).__name__}")
+        call.refuse_unless(cell.compute_dtype in ("float32", "float64"), f"computes in {cell.compute_dtype}")
+    result = call.module(lambda layer: StackedRecurrence(_parts_of(layer, call.recurrence)))(call.x.plain)
+    return [result[0], result[1]]
+
+
+def _parts_of(layer: Any, recurrence: str) -> list[Any]:
+    ways = [layer.go_backwards] + [False] * (len(layer.cell.cells) - 1)
+    pairs = zip(layer.cell.cells, ways, strict=True)
+    return [_built(SimpleNamespace(cell=cell, go_backwards=back), recurrence) for cell, back in pairs]
 
 
 def _first_mask(call: Call) -> Any:
