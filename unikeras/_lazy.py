@@ -16,7 +16,7 @@ def without_tensorflow() -> Iterator[None]:
     """
     from keras.src.utils.module_utils import tensorflow
 
-    untouched = "tensorflow" not in sys.modules and getattr(tensorflow, "_available", True) is None
+    untouched = tensorflow.name not in sys.modules and getattr(tensorflow, "_available", True) is None
     if untouched:
         tensorflow._available = False
     try:
