@@ -341,3 +341,18 @@ def test_a_tape_under_vmap_answers_or_names_grad():
         close(answer, 2 * X)
     else:
         assert "uk.grad" in str(error)
+
+
+def test_weights_given_to_a_stateless_call_have_gradients():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+    x = ops.convert_to_tensor(np.array([[1.0, 2.0]], "float32"))
+
+    def loss(weights):
+        predicted, _ = model.stateless_call(weights, [], x)
+        return ops.sum(predicted)
+
+    weights = [ops.convert_to_tensor(np.ones((2, 1), "float32"))]
+    (gradient,) = uk.grad(loss)(weights)
+    np.testing.assert_allclose(ops.convert_to_numpy(gradient), [[1.0], [2.0]])
+    (twice,) = uk.grad(lambda weights: ops.sum(uk.grad(lambda w: loss(w) ** 2)(weights)[0]))(weights)
+    np.testing.assert_allclose(ops.convert_to_numpy(twice), [[6.0], [12.0]])

@@ -109,6 +109,8 @@ class TorchTape(Tape):
         return own
 
     def pass_by(self, variable: keras.Variable, value: torch.Tensor) -> torch.Tensor:
+        if value is not variable._value or value.requires_grad:
+            return value  # what a scope or another tape gives out for it, which may have a gradient
         # What autograd keeps for the backward pass must outlive an assignment, here too: a stateful layer's memory is
         # read and written in one call.
         self._passed.add(id(variable))
