@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
 import subprocess
 import sys
@@ -29,26 +28,13 @@ LOWERED = {
 }
 ROUTES = {
     ("tensorflow", "saved_model"): "keras.export",
-    ("tensorflow", "torchscript"): "torch.jit.trace on torch",
-    ("tensorflow", "onnx"): "tf2onnx",
-    ("tensorflow", "pt2"): "torch.export on torch",
     ("tensorflow", "litert"): "tf.lite",
-    ("tensorflow", "openvino"): "openvino by tf2onnx",
     ("torch", "saved_model"): "keras.export on tensorflow",
-    ("torch", "torchscript"): "torch.jit.trace",
-    ("torch", "onnx"): "torch.onnx",
-    ("torch", "pt2"): "torch.export",
     ("torch", "litert"): "tf.lite on tensorflow",
-    ("torch", "openvino"): "openvino by torch.onnx",
     ("jax", "saved_model"): "keras.export",
-    ("jax", "torchscript"): "torch.jit.trace on torch",
-    ("jax", "onnx"): "torch.onnx on torch",
-    ("jax", "pt2"): "torch.export on torch",
     ("jax", "litert"): "tf.lite on tensorflow",
-    ("jax", "openvino"): "openvino by torch.onnx on torch",
+    **{(backend, format): name for backend in BACKENDS for format, name in LOWERED.items()},
 }
-if importlib.util.find_spec("unikeras.lowering"):
-    ROUTES |= {(backend, format): name for backend in BACKENDS for format, name in LOWERED.items()}
 
 
 def _train_and_export(folder, formats):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import numpy as np
@@ -14,7 +13,6 @@ from unikeras.export._formats import FORMATS
 from unikeras.export.runtimes._openvino import load_openvino
 
 # The room that lowers a model to torch's own layers; without it the routes through it are passed over.
-LOWERING = importlib.util.find_spec("unikeras.lowering") is not None
 OFFERS = {row.format: row for row in uk.export_formats()}
 AVAILABLE = [name for name in FORMATS if OFFERS[name].available]
 RNG = np.random.default_rng(7)
@@ -119,7 +117,7 @@ def _export(model, folder, format, **options):
 
 
 def _first_route(format):
-    return next(name for name in OFFERS[format].routes if LOWERING or "lowering" not in name)
+    return next(iter(OFFERS[format].routes))
 
 
 def _files(path, format):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import os
 import signal
 
@@ -24,7 +23,6 @@ from unikeras.export._formats import FORMATS
 from unikeras.export.routes import Route, routes_to
 from unikeras.export.runtimes import RUNTIMES
 
-LOWERING = importlib.util.find_spec("unikeras.lowering") is not None
 OFFERS = {row.format: row for row in uk.export_formats()}
 WRITABLE = next((row for row in OFFERS.values() if row.available), None)
 needs_a_format = pytest.mark.skipif(
@@ -89,11 +87,7 @@ class Biased(Route):
 
 
 def _real(format):
-    return next(
-        route
-        for route in routes_to(format, uk.backend())
-        if route.missing(format) is None and (LOWERING or "lowering" not in route.name)
-    )
+    return next(route for route in routes_to(format, uk.backend()) if route.missing(format) is None)
 
 
 def _refused(error, message, folder, *args, **options):
