@@ -9,7 +9,6 @@ import pytest
 
 import unikeras as uk
 from tests.parity import applications
-from unikeras import workers
 
 BACKENDS = uk.backends.available()
 TOLERANCE = 1e-3
@@ -21,15 +20,7 @@ TWO_WAYS = {
     applications.curvature: ["hessian", "quadratic", "network"],
 }
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Compute on one thread: operations this small wait longer for a second one than it takes off them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        workers.shutdown()
-        yield
-    workers.shutdown()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @functools.cache

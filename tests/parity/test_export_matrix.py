@@ -9,7 +9,6 @@ import export_table
 import pytest
 from export_cells import BACKENDS, MODELS, Cell
 
-from unikeras import workers
 from unikeras.export._formats import FORMATS
 
 PROMISED = export_table.read()
@@ -25,14 +24,7 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("pair", ordered, ids="-".join)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Compute on one thread: operations this small wait longer for a second one than it takes off them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        workers.shutdown()
-        yield
-    workers.shutdown()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @functools.cache

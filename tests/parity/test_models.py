@@ -9,21 +9,12 @@ import pytest
 
 import unikeras as uk
 from tests.parity import models
-from unikeras import workers
 
 BACKENDS = uk.backends.available()
 # (of the logged curves, of the state); bfloat16 has three digits.
 TOLERANCE = {models.transformer: (2e-2, 5e-2)}
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Compute on one thread: operations this small wait longer for a second one than it takes off them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        workers.shutdown()
-        yield
-    workers.shutdown()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @functools.cache

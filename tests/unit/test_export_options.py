@@ -77,6 +77,9 @@ def test_coarse_numbers_have_coarse_tolerances(policy, quantize, expected):
 def test_the_operator_set_is_the_one_asked_for(tmp_path, model, opset):
     import onnx
 
+    (offer,) = [row for row in uk.export_formats() if row.format == "onnx"]
+    if opset > 18 and set(offer.routes) == {"tf2onnx"}:
+        pytest.skip("tf2onnx, the only toolchain here, writes operator sets up to 18")
     uk.export_model(model, tmp_path / "m.onnx", opset=opset)
     assert onnx.load(tmp_path / "m.onnx").opset_import[0].version == opset
 
