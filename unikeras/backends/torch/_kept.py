@@ -11,19 +11,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.utils.weak import WeakIdKeyDictionary
 
 from unikeras.backends._base import KeptValue
 from unikeras.backends.torch import _assign
 
-_spare: WeakIdKeyDictionary = WeakIdKeyDictionary()
+_SPARE = "_spare_memory"  # the variable's own attribute: it goes when the variable goes
 
 
 def keep(variable: Any) -> KeptValue:
     """Keep a variable's value; the variable goes on with a copy."""
     parameter = variable._value
     old = parameter.data
-    parameter.data = _copied(old, _spare.pop(parameter, None))
+    parameter.data = _copied(old, vars(variable).pop(_SPARE, None))
 
     def restore() -> None:
         parameter.data = old
@@ -31,7 +30,7 @@ def keep(variable: Any) -> KeptValue:
     def release() -> None:
         # A tape that read the variable looks at the old memory still.
         if old.device.type == "cpu" and not _assign.is_read(variable):
-            _spare[parameter] = old
+            vars(variable)[_SPARE] = old
 
     return KeptValue(restore, release)
 
