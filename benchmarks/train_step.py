@@ -25,7 +25,7 @@ from keras import layers
 
 import unikeras as uk
 
-BATCH, STEPS, ROUNDS = 64, 10, 25
+BATCH, STEPS, ROUNDS = 64, 10, 30
 SYNCHRONIZE = uk.backends.current().synchronize
 
 
@@ -114,10 +114,17 @@ def seconds(run) -> float:
 
 
 def measured(runs, rounds=ROUNDS):
-    """Time functions in turn; return the seconds of the first run of each, and of all later ones."""
+    """Time functions in turn; return the seconds of the first run of each, and of all later ones.
+
+    Each round begins with another function: what ran before one leaves caches and threads as it likes them.
+    """
     first = [seconds(run) for run in runs]
-    later = [[seconds(run) for run in runs] for _ in range(rounds)]
-    return first, [list(column) for column in zip(*later, strict=True)]
+    later: list[list[float]] = [[] for _ in runs]
+    for i in range(rounds):
+        for j in range(len(runs)):
+            turn = (i + j) % len(runs)
+            later[turn].append(seconds(runs[turn]))
+    return first, later
 
 
 def ratio(times, others) -> str:
