@@ -578,7 +578,7 @@ def test_functions_run_inside_the_fit_of_keras():
 
 def test_state_cannot_leave_a_trace_that_does_not_carry_it(backend):
     if backend.name != "jax":
-        pytest.skip("a trace of the framework's own carries the state here")
+        pytest.skip("asks what becomes of state inside jax.jit, which only JAX has")
     import jax
 
     count = keras.Variable(0.0)

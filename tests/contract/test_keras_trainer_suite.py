@@ -10,7 +10,6 @@ import ast
 import functools
 import importlib
 import inspect
-import re
 import sys
 import types
 import unittest
@@ -42,11 +41,6 @@ NOT_APPLYING: dict[str, dict[str, str]] = {
         ),
     },
 }
-
-# How steps are counted does not depend on how a step runs: the first parameter runs in each mode, the others in one.
-THINNED = re.compile(
-    r"test_steps_per_.*_(101|match_multi_epoch|not_match_too_low|not_match_but_high_enough)_(eager|non_jit)"
-)
 
 # Reasons for which Keras skips tests, and which do not hold here: the tests run.
 LIFTED = {
@@ -183,8 +177,6 @@ def _with_marks(case: type[unittest.TestCase]) -> type[unittest.TestCase]:
     for name in unittest.TestLoader().getTestCaseNames(case):
         if reason := NOT_APPLYING[BACKEND].get(name):
             setattr(case, name, pytest.mark.xfail(reason=reason, strict=True)(getattr(case, name)))
-        elif THINNED.fullmatch(name):
-            setattr(case, name, pytest.mark.skip(reason="thinned")(getattr(case, name)))
     return case
 
 
