@@ -1,0 +1,1 @@
+"""Recurrent state as a value: taken as an argument, returned with the output."""
