@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import keras
 from keras import tree
 
-from unikeras import _config
+from unikeras import _config, backends
 from unikeras._graphs import graph_of, is_graph
 from unikeras.errors import ArgumentError, ArgumentValueError, SignatureError
 from unikeras.recurrent._chunks import check
@@ -78,7 +79,8 @@ class Step:
         Args:
             x: what the model takes, batch first, time second; any batch size, any number of steps.
             state: what `initial_state` or the call before returned, for the same batch; from any backend.
-            training: whether layers such as Dropout shall behave as in training.
+            training: whether layers such as Dropout shall behave as in training. Where not, nothing is kept for
+                gradients of PyTorch's own; a uk.GradientTape records either way.
 
         Returns:
             What the model returns, and the state after the chunk.
@@ -86,7 +88,9 @@ class Step:
         Raises:
             SignatureError: x or the state does not fit the model.
         """
-        y, after = self._run(self._inputs(x), flat(self.states, state), training)
+        recorded = contextlib.nullcontext() if training else backends.current().evaluating()
+        with recorded:
+            y, after = self._run(self._inputs(x), flat(self.states, state), training)
         return y, nested(self.states, after)
 
     def _inputs(self, x: Any) -> list[Any]:
@@ -137,7 +141,7 @@ def stateful(model: Any) -> Step:
         >>> x = np.ones((2, 10, 3), "float32")
         >>> _, state = step(x[:, :7], step.initial_state(batch_size=2))
         >>> y, state = step(x[:, 7:], state)
-        >>> list(state["lstm"]), bool(np.allclose(y, model(x), atol=1e-5))
+        >>> list(state["lstm"]), bool(keras.ops.all(keras.ops.isclose(y, model(x), atol=1e-5)))
         (['h', 'c'], True)
     """
     _config.current()

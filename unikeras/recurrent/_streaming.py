@@ -107,7 +107,8 @@ def _as_model(graph: Streaming, name: str) -> Any:
 
 def _freed_inputs(model: Any) -> Any:
     """Return new inputs of any batch size and any number of steps, in the structure of the model's own."""
-    structure = graph_of(model)._inputs_struct
+    graph: Any = graph_of(model)
+    structure = graph._inputs_struct
     tensors = tree.flatten(structure)
     lengths = {tensor.shape[1] for tensor in tensors if len(tensor.shape) > 1} & {None}
     # Where no length is open, time is the axis that is as long as what recurrent layers read.
