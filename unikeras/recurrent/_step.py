@@ -12,6 +12,7 @@ from keras import tree
 
 from unikeras import _config, backends
 from unikeras._graphs import graph_of, is_graph
+from unikeras.autodiff._recording import tapes
 from unikeras.errors import ArgumentError, ArgumentValueError, SignatureError
 from unikeras.recurrent._chunks import check
 from unikeras.recurrent._fingerprint import fingerprint
@@ -79,8 +80,8 @@ class Step:
         Args:
             x: what the model takes, batch first, time second; any batch size, any number of steps.
             state: what `initial_state` or the call before returned, for the same batch; from any backend.
-            training: whether layers such as Dropout shall behave as in training. Where not, nothing is kept for
-                gradients of PyTorch's own; a uk.GradientTape records either way.
+            training: whether layers such as Dropout shall behave as in training. Where not, PyTorch's own
+                gradients (`.backward()`) are off; a uk.GradientTape records either way.
 
         Returns:
             What the model returns, and the state after the chunk.
@@ -88,8 +89,9 @@ class Step:
         Raises:
             SignatureError: x or the state does not fit the model.
         """
-        recorded = contextlib.nullcontext() if training else backends.current().evaluating()
-        with recorded:
+        with (
+            contextlib.nullcontext() if training or _is_differentiated() else backends.current().evaluating()
+        ):
             y, after = self._run(self._inputs(x), flat(self.states, state), training)
         return y, nested(self.states, after)
 
@@ -157,6 +159,11 @@ def stateful(model: Any) -> Step:
             f"model {model.name!r} is not built, so it has no weights yet; begin it with keras.Input, or call it once"
         )
     return Step(model)
+
+
+def _is_differentiated() -> bool:
+    """Say whether a tape, or a transform in place of one, wants what is computed here."""
+    return bool(tapes()) or backends.current().native_vjp() is not None
 
 
 def run(graph: Streaming, inputs: Any, memory: Any, training: bool = False, steps: Any = None) -> Any:
