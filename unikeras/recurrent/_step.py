@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,7 +17,8 @@ from unikeras.errors import ArgumentError, ArgumentValueError, SignatureError
 from unikeras.recurrent._chunks import check
 from unikeras.recurrent._fingerprint import fingerprint
 from unikeras.recurrent._state import State, StateSpec, flat, nested
-from unikeras.recurrent._streaming import Streaming, streaming
+from unikeras.recurrent._streaming import streaming
+from unikeras.recurrent._turns import PaddedTurns
 from unikeras.training import function
 
 
@@ -52,7 +53,7 @@ class Step:
         )
         self.sequence_outputs = tuple(check(model, self._graph))
         self.model = self._graph.model
-        self._run = function(functools.partial(run, self._graph))
+        self._run = function(self._graph.run)
 
     @property
     def fingerprint(self) -> str:
@@ -94,6 +95,30 @@ class Step:
         ):
             y, after = self._run(self._inputs(x), flat(self.states, state), training)
         return y, nested(self.states, after)
+
+    def turns(
+        self, inputs: Sequence[Any], states: Sequence[Sequence[Any] | None]
+    ) -> tuple[list[Any], list[list[Any]]]:
+        """Run chunks of different lengths, of several sequences, in one call, each as if it ran alone.
+
+        Args:
+            inputs: for each sequence what `__call__` takes, with a batch of 1.
+            states: for each its state as a list in the order of `states`, with a batch of 1; None for a new one.
+
+        Returns:
+            For each sequence what the model returns, and its state as such a list; numpy arrays, a batch of 1 each.
+
+        Raises:
+            SignatureError: an input does not fit the model.
+        """
+        begin = flat(self.states, self.initial_state(1)) if any(state is None for state in states) else []
+        known = [begin if state is None else state for state in states]
+        with backends.current().evaluating():
+            return self._batched([self._inputs(x) for x in inputs], known)
+
+    @functools.cached_property
+    def _batched(self) -> Callable[..., Any]:
+        return PaddedTurns(self._source, self._graph, self.sequence_inputs, self.sequence_outputs)
 
     def _inputs(self, x: Any) -> list[Any]:
         """Return what a caller passes as the model's inputs, in order."""
@@ -164,11 +189,3 @@ def stateful(model: Any) -> Step:
 def _is_differentiated() -> bool:
     """Say whether a tape, or a transform in place of one, wants what is computed here."""
     return bool(tapes()) or backends.current().native_vjp() is not None
-
-
-def run(graph: Streaming, inputs: Any, memory: Any, training: bool = False, steps: Any = None) -> Any:
-    """Return what the model returns, and its memory afterwards, flat."""
-    values = [*inputs, *memory, *([] if steps is None else [steps])]
-    results = graph.model(dict(zip(graph.input_names, values, strict=True)), training=training)
-    y = [results[name] for name in graph.y_names]
-    return tree.pack_sequence_as(graph.outputs, y), [results[spec.output_name] for spec in graph.states]

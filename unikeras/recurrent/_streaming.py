@@ -75,6 +75,15 @@ class Streaming:
         """The names of all outputs."""
         return [*self.y_names, *(spec.output_name for spec in self.states)]
 
+    def run(
+        self, inputs: Any, memory: Any, training: bool = False, steps: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """Return what the model returns, and its memory afterwards, flat."""
+        values = [*inputs, *memory, *([] if steps is None else [steps])]
+        results = self.model(dict(zip(self.input_names, values, strict=True)), training=training)
+        y = [results[name] for name in self.y_names]
+        return tree.pack_sequence_as(self.outputs, y), [results[spec.output_name] for spec in self.states]
+
 
 def streaming(model: Any, padded: bool = False) -> Streaming:
     """Return the graph of a functional model, with memory; layers and weights are the model's own.
