@@ -15,6 +15,7 @@ from unikeras._config import settle as _settle
 if TYPE_CHECKING:
     from unikeras import backends as backends
     from unikeras import errors as errors
+    from unikeras import training as training
     from unikeras._config import current as backend
     from unikeras.autodiff import (
         GradientTape,
@@ -63,6 +64,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "run_on": ("workers", "run_on"),
     "stateful": ("recurrent", "stateful"),
     "stop_gradient": ("autodiff", "stop_gradient"),
+    "training": ("training", None),
     "value_and_grad": ("autodiff", "value_and_grad"),
     "vjp": ("autodiff", "vjp"),
     "vmap": ("autodiff", "vmap"),
@@ -91,6 +93,7 @@ __all__ = [
     "run_on",
     "stateful",
     "stop_gradient",
+    "training",
     "value_and_grad",
     "vjp",
     "vmap",

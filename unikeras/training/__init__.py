@@ -7,7 +7,7 @@ from typing import Any
 from unikeras.training._debug import debug
 from unikeras.training._function import function
 
-__all__ = ["Model", "debug", "function"]
+__all__ = ["Model", "debug", "function", "tbptt"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +16,8 @@ def __getattr__(name: str) -> Any:
         from unikeras.training._model import Model
 
         return Model
+    if name == "tbptt":  # lies on uk.stateful, which lies on functions
+        from unikeras.recurrent._tbptt import tbptt
+
+        return tbptt
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
