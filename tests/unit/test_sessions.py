@@ -106,8 +106,29 @@ def test_nested_inputs_of_which_one_has_no_time():
     )
     for n, (name, context) in enumerate(contexts.items()):
         np.testing.assert_allclose(outputs[name], model.truth(turns[n] + context)[0]["all"], rtol=1e-5)
+    swapped = dict(reversed([("context", np.full((1, 2), 0.25)), ("parts", [turns[2]])]))
+    assert list(swapped) == ["parts", "context"]  # the first session's order counts, names match the others
+    both = chats.step({"c": {"context": np.zeros((1, 2)), "parts": [turns[2]]}, "d": swapped})
+    np.testing.assert_allclose(both["d"], model.truth(turns[2] + 0.25)[0]["all"], rtol=1e-5)
     with pytest.raises(ArgumentValueError, match="one structure"):
         chats.step({"a": turns[0], "b": [turns[0]]})
+
+
+def test_a_model_may_flatten_its_inputs_itself():
+    class Named(Gru):
+        sequence_inputs = (False, True)
+
+        def flatten_inputs(self, x):
+            return [x["context"], x["x"]]
+
+        def __call__(self, x, state):
+            return super().__call__(x[1] + x[0][:, :, None], state)
+
+    model, turns = Named(), random_turns(2)
+    inputs = {name: {"x": turn, "context": np.ones((1, 1))} for name, turn in zip("ab", turns, strict=True)}
+    outputs = Sessions(model, store="memory:").step(inputs)
+    for name, turn in zip("ab", turns, strict=True):
+        assert_same(outputs[name], model.truth(turn + 1)[0])
 
 
 def test_the_model_may_tell_turns_itself():

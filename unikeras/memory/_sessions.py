@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import random
 import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
@@ -29,7 +28,8 @@ class Sessions:
 
     Args:
         model: a Keras model; `uk.stateful(model)`; an artifact with memory from `uk.load_artifact`; or any object
-            with `states`, `fingerprint`, `initial_state` and `turns` or a step.
+            with `states`, `fingerprint`, `initial_state` and `turns` or a step. Its weights are taken to stay as
+            they are: train first.
         store: the path of a SQLite file, `"memory:"` for this process' own memory, `"redis://host:port/db"`, or a
             `Store`. What is opened here is closed here.
         retries: how often a turn is computed again after others wrote its session first.
@@ -60,6 +60,7 @@ class Sessions:
         if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
             raise ArgumentValueError(f"retries is a number of times, 0 or more; received {retries!r}")
         self._model = turns_of(model)
+        self._fingerprint = self._model.fingerprint  # taken once: a digest of all weights
         self._retries = retries
         self._turnstile = Turnstile()
         self._owns_store = not isinstance(store, Store)
@@ -167,19 +168,15 @@ class Sessions:
         check_inputs(inputs)
         outputs: dict[str, Any] = {}
         with self._turnstile.hold(inputs):
-            for attempt in range(self._retries + 1):
-                left = [session for session in inputs if session not in outputs]
+            for _ in range(self._retries + 1):
+                left = {one: x for one, x in inputs.items() if one not in outputs}
                 if not left:
                     break
-                start = time.monotonic()
                 try:
-                    outputs |= self._attempt({session: inputs[session] for session in left})
+                    outputs |= self._attempt(left)
                 except Exception as error:
                     _tell_of(outputs, error)
                     raise
-                if attempt < self._retries and len(outputs) < len(inputs):
-                    # As long as a turn takes, so that those who raced for the session do not meet again.
-                    time.sleep(random.uniform(0, (time.monotonic() - start) * 2**attempt))
         lost = [session for session in inputs if session not in outputs]
         if lost:
             raise conflict(lost, self._retries + 1, outputs)
@@ -187,8 +184,6 @@ class Sessions:
 
     def _attempt(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Take a turn of each session, and return the outputs of those whose memory could be written."""
-        if not inputs:
-            return {}
         sessions = list(inputs)
         rows = self.store.read(sessions)
         states = self._unpacked(sessions, rows)
@@ -214,7 +209,7 @@ class Sessions:
             try:
                 row = rows.get(session)
                 states.append(
-                    None if row is None else unpack(self._model.states, self._model.fingerprint, row.blob)
+                    None if row is None else unpack(self._model.states, self._fingerprint, row.blob)
                 )
             except BadRow as error:
                 bad[session] = error
@@ -224,11 +219,13 @@ class Sessions:
 
     def _packed(self, sessions: list[str], new: list[list[Array]]) -> dict[str, bytes]:
         """Return the rows to write; a state that could not be read back is refused before any is written."""
-        specs, fingerprint = self._model.states, self._model.fingerprint
+        specs = self._model.states
         states = [settled(specs, state) for state in new]
         problems = {one: broken(specs, state) for one, state in zip(sessions, states, strict=True)}
         refuse_broken({session: found for session, found in problems.items() if found})
-        return {one: pack(specs, fingerprint, state) for one, state in zip(sessions, states, strict=True)}
+        return {
+            one: pack(specs, self._fingerprint, state) for one, state in zip(sessions, states, strict=True)
+        }
 
 
 def _tell_of(outputs: Mapping[str, Any], error: Exception) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from unikeras.errors import ArgumentError, ArgumentValueError, StateError
+from unikeras.export._structure import leaves_as, put_together, take_apart
 from unikeras.recurrent._state import State, StateSpec, flat, nested
 
 Array = np.ndarray[Any, Any]
@@ -72,7 +73,8 @@ class SplitTurns:
     Args:
         model: has `states`, `fingerprint`, `initial_state(batch_size)`, and, in the order of the leaves, whether
             each output has a time axis (`sequence_outputs`; one bool for each), and, where not all of them have
-            one, each input (`sequence_inputs`).
+            one, each input (`sequence_inputs`). Where it has `flatten_inputs`, inputs pass through that, and
+            `step` is given the list that it returns.
         step: `(x, state) -> (y, state)`, with `state` as `initial_state` returns it.
     """
 
@@ -91,9 +93,7 @@ class SplitTurns:
         self, inputs: list[Any], states: list[list[Array] | None]
     ) -> tuple[list[Any], list[list[Array]]]:
         """Return the output and the state of each session; see `Turns`."""
-        from unikeras.export._structure import put_together, take_apart
-
-        structure, leaves = self._take_apart(inputs, take_apart)
+        structure, leaves = self._take_apart(inputs)
         lengths = self._lengths(leaves)
         batch = self._batch(states)
         new: list[list[Array]] = [[] for _ in inputs]
@@ -113,12 +113,17 @@ class SplitTurns:
             batch = [array[kept] for array in batch]
         return [put_together(results, self._joined(one)) for one in pieces], new
 
-    def _take_apart(self, inputs: list[Any], take_apart: Any) -> tuple[Any, list[list[Array]]]:
-        apart = [take_apart(one) for one in inputs]
-        structures = [structure for structure, _ in apart]
-        if any(structure != structures[0] for structure in structures):
-            raise ArgumentValueError("the sessions of one call need inputs of one structure")
-        leaves = [[to_numpy(leaf) for leaf in found] for _, found in apart]
+    def _take_apart(self, inputs: list[Any]) -> tuple[Any, list[list[Array]]]:
+        """Return the structure of the first session's inputs, and the leaves of each in its order."""
+        flatten = getattr(self._model, "flatten_inputs", lambda x: x)
+        values = [flatten(x) for x in inputs]
+        structure, _ = take_apart(values[0])
+        try:
+            leaves = [[to_numpy(leaf) for leaf in leaves_as(structure, value)] for value in values]
+        except ValueError as error:
+            raise ArgumentValueError(
+                f"the sessions of one call need inputs of one structure: {error}"
+            ) from error
         shapes = [
             [(leaf.shape[2:] if timed else leaf.shape[1:]) for leaf, timed in self._with_time(one)]
             for one in leaves
@@ -127,7 +132,7 @@ class SplitTurns:
             raise ArgumentValueError(
                 f"the sessions of one call need inputs of one shape, time aside; received {shapes}"
             )
-        return structures[0], leaves
+        return structure, leaves
 
     def _with_time(self, leaves: Sequence[Array]) -> list[tuple[Array, bool]]:
         timed = getattr(self._model, "sequence_inputs", None) or (True,) * len(leaves)
