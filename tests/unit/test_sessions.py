@@ -110,8 +110,10 @@ def test_nested_inputs_of_which_one_has_no_time():
     assert list(swapped) == ["parts", "context"]  # the first session's order counts, names match the others
     both = chats.step({"c": {"context": np.zeros((1, 2)), "parts": [turns[2]]}, "d": swapped})
     np.testing.assert_allclose(both["d"], model.truth(turns[2] + 0.25)[0]["all"], rtol=1e-5)
+    with pytest.raises(ArgumentValueError, match="has 2 inputs; received 1"):
+        chats.step("a", turns[0])
     with pytest.raises(ArgumentValueError, match="one structure"):
-        chats.step({"a": turns[0], "b": [turns[0]]})
+        chats.step({"c": swapped, "d": {"parts": [turns[2]]}})
 
 
 def test_a_model_may_flatten_its_inputs_itself():

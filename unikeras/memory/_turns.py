@@ -136,6 +136,8 @@ class SplitTurns:
 
     def _with_time(self, leaves: Sequence[Array]) -> list[tuple[Array, bool]]:
         timed = getattr(self._model, "sequence_inputs", None) or (True,) * len(leaves)
+        if len(timed) != len(leaves):
+            raise ArgumentValueError(f"the model has {len(timed)} inputs; received {len(leaves)}")
         return list(zip(leaves, timed, strict=True))
 
     def _lengths(self, leaves: list[list[Array]]) -> list[int]:
