@@ -82,10 +82,6 @@ class Store(ABC):
     def __contains__(self, session: object) -> bool:
         return isinstance(session, str) and session in self.read([session])
 
-    # An empty store is still a store: `store or default` must not depend on what it holds.
-    def __bool__(self) -> bool:
-        return True
-
     def __enter__(self) -> Self:
         return self
 
