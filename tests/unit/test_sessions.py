@@ -352,6 +352,24 @@ def foreign_row(gru, x):
     return store.read(["s"])["s"].blob
 
 
+def test_who_writes_while_the_model_runs_wins(gru):
+    """Both read the same version; the turn that comes second is computed from the memory of the first."""
+    theirs, mine, before = random_turns(3)
+    store = MemoryStore()
+    other = Sessions(gru, store=store)
+    other.step("alice", before)
+
+    class Slow(Gru):
+        def __call__(self, x, state):
+            if len(self.calls) == 0:
+                other.step("alice", theirs)
+            return super().__call__(x, state)
+
+    slow = Slow()
+    assert_same(Sessions(slow, store=store).step("alice", mine), gru.truth(before, theirs, mine)[2])
+    assert len(slow.calls) == 2
+
+
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_lost_race_is_computed_again_from_the_new_state(gru, times):
     theirs, mine, before = random_turns(3)

@@ -153,7 +153,8 @@ class SQLiteStore(Store):
         """Close the connection, for a fork; the next call on either side opens one of its own."""
         self._copying.acquire()
         self._lock.acquire()
-        self._disconnect()
+        with contextlib.suppress(sqlite3.Error):  # nobody could catch it here
+            self._disconnect()
 
     def go_on(self, in_child: bool) -> None:
         """Let calls through again."""
