@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 
@@ -216,15 +217,18 @@ def test_random_operations_agree_with_a_dict(reopen):
         assert sorted(handles[0].ids()) == sorted(truth)
 
 
-def test_no_thread_loses_a_write(reopen):
+def test_no_thread_loses_a_write(reopen, request):
     """Each thread adds one to counters of all; a lost update would be missing from the sum."""
+    switch = sys.getswitchinterval()
+    request.addfinalizer(lambda: sys.setswitchinterval(switch))
+    sys.setswitchinterval(1e-6)  # threads change places in the middle of a line
     shared, failures = reopen(), []
     names = ["a", "b", "c"]
 
     def work(store, seed):
         rng = random.Random(seed)
         try:
-            for _ in range(25):
+            for _ in range(60):
                 todo = {*rng.sample(names, 2)}
                 while todo:
                     rows = store.read(todo)
@@ -247,7 +251,7 @@ def test_no_thread_loses_a_write(reopen):
     for thread in threads:
         thread.join()
     assert not failures
-    assert sum(int(row.blob) for row in shared.read(names).values()) == 6 * 25 * 2
+    assert sum(int(row.blob) for row in shared.read(names).values()) == 6 * 60 * 2
 
 
 def test_closing_twice_is_closing(reopen):
