@@ -271,17 +271,20 @@ def test_forget_and_what_there_is(gru, chats):
         chats.state("nobody")
 
 
-@pytest.mark.parametrize(
-    "age", ["1s", "0.02m", "0.0002h", "0.00001d", "0.000001w", 1, 1.5, datetime.timedelta(seconds=1)]
-)
+AGES = {"90s": 90, "1.5m": 90, "12h": 43_200, " 30 d ": 2_592_000, "2w": 1_209_600, 0: 0, 1.5: 1.5}
+AGES[datetime.timedelta(days=1, seconds=1)] = 86_401
+
+
+@pytest.mark.parametrize("age", AGES, ids=str)
 def test_expire_understands_ages(gru, age):
     store = MemoryStore()
     chats = Sessions(gru, store=store)
-    chats.step({"old": random_turns(1)[0], "new": random_turns(1)[0]})
-    row = store._rows["old"]
-    store._rows["old"] = uk.memory.Row(row.version, row.blob, row.updated - 2)
+    chats.step(dict.fromkeys(["older", "younger"], random_turns(1)[0]))
+    for name, difference in (("older", 5), ("younger", -5)):
+        row = store.read([name])[name]
+        store._rows[name] = uk.memory.Row(row.version, row.blob, row.updated - AGES[age] - difference)
     assert chats.expire(older_than=age) == 1
-    assert list(chats) == ["new"]
+    assert list(chats) == ["younger"]
 
 
 @pytest.mark.parametrize(
