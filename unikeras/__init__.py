@@ -15,6 +15,7 @@ from unikeras._config import settle as _settle
 if TYPE_CHECKING:
     from unikeras import backends as backends
     from unikeras import errors as errors
+    from unikeras import memory as memory
     from unikeras import training as training
     from unikeras._config import current as backend
     from unikeras.autodiff import (
@@ -59,6 +60,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "jacobian": ("autodiff", "jacobian"),
     "jvp": ("autodiff", "jvp"),
     "load_artifact": ("export", "load_artifact"),
+    "memory": ("memory", None),
     "no_grad": ("autodiff", "no_grad"),
     "remat": ("autodiff", "remat"),
     "run_on": ("workers", "run_on"),
@@ -88,6 +90,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "load_artifact",
+    "memory",
     "no_grad",
     "remat",
     "run_on",

@@ -13,6 +13,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime", "onnxscript", "tf2onnx"),
     "litert": ("ai_edge_litert",),
     "openvino": ("openvino",),
+    "redis": ("redis",),
     "tensorboard": ("tensorboardX",),
     "demo": ("sklearn", "matplotlib", "PIL"),
 }

@@ -21,6 +21,7 @@ __all__ = [
     "CannotLower",
     "CannotStream",
     "CorruptArtifact",
+    "CorruptSession",
     "DatasetError",
     "ExportError",
     "ExportMismatch",
@@ -30,14 +31,19 @@ __all__ = [
     "NonFiniteError",
     "OutputError",
     "RemoteError",
+    "SessionConflict",
+    "SessionError",
+    "SessionMismatch",
     "SignatureError",
     "StateError",
     "StepError",
+    "StoreError",
     "TapeError",
     "TransformError",
     "UnikerasError",
     "UnknownBackend",
     "UnknownFormat",
+    "UnknownSession",
     "WorkerDied",
     "WorkerError",
     "WorkerTimeout",
@@ -204,3 +210,45 @@ class RemoteError(WorkerError):
         super().__init__(message)
         self.remote_type = remote_type
         self.remote_traceback = remote_traceback
+
+
+class StoreError(UnikerasError, OSError):
+    """A store of sessions cannot be opened, read or written."""
+
+
+class SessionError(UnikerasError):
+    """Some sessions cannot take their turn; their memory is as it was.
+
+    Attributes:
+        sessions: why not, by the id of each session.
+        outputs: by id, what the sessions returned that had their turn in the same call; their memory is written.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        sessions: Mapping[str, str] | None = None,
+        outputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.sessions = dict(sessions or {})
+        self.outputs = dict(outputs or {})
+
+
+class UnknownSession(SessionError, KeyError):
+    """There is no session of that name."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # a KeyError shows its argument in quotes
+
+
+class CorruptSession(SessionError, ValueError):
+    """What a store holds of a session is damaged, or was not written by unikeras."""
+
+
+class SessionMismatch(SessionError, ValueError):
+    """A session's memory is of another model than the one that shall use it."""
+
+
+class SessionConflict(SessionError, RuntimeError):
+    """Others wrote a session each time that this call was about to."""

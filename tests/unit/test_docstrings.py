@@ -40,14 +40,19 @@ def test_the_examples_run(path, tmp_path, monkeypatch):
     assert not results.failed
 
 
-@pytest.mark.parametrize("name", [name for name in uk.__all__ if name not in ("backends", "errors")])
-def test_public_names_are_documented_in_full(name):
-    text = inspect.getdoc(getattr(uk, name)) or ""
+MODULES_THEMSELVES = ("backends", "errors", "memory")
+PUBLIC = [(uk, name) for name in uk.__all__ if name not in MODULES_THEMSELVES]
+PUBLIC += [(uk.memory, name) for name in uk.memory.__all__]
+
+
+@pytest.mark.parametrize(("room", "name"), PUBLIC, ids=[name for _, name in PUBLIC])
+def test_public_names_are_documented_in_full(room, name):
+    text = inspect.getdoc(getattr(room, name)) or ""
     first, _, rest = text.partition("\n\n")
     assert first.rstrip().endswith(".")
     assert ">>> " in rest
-    if len(inspect.signature(getattr(uk, name)).parameters):
-        assert "Args:" in rest
+    if len(inspect.signature(getattr(room, name)).parameters):
+        assert "Args:" in rest or "Attributes:" in rest
 
 
 def test_every_error_says_what_it_is_about():
