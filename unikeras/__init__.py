@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         vmap,
     )
     from unikeras.export import export_formats, export_model, load_artifact
-    from unikeras.recurrent import stateful
+    from unikeras.recurrent import load_state, reset_state, save_state, stateful
     from unikeras.training import Model, debug, function
     from unikeras.workers import run_on
 
@@ -60,10 +60,13 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "jacobian": ("autodiff", "jacobian"),
     "jvp": ("autodiff", "jvp"),
     "load_artifact": ("export", "load_artifact"),
+    "load_state": ("recurrent", "load_state"),
     "memory": ("memory", None),
     "no_grad": ("autodiff", "no_grad"),
     "remat": ("autodiff", "remat"),
+    "reset_state": ("recurrent", "reset_state"),
     "run_on": ("workers", "run_on"),
+    "save_state": ("recurrent", "save_state"),
     "stateful": ("recurrent", "stateful"),
     "stop_gradient": ("autodiff", "stop_gradient"),
     "training": ("training", None),
@@ -90,10 +93,13 @@ __all__ = [
     "jacobian",
     "jvp",
     "load_artifact",
+    "load_state",
     "memory",
     "no_grad",
     "remat",
+    "reset_state",
     "run_on",
+    "save_state",
     "stateful",
     "stop_gradient",
     "training",

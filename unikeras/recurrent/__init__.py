@@ -6,6 +6,23 @@ chunks      does that graph give in chunks what the model gives at once?
 step        `uk.stateful`
 """
 
-from unikeras.recurrent._step import Step, stateful
+from __future__ import annotations
 
-__all__ = ["Step", "stateful"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unikeras.recurrent._persistence import load_state, reset_state, save_state
+    from unikeras.recurrent._step import Step, stateful
+
+__all__ = ["Step", "load_state", "reset_state", "save_state", "stateful"]
+
+_MODULES = {"Step": "_step", "stateful": "_step"}
+
+
+def __getattr__(name: str) -> Any:
+    # An artifact's memory needs `_state`, and neither keras nor a framework.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MODULES.get(name, '_persistence')}")
+    return getattr(module, name)

@@ -14,6 +14,7 @@ from unikeras import _config, backends
 from unikeras._graphs import graph_of, is_graph
 from unikeras.autodiff._recording import tapes
 from unikeras.errors import ArgumentError, ArgumentValueError, SignatureError
+from unikeras.memory._turns import SplitTurns
 from unikeras.recurrent._chunks import check
 from unikeras.recurrent._fingerprint import fingerprint
 from unikeras.recurrent._state import State, StateSpec, flat, nested
@@ -111,10 +112,18 @@ class Step:
         Raises:
             SignatureError: an input does not fit the model.
         """
+        leaves = [self._inputs(x) for x in inputs]
+        if not self._graph.takes_padding:
+            outputs, after = SplitTurns(self, self._flat_call).turns(leaves, [*map(_listed, states)])
+            return [tree.pack_sequence_as(self._graph.outputs, flat_y) for flat_y in outputs], after
         begin = flat(self.states, self.initial_state(1)) if any(state is None for state in states) else []
-        known = [begin if state is None else state for state in states]
+        known: list[Any] = [begin if state is None else state for state in states]
         with backends.current().evaluating():
-            return self._batched([self._inputs(x) for x in inputs], known)
+            return self._batched(leaves, known)
+
+    def _flat_call(self, x: Any, state: State) -> tuple[list[Any], State]:
+        y, after = self(x, state)
+        return tree.flatten(y), after
 
     @functools.cached_property
     def _batched(self) -> Callable[..., Any]:
@@ -184,6 +193,10 @@ def stateful(model: Any) -> Step:
             f"model {model.name!r} is not built, so it has no weights yet; begin it with keras.Input, or call it once"
         )
     return Step(model)
+
+
+def _listed(state: Sequence[Any] | None) -> list[Any] | None:
+    return None if state is None else list(state)
 
 
 def _is_differentiated() -> bool:

@@ -50,6 +50,15 @@ class Streaming:
     steps: Any = None
     model: Any = None
 
+    @property
+    def takes_padding(self) -> bool:
+        """Whether masked steps repeat what was before them, in all recurrent layers.
+
+        Not where they give zeros, and not in ConvLSTM, whose mask Keras lets meet the wrong axes on JAX.
+        """
+        zeroes = any(layer.zero_output_for_mask for layer in self.recurrent.values())
+        return not zeroes and all(len(spec.shape) == 1 for spec in self.states)
+
     def path(self, layer: Any) -> str:
         """Return what a layer, or an operation, is called in the model."""
         return self.paths.get(id(layer), layer.name)
@@ -209,7 +218,7 @@ class _Writer:
     def _memory(self, path: str, layer: Any, x: Any) -> Any:
         """Return inputs for what a layer carries, in the layer's structure."""
         _, *shapes = layer.compute_output_shape(x.shape)
-        names = _state_names(layer.cell)
+        names = state_names(layer.cell)
         flat = _shapes(shapes)
         inputs = []
         for name, shape in zip(names, flat, strict=True):
@@ -240,9 +249,10 @@ class _Writer:
         return [*tree.flatten(self.graph.inputs), *self.graph.state_inputs, *steps]
 
 
-def _state_names(cell: Any) -> list[str]:
+def state_names(cell: Any) -> list[str]:
+    """Return what the states of a cell are called, in order."""
     if isinstance(cell, layers.StackedRNNCells):
-        return [f"{number}/{name}" for number, one in enumerate(cell.cells) for name in _state_names(one)]
+        return [f"{number}/{name}" for number, one in enumerate(cell.cells) for name in state_names(one)]
     if isinstance(cell, layers.LSTMCell) or type(cell).__name__ == "ConvLSTMCell":
         return ["h", "c"]
     count = 1 if isinstance(cell.state_size, int) else len(cell.state_size)
