@@ -1,10 +1,11 @@
 """What sessions cost: writes of a store against bare SQLite, and memory against the number of sessions.
 
-python benchmarks/memory.py [writes flat]
+python benchmarks/memory.py [writes flat batched]
 
 `writes`: SQLiteStore's writes per second (a state of 4 kB, synchronous=FULL) over those of bare upserts of the same
 bytes in the same mode, interleaved; the median ratio of the rounds. `flat`: what a fresh process grows by while it
-lists all sessions of a store, counts them and steps some, with 1,000 and with 100,000 on the disk. Read ratios and
+lists all sessions of a store, counts them and steps some, with 1,000 and with 100,000 on the disk. `batched`:
+one call for a turn of 64 sessions over 64 calls for one each, in a SQLite file, with the backend of KERAS_BACKEND. Read ratios and
 differences: rates depend on the disk.
 """
 
@@ -134,7 +135,48 @@ def peak() -> int:
     return int(found[1])
 
 
-BENCHMARKS = {"writes": writes, "flat": flat}
+def batched(folder: Path) -> None:
+    """Print what 64 turns cost in one call and in 64."""
+    import keras
+
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            layers.Embedding(256, 64),
+            layers.LSTM(128, return_sequences=True),
+            layers.LSTM(128, return_sequences=True),
+            layers.Dense(256),
+        ]
+    )
+    names = [f"session {number}" for number in range(64)]
+    rng = np.random.default_rng(0)
+    for lengths in ([1] * 64, [16] * 64, rng.integers(1, 33, 64)):
+        x = {name: rng.integers(0, 256, (1, length)) for name, length in zip(names, lengths, strict=True)}
+        with uk.memory.Sessions(model, store=folder / f"{lengths[0]} {sum(lengths)}.db") as chats:
+            pairs = [(seconds(chats.step, x), seconds(each, chats, x)) for _ in range(8)][
+                1:
+            ]  # the first compiles
+        together, alone = (1e3 * statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = statistics.median(one / other for one, other in pairs)
+        print(
+            f"{uk.backend()}, {min(lengths)} to {max(lengths)} steps: 64 sessions in one call {together:.0f} ms, "
+            f"in 64 calls {alone:.0f} ms, ratio {ratio:.3f} (goal: 0.10)"
+        )
+
+
+def seconds(run, *args) -> float:
+    start = time.perf_counter()
+    run(*args)
+    return time.perf_counter() - start
+
+
+def each(chats, x):
+    for name, turn in x.items():
+        chats.step(name, turn)
+
+
+BENCHMARKS = {"writes": writes, "flat": flat, "batched": batched}
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class Sessions:
     """
 
     def __init__(
-        self, model: Any, store: str | os.PathLike[str] | Store = "memory.db", *, retries: int = 3
+        self, model: Any, store: str | os.PathLike[str] | Store = "memory.db", *, retries: int = 10
     ) -> None:
         if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
             raise ArgumentValueError(f"retries is a number of times, 0 or more; received {retries!r}")
