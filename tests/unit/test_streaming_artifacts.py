@@ -17,7 +17,7 @@ from unikeras.export import Artifact, Signature, TensorSpec, _export
 from unikeras.export._formats import FORMATS
 from unikeras.export._memory import Memory
 from unikeras.export._offers import usable_routes
-from unikeras.recurrent._state import StateSpec
+from unikeras.recurrent._state import StateSpec, nested
 
 OFFERS = {row.format: row for row in uk.export_formats()}
 AVAILABLE = [name for name in FORMATS if OFFERS[name].available]
@@ -35,7 +35,12 @@ class Step:
     name: str = "counter"
     states: tuple = STATES
     fingerprint: str = "f" * 64
+    sequence_inputs: tuple = (True,)
     sequence_outputs: tuple = (True,)
+    results: int = 0
+
+    def initial_state(self, batch_size):
+        return nested(self.states, [np.zeros((batch_size, *spec.shape), "float32") for spec in self.states])
 
 
 def _step(wire=lambda h, c, h_in, c_in: (h, c), outputs=OUTPUTS):
@@ -220,6 +225,19 @@ def test_without_a_memory_there_are_no_steps(tmp_path):
     for ask in asked:
         with pytest.raises(StateError, match=r"uk\.export_model\(uk\.stateful\(model\), path\)"):
             ask()
+
+
+@needs_a_format
+def test_a_sequence_begins_as_its_layers_begin(tmp_path):
+    step, path = _step(), tmp_path / f"m{FORMATS[_cheapest()].suffix}"
+    begin = np.linspace(-1, 1, UNITS, dtype="float32")
+    step.initial_state = lambda size: nested(
+        STATES, [np.zeros((size, UNITS), "float32"), np.stack([begin] * size)]
+    )
+    uk.export_model(step, path)
+    state = uk.load_artifact(path).initial_state(3)["lstm"]
+    assert (state["h"].any(), state["c"].dtype) == (False, np.float32)
+    np.testing.assert_array_equal(state["c"], np.stack([begin] * 3))
 
 
 def test_a_step_whose_model_lacks_a_state_is_refused(tmp_path):

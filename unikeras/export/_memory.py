@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from unikeras.export._samples import Array
@@ -21,6 +21,7 @@ class Memory:
         sequence_inputs: the names of the inputs whose second axis is time.
         sequence_outputs: for each output that is no state, whether its second axis is time.
         results: the structure of these outputs in a call, with their numbers for leaves.
+        initial: what states begin with, by the names of their inputs, where that is not zeros: nested lists.
     """
 
     states: tuple[StateSpec, ...]
@@ -28,6 +29,7 @@ class Memory:
     sequence_inputs: tuple[str, ...]
     sequence_outputs: tuple[bool, ...]
     results: Any = 0
+    initial: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the memory as data for JSON."""
@@ -37,6 +39,7 @@ class Memory:
             "sequence_inputs": list(self.sequence_inputs),
             "sequence_outputs": list(self.sequence_outputs),
             "results": self.results,
+            "initial": dict(self.initial),
         }
 
     @classmethod
@@ -44,7 +47,7 @@ class Memory:
         """Return the memory that `to_dict` made this from."""
         states = tuple(map(StateSpec.from_dict, data["states"]))
         sequences = tuple(data["sequence_inputs"]), tuple(data["sequence_outputs"])
-        return cls(states, data["fingerprint"], *sequences, data["results"])
+        return cls(states, data["fingerprint"], *sequences, data["results"], data["initial"])
 
     @property
     def input_names(self) -> list[str]:

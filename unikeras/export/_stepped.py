@@ -7,12 +7,12 @@ from typing import Any, Protocol, runtime_checkable
 
 from unikeras import backends
 from unikeras.errors import ArgumentError, ExportError
-from unikeras.export._discover import declared_results, inputs_of, output_names
+from unikeras.export._discover import declared_results, inputs_of
 from unikeras.export._memory import Memory, Stretch
 from unikeras.export._samples import Sizes, ranges, sample, words_of
 from unikeras.export._signature import Signature, TensorSpec
-from unikeras.export._structure import take_apart
 from unikeras.export._text import plain
+from unikeras.recurrent._state import flat
 
 # How an artifact takes a sequence that the model takes at once; each times the steps that it takes in a run.
 CHUNKS = (1, 4, 7)
@@ -28,17 +28,23 @@ class StepLike(Protocol):
 
     Attributes:
         name: what artifacts are called.
-        model: a functional `keras.Model` from and to a dict of tensors, the states among them.
+        model: a functional `keras.Model` from and to a dict of tensors: first its own, then the states.
         states: a `StateSpec` for each state.
         fingerprint: tells models apart whose memories must not be mixed.
-        sequence_outputs: for each output that is no state, whether its second axis is time.
+        sequence_inputs: for each of the model's own inputs, whether its second axis is time.
+        sequence_outputs: the same of its own outputs.
+        results: the structure of these outputs in a call, with their numbers for leaves.
+        initial_state: returns the memory of a sequence that has not begun, for a batch size.
     """
 
     name: str
     model: Any
     states: Any
-    fingerprint: str
+    fingerprint: Any
+    sequence_inputs: Any
     sequence_outputs: Any
+    results: Any
+    initial_state: Any
 
 
 def memory_of(step: StepLike) -> Memory:
@@ -47,25 +53,45 @@ def memory_of(step: StepLike) -> Memory:
     Raises:
         ArgumentError: the step's model lacks a state as an input or as an output.
     """
-    names = [spec.name for spec in inputs_of(step.model)[1]]
-    results = declared_results(step.model)
-    outputs = output_names(step.model, results, len(take_apart(results)[1]))
     states = tuple(step.states)
-    lost = [spec.input_name for spec in states if spec.input_name not in names]
-    lost += [spec.output_name for spec in states if spec.output_name not in outputs]
+    names = [spec.name for spec in inputs_of(step.model)[1]]
+    _check_has_states(step, names)
+    own = [name for name in names if name not in {spec.input_name for spec in states}]
+    over_time = [name for name, timed in zip(own, step.sequence_inputs, strict=True) if timed]
+    return Memory(
+        states,
+        step.fingerprint,
+        tuple(over_time),
+        tuple(map(bool, step.sequence_outputs)),
+        _as_json(step.results),
+        _initial(step),
+    )
+
+
+def _check_has_states(step: StepLike, inputs: list[str]) -> None:
+    results = declared_results(step.model)
+    outputs = results if isinstance(results, dict) else {}
+    lost = [spec.input_name for spec in step.states if spec.input_name not in inputs]
+    lost += [spec.output_name for spec in step.states if spec.output_name not in outputs]
     if lost:
         raise ArgumentError(
             f"step {step.name!r} carries {', '.join(lost)}, which its model neither takes nor returns; "
             "uk.stateful(model) makes a step that does"
         )
-    own = [name for name in outputs if name not in {spec.output_name for spec in states}]
-    over_time = [
-        spec.name
-        for spec in inputs_of(step.model)[1]
-        if len(spec.shape or ()) > 1 and spec.shape[1] is None  # type: ignore[index]
-    ]
-    structure = 0 if len(own) == 1 else {name: number for number, name in enumerate(own)}
-    return Memory(states, step.fingerprint, tuple(over_time), tuple(step.sequence_outputs), structure)
+
+
+def _as_json(structure: Any) -> Any:
+    """Return a structure with lists for tuples, and dicts in their own order."""
+    if isinstance(structure, dict):
+        return {key: _as_json(inner) for key, inner in structure.items()}
+    return [_as_json(inner) for inner in structure] if isinstance(structure, list | tuple) else structure
+
+
+def _initial(step: StepLike) -> dict[str, Any]:
+    """Return what states begin with, by the names of their inputs, where that is not zeros."""
+    to_numpy = backends.current().to_numpy
+    values = zip(step.states, map(to_numpy, flat(step.states, step.initial_state(1))), strict=True)
+    return {spec.input_name: value[0].tolist() for spec, value in values if value.any()}
 
 
 def one_step(signature: Signature, memory: Memory) -> dict[str, Any]:

@@ -6,6 +6,17 @@ chunks      does that graph give in chunks what the model gives at once?
 step        `uk.stateful`
 """
 
-from unikeras.recurrent._step import Step, stateful
+from __future__ import annotations
+
+from typing import Any
 
 __all__ = ["Step", "stateful"]
+
+
+def __getattr__(name: str) -> Any:
+    # An artifact reads its memory's specs from here where there is no keras.
+    if name in __all__:
+        from unikeras.recurrent import _step
+
+        return getattr(_step, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -108,13 +108,13 @@ class Artifact(ABC):
             batch_size: how many sequences.
 
         Returns:
-            `{layer path: {"h": zeros, ...}}`, as numpy arrays.
+            `{layer path: {"h": array, ...}}`: zeros, or what the layer itself begins with.
 
         Raises:
             StateError: the artifact was not exported from a step.
             SignatureError: the batch size is not a number of 1 or more.
         """
-        return _steps.zeros(self.states, batch_size)
+        return _steps.initial_state(_steps.memory_of(self), batch_size)
 
     def step(self, x: Any, state: Any) -> tuple[Any, State]:
         """Run the artifact over some steps, from a memory on.

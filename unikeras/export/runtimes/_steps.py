@@ -12,9 +12,9 @@ from unikeras.errors import SignatureError, StateError
 from unikeras.export._memory import Memory, Stretch
 from unikeras.export._samples import Array
 from unikeras.export._signature import TensorSpec, numpy_dtype
-from unikeras.export._structure import leaves_as, put_together
+from unikeras.export._structure import put_together
 from unikeras.export.runtimes._fitting import fitted
-from unikeras.recurrent._state import State, StateSpec, flat, nested
+from unikeras.recurrent._state import State, flat, nested
 
 if TYPE_CHECKING:
     from unikeras.export.runtimes._base import Artifact
@@ -34,7 +34,7 @@ def memory_of(artifact: Artifact) -> Memory:
     return artifact._memory
 
 
-def zeros(states: Sequence[StateSpec], batch_size: int) -> State:
+def initial_state(memory: Memory, batch_size: int) -> State:
     """Return the memory of sequences that have not begun.
 
     Raises:
@@ -42,13 +42,21 @@ def zeros(states: Sequence[StateSpec], batch_size: int) -> State:
     """
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise SignatureError(f"a batch size is a number of 1 or more; received {batch_size!r}")
-    arrays = [np.zeros((batch_size, *spec.shape), numpy_dtype(spec.dtype)) for spec in states]
-    return nested(states, arrays)
+    arrays = [np.zeros((batch_size, *spec.shape), numpy_dtype(spec.dtype)) for spec in memory.states]
+    for spec, array in zip(memory.states, arrays, strict=True):
+        array[:] = memory.initial.get(spec.input_name, 0)
+    return nested(memory.states, arrays)
 
 
 def step(artifact: Artifact, x: Any, state: Any) -> tuple[Any, State]:
     """Run an artifact over some steps, from a memory on; see `Artifact.step`."""
     memory = memory_of(artifact)
+    outputs, after = _outputs_and_state(artifact, memory, x, state)
+    return put_together(memory.results, outputs), after
+
+
+def _outputs_and_state(artifact: Artifact, memory: Memory, x: Any, state: Any) -> tuple[list[Array], State]:
+    """Return the flat outputs of `step`, and the memory after it."""
     values = _own_inputs(artifact, memory, x) | _states(artifact, memory, state)
     _check_batch(values)
     outputs = []
@@ -57,7 +65,7 @@ def step(artifact: Artifact, x: Any, state: Any) -> tuple[Any, State]:
         values |= {spec.input_name: results.pop(spec.output_name) for spec in memory.states}
         outputs.append(list(results.values()))
     after = nested(memory.states, [values[name] for name in memory.input_names])
-    return put_together(memory.results, _joined(outputs, memory)), after
+    return _joined(outputs, memory), after
 
 
 def in_chunks(artifact: Artifact, stretch: Stretch) -> dict[str, Array]:
@@ -70,8 +78,8 @@ def in_chunks(artifact: Artifact, stretch: Stretch) -> dict[str, Array]:
             name: array[:, start : start + length] if name in memory.sequence_inputs else array
             for name, array in stretch.x.items()
         }
-        y, state = step(artifact, piece, state)
-        parts.append(leaves_as(memory.results, y))
+        outputs, state = _outputs_and_state(artifact, memory, piece, state)
+        parts.append(outputs)
         start += length
     own = [name for name in artifact.signature.output_names if name not in memory.output_names]
     joined = dict(zip(own, _joined(parts, memory), strict=True))
