@@ -151,6 +151,28 @@ def test_inspect_shows_the_memory(exported):
     assert data["memory"]["states"] == [spec.to_dict() for spec in STATES]
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A saved recurrent model."""
+    import keras
+
+    path = tmp_path_factory.mktemp("saved") / "counter.keras"
+    stack = [keras.Input((None, 3)), keras.layers.GRU(4, return_sequences=True, name="gru")]
+    keras.Sequential(stack, name="other").save(path)
+    return path
+
+
+def test_the_command_writes_steps(saved, tmp_path):
+    if _cheapest() is None:
+        return
+    arguments = ["export", str(saved), "--to", _cheapest(), "--out", str(tmp_path), "--stateful"]
+    result = CliRunner().invoke(cli.commands, arguments, prog_name="unikeras")
+    assert result.exit_code == 0, result.output
+    artifact = uk.load_artifact(tmp_path / f"counter{FORMATS[_cheapest()].suffix}")
+    assert artifact.signature.input_names == ["x", "state/gru/h"]
+    assert artifact.initial_state(2)["gru"]["h"].shape == (2, 4)
+
+
 def _cheapest():
     return next((name for name in ("onnx", "saved_model") if name in AVAILABLE), None)
 
