@@ -40,7 +40,9 @@ class Step:
     results: int = 0
 
     def initial_state(self, batch_size):
-        return nested(self.states, [np.zeros((batch_size, *spec.shape), "float32") for spec in self.states])
+        import keras
+
+        return nested(self.states, [keras.ops.zeros((batch_size, *spec.shape)) for spec in self.states])
 
 
 def _step(wire=lambda h, c, h_in, c_in: (h, c), outputs=OUTPUTS):
@@ -240,7 +242,9 @@ def test_without_a_memory_there_are_no_steps(tmp_path):
     asked = (
         lambda: artifact.states,
         lambda: artifact.fingerprint,
+        lambda: artifact.sequence_inputs,
         lambda: artifact.sequence_outputs,
+        lambda: artifact.flatten_inputs(np.ones((1, 1, 3))),
         lambda: artifact.initial_state(1),
         lambda: artifact.step(np.ones((1, 1, 3)), {}),
     )
@@ -251,11 +255,12 @@ def test_without_a_memory_there_are_no_steps(tmp_path):
 
 @needs_a_format
 def test_a_sequence_begins_as_its_layers_begin(tmp_path):
+    import keras
+
     step, path = _step(), tmp_path / f"m{FORMATS[_cheapest()].suffix}"
     begin = np.linspace(-1, 1, UNITS, dtype="float32")
-    step.initial_state = lambda size: nested(
-        STATES, [np.zeros((size, UNITS), "float32"), np.stack([begin] * size)]
-    )
+    values = [keras.ops.zeros((1, UNITS)), keras.ops.convert_to_tensor(begin[None])]
+    step.initial_state = lambda size: nested(STATES, values)
     uk.export_model(step, path)
     state = uk.load_artifact(path).initial_state(3)["lstm"]
     assert (state["h"].any(), state["c"].dtype) == (False, np.float32)
@@ -321,6 +326,14 @@ def test_chunks_are_joined_where_there_is_a_time(chunk, runs):
     np.testing.assert_array_equal(state["sum"]["h"], x.sum(1))
     np.testing.assert_array_equal(state["a/b"]["0"], [[6], [6]])
     assert state["a/b"]["0"].dtype == np.int32
+
+
+def test_inputs_come_by_name_or_in_order():
+    artifact = Summing()
+    assert artifact.sequence_inputs == (True, False)
+    assert artifact.flatten_inputs({"factor": 2, "x": 1}) == artifact.flatten_inputs([1, 2]) == [1, 2]
+    with pytest.raises(SignatureError, match="expected the inputs x, factor; received names x"):
+        artifact.flatten_inputs({"x": 1})
 
 
 def test_a_memory_is_left_as_it_was():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -81,9 +82,9 @@ def _check_has_states(step: StepLike, inputs: list[str]) -> None:
 
 
 def _as_json(structure: Any) -> Any:
-    """Return a structure with lists for tuples, and dicts in their own order."""
+    """Return a structure with lists for tuples, and dicts in the order in which Keras numbers their leaves."""
     if isinstance(structure, dict):
-        return {key: _as_json(inner) for key, inner in structure.items()}
+        return {key: _as_json(structure[key]) for key in sorted(structure)}
     return [_as_json(inner) for inner in structure] if isinstance(structure, list | tuple) else structure
 
 
@@ -118,6 +119,10 @@ def stretch(model: Any, signature: Signature, memory: Memory) -> Stretch:
     sizes = Sizes(signature.batch or 3, signature.length, signature.stretch)
     high, words = ranges(model, specs), words_of(model)
     arrays = [sample(spec, top, sizes, len(CHUNKS), words) for spec, top in zip(specs, high, strict=True)]
+    for spec, array in zip(specs, arrays, strict=True):
+        if spec.name in memory.sequence_inputs and spec.dtype != "string":
+            # What a mask takes for padding, where chunks begin: a masked step repeats what came before it.
+            array[0, [0, *itertools.accumulate(chunks[:-1])]] = 0
     try:
         outputs = signature.call(model, [keras.ops.convert_to_tensor(array) for array in arrays])
     except Exception as error:  # a model's call may raise anything

@@ -8,7 +8,10 @@ step        `uk.stateful`
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unikeras.recurrent._step import Step, stateful
 
 __all__ = ["Step", "stateful"]
 

@@ -101,6 +101,21 @@ class Artifact(ABC):
         """For each output that is no state, whether it has a time axis; a StateError where there is no memory."""
         return _steps.memory_of(self).sequence_outputs
 
+    @property
+    def sequence_inputs(self) -> tuple[bool, ...]:
+        """For each input that is no state, whether it has a time axis; a StateError where there is no memory."""
+        memory = _steps.memory_of(self)
+        return tuple(spec.name in memory.sequence_inputs for spec in _steps.own_inputs(self, memory))
+
+    def flatten_inputs(self, x: Any) -> list[Any]:
+        """Return what a caller passes to `step` as a list in the order of the inputs that are no states.
+
+        Raises:
+            StateError: the artifact was not exported from a step.
+            SignatureError: names or number do not fit.
+        """
+        return _steps.flatten_inputs(self, _steps.memory_of(self), x)
+
     def initial_state(self, batch_size: int) -> State:
         """Return the memory of sequences that have not begun.
 

@@ -57,7 +57,7 @@ def step(artifact: Artifact, x: Any, state: Any) -> tuple[Any, State]:
 
 def _outputs_and_state(artifact: Artifact, memory: Memory, x: Any, state: Any) -> tuple[list[Array], State]:
     """Return the flat outputs of `step`, and the memory after it."""
-    values = _own_inputs(artifact, memory, x) | _states(artifact, memory, state)
+    values = _own_values(artifact, memory, x) | _states(artifact, memory, state)
     _check_batch(values)
     outputs = []
     for chunk in _chunks(artifact, memory, values):
@@ -92,13 +92,28 @@ def _joined(runs: Sequence[Sequence[Array]], memory: Memory) -> list[Array]:
     return [np.concatenate(parts, axis=1) if over_time else parts[-1] for parts, over_time in columns]
 
 
-def _own_inputs(artifact: Artifact, memory: Memory, x: Any) -> dict[str, Array]:
-    """Return the inputs that are no states by name; with any number of steps."""
-    specs = [spec for spec in artifact.signature.inputs if spec.name not in memory.input_names]
+def own_inputs(artifact: Artifact, memory: Memory) -> list[TensorSpec]:
+    """Return the inputs that are no states."""
+    return [spec for spec in artifact.signature.inputs if spec.name not in memory.input_names]
+
+
+def flatten_inputs(artifact: Artifact, memory: Memory, x: Any) -> list[Any]:
+    """Return what a caller passes to `step` as a list in the order of the inputs.
+
+    Raises:
+        SignatureError: names or number do not fit.
+    """
+    specs = own_inputs(artifact, memory)
     structure = [{spec.name: number for number, spec in enumerate(specs)}]
-    alone = replace(artifact.signature, inputs=tuple(specs), arguments=structure)
+    return replace(artifact.signature, inputs=tuple(specs), arguments=structure).flatten(x)
+
+
+def _own_values(artifact: Artifact, memory: Memory, x: Any) -> dict[str, Array]:
+    """Return the inputs that are no states by name; with any number of steps."""
+    specs = own_inputs(artifact, memory)
     free = [_with_free_time(spec) if spec.name in memory.sequence_inputs else spec for spec in specs]
-    return {spec.name: fitted(spec, value) for spec, value in zip(free, alone.flatten(x), strict=True)}
+    values = flatten_inputs(artifact, memory, x)
+    return {spec.name: fitted(spec, value) for spec, value in zip(free, values, strict=True)}
 
 
 def _with_free_time(spec: TensorSpec) -> TensorSpec:
