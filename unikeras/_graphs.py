@@ -41,3 +41,11 @@ def nodes(graph: Any) -> Iterator[Any]:
     """Yield a functional graph's nodes in the order in which Keras runs them."""
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         yield from graph._nodes_by_depth[depth]
+
+
+def renamed(layer: Any, name: str) -> Any:
+    """Return a layer that is another one under a new name: the same variables and parts, but calls of its own."""
+    other = object.__new__(type(layer))
+    vars(other).update(vars(layer))
+    vars(other).update(name=name, _inbound_nodes=[], _outbound_nodes=[])
+    return other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from unikeras.export._samples import Sizes, ranges, sample
 from unikeras.export._signature import TensorSpec
 from unikeras.export._text import brief
 from unikeras.recurrent._streaming import Streaming
+from unikeras.training._function import Function
 
 BATCH = 2
 # Two chunks of different lengths: what a layer does to the second shows whether it needed the first.
@@ -40,16 +42,37 @@ def check(model: Any, graph: Streaming) -> list[bool]:
         CannotStream: it names the first layer whose output differs.
     """
     inputs = _samples(model, graph)
+    # One program for all of it: op by op, JAX would compile dozens.
+    run = Function(functools.partial(_run_both_ways, model, graph, _random_weights(graph)))
     zeros = [np.zeros((BATCH, *spec.shape), spec.dtype) for spec in graph.states]
-    with keras.StatelessScope(state_mapping=_random_weights(graph)):
-        whole = _run(graph, inputs, zeros)
-        parts, memory = [], zeros
-        for chunk in _chunks(graph, inputs):
-            parts.append(_run(graph, chunk, memory))
-            memory = [parts[-1][id(tensor)] for tensor in graph.state_outputs]
-        _compare_calls(graph, whole, parts)
-        _compare_with_model(model, graph, inputs, whole)
+    outputs, *runs = [[_numpy(value) for value in values] for values in run(inputs, zeros)]
+    whole, *parts = [dict(zip(_ids(graph), values, strict=True)) for values in runs]
+    _compare_calls(graph, whole, parts)
+    _compare_with_model(model, graph, outputs, whole)
     return [_is_sequence(id(tensor), whole, parts) for tensor in tree.flatten(graph.outputs)]
+
+
+def _run_both_ways(model: Any, graph: Streaming, weights: Any, inputs: Any, zeros: Any) -> list[list[Any]]:
+    """Return what the model gives, then what each tensor of the graph is for the whole and for each chunk."""
+    with keras.StatelessScope(state_mapping=weights):
+        runs = [_run(graph, inputs, zeros)]
+        memory = zeros
+        for chunk in _chunks(graph, inputs):
+            runs.append(_run(graph, chunk, memory))
+            memory = [runs[-1][id(tensor)] for tensor in graph.state_outputs]
+        # A stateful layer takes the batch that it was made for, and what it remembers.
+        remembers = any(getattr(layer, "stateful", False) for layer in model._flatten_layers())
+        outputs = [] if remembers else tree.flatten(_model_outputs(model, graph, inputs))
+    return [outputs, *([values[key] for key in _ids(graph)] for values in runs)]
+
+
+def _model_outputs(model: Any, graph: Streaming, inputs: Sequence[Any]) -> Any:
+    return model(tree.pack_sequence_as(graph.inputs, inputs), training=False)
+
+
+def _ids(graph: Streaming) -> list[int]:
+    """Return the ids of the graph's tensors, inputs among them, in the order in which they are computed."""
+    return list(dict.fromkeys(id(tensor) for node in nodes(graph.model) for tensor in node.outputs))
 
 
 def _samples(model: Any, graph: Streaming) -> list[Any]:
@@ -121,21 +144,17 @@ def _named(graph: Streaming, layer: Any) -> Iterator[None]:
 def _compare_calls(graph: Streaming, whole: dict[int, Any], parts: Sequence[dict[int, Any]]) -> None:
     for node in nodes(graph.model):
         for tensor in node.outputs:
-            pieces = [_numpy(part[id(tensor)]) for part in parts]
+            pieces = [part[id(tensor)] for part in parts]
             in_chunks = np.concatenate(pieces, 1) if _is_sequence(id(tensor), whole, parts) else pieces[-1]
-            if not _close(_numpy(whole[id(tensor)]), in_chunks) and not node.is_input:
+            if not _close(whole[id(tensor)], in_chunks) and not node.is_input:
                 raise CannotStream(
                     graph.path(node.operation), node.operation, "uses steps of other chunks, or chance"
                 )
 
 
-def _compare_with_model(model: Any, graph: Streaming, inputs: Sequence[Any], whole: dict[int, Any]) -> None:
-    if any(getattr(layer, "stateful", False) for layer in model._flatten_layers()):
-        return  # it takes the batch that it was made for, and what it remembers
-    tensors = [keras.ops.convert_to_tensor(x) for x in inputs]
-    outputs = tree.flatten(model(tree.pack_sequence_as(graph.inputs, tensors), training=False))
-    for tensor, output in zip(tree.flatten(graph.outputs), outputs, strict=True):
-        if not _close(_numpy(output), _numpy(whole[id(tensor)])):
+def _compare_with_model(model: Any, graph: Streaming, outputs: Sequence[Any], whole: dict[int, Any]) -> None:
+    for tensor, output in zip(tree.flatten(graph.outputs), outputs, strict=False):
+        if not _close(output, whole[id(tensor)]):
             raise CannotStream(
                 model.name, model, "computes something else than the graph that Keras keeps of it"
             )

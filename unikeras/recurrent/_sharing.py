@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from unikeras._lazy import without_tensorflow
+
 _OF_RNN = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask")
 
 
@@ -26,7 +28,8 @@ def sharing(layer: Any, cls: Any = None, **changes: Any) -> Any:
         options = {name: getattr(layer, name) for name in _OF_RNN} | changes
         shared = cls(layer.cell, name=layer.name, dtype=layer.dtype_policy, **options)
     else:
-        shared = cls.from_config({**layer.get_config(), **changes})
+        with without_tensorflow():
+            shared = cls.from_config({**layer.get_config(), **changes})
         # Keras tracks a layer's parts as they are set and does not forget one that is replaced.
         shared._tracker.untrack(shared.cell)
         shared.cell = layer.cell

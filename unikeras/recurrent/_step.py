@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import tree
 
-from unikeras import _config
+from unikeras import _config, backends
 from unikeras._graphs import graph_of, is_graph
+from unikeras.autodiff._recording import tapes
 from unikeras.errors import ArgumentError, ArgumentValueError, SignatureError
 from unikeras.recurrent._chunks import check
 from unikeras.recurrent._fingerprint import fingerprint
 from unikeras.recurrent._state import State, StateSpec, flat, nested
-from unikeras.recurrent._streaming import Streaming, streaming
+from unikeras.recurrent._streaming import streaming
+from unikeras.recurrent._turns import PaddedTurns
 from unikeras.training import function
 
 
@@ -50,7 +53,7 @@ class Step:
         )
         self.sequence_outputs = tuple(check(model, self._graph))
         self.model = self._graph.model
-        self._run = function(functools.partial(run, self._graph))
+        self._run = function(self._graph.run)
 
     @property
     def fingerprint(self) -> str:
@@ -84,7 +87,8 @@ class Step:
         Args:
             x: what the model takes, batch first, time second; any batch size, any number of steps.
             state: what `initial_state` or the call before returned, for the same batch; from any backend.
-            training: whether layers such as Dropout shall behave as in training.
+            training: whether layers such as Dropout shall behave as in training. Where not, PyTorch's own
+                gradients (`.backward()`) are off; a uk.GradientTape records either way.
 
         Returns:
             What the model returns, and the state after the chunk.
@@ -92,8 +96,35 @@ class Step:
         Raises:
             SignatureError: x or the state does not fit the model.
         """
-        y, after = self._run(self._inputs(x), flat(self.states, state), training)
+        with (
+            contextlib.nullcontext() if training or _is_differentiated() else backends.current().evaluating()
+        ):
+            y, after = self._run(self._inputs(x), flat(self.states, state), training)
         return y, nested(self.states, after)
+
+    def turns(
+        self, inputs: Sequence[Any], states: Sequence[Sequence[Any] | None]
+    ) -> tuple[list[Any], list[list[Any]]]:
+        """Run chunks of different lengths, of several sequences, in one call, each as if it ran alone.
+
+        Args:
+            inputs: for each sequence what `__call__` takes, with a batch of 1.
+            states: for each its state as a list in the order of `states`, with a batch of 1; None for a new one.
+
+        Returns:
+            For each sequence what the model returns, and its state as such a list; numpy arrays, a batch of 1 each.
+
+        Raises:
+            SignatureError: an input does not fit the model.
+        """
+        begin = flat(self.states, self.initial_state(1)) if any(state is None for state in states) else []
+        known = [begin if state is None else state for state in states]
+        with backends.current().evaluating():
+            return self._batched([self._inputs(x) for x in inputs], known)
+
+    @functools.cached_property
+    def _batched(self) -> Callable[..., Any]:
+        return PaddedTurns(self._source, self._graph, self.sequence_inputs, self.sequence_outputs)
 
     def _inputs(self, x: Any) -> list[Any]:
         """Return what a caller passes as the model's inputs, in order."""
@@ -143,7 +174,7 @@ def stateful(model: Any) -> Step:
         >>> x = np.ones((2, 10, 3), "float32")
         >>> _, state = step(x[:, :7], step.initial_state(batch_size=2))
         >>> y, state = step(x[:, 7:], state)
-        >>> list(state["lstm"]), bool(np.allclose(y, model(x), atol=1e-5))
+        >>> list(state["lstm"]), bool(keras.ops.all(keras.ops.isclose(y, model(x), atol=1e-5)))
         (['h', 'c'], True)
     """
     _config.current()
@@ -161,9 +192,6 @@ def stateful(model: Any) -> Step:
     return Step(model)
 
 
-def run(graph: Streaming, inputs: Any, memory: Any, training: bool = False, steps: Any = None) -> Any:
-    """Return what the model returns, and its memory afterwards, flat."""
-    values = [*inputs, *memory, *([] if steps is None else [steps])]
-    results = graph.model(dict(zip(graph.input_names, values, strict=True)), training=training)
-    y = [results[name] for name in graph.y_names]
-    return tree.pack_sequence_as(graph.outputs, y), [results[spec.output_name] for spec in graph.states]
+def _is_differentiated() -> bool:
+    """Say whether a tape, or a transform in place of one, wants what is computed here."""
+    return bool(tapes()) or backends.current().native_vjp() is not None

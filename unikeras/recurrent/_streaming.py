@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import layers, tree
 
-from unikeras._graphs import graph_of, is_graph, replay
+from unikeras._graphs import graph_of, is_graph, renamed, replay
 from unikeras.errors import CannotStream
 from unikeras.export._signature import unique
 from unikeras.export._text import brief
@@ -75,6 +75,15 @@ class Streaming:
         """The names of all outputs."""
         return [*self.y_names, *(spec.output_name for spec in self.states)]
 
+    def run(
+        self, inputs: Any, memory: Any, training: bool = False, steps: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """Return what the model returns, and its memory afterwards, flat."""
+        values = [*inputs, *memory, *([] if steps is None else [steps])]
+        results = self.model(dict(zip(self.input_names, values, strict=True)), training=training)
+        y = [results[name] for name in self.y_names]
+        return tree.pack_sequence_as(self.outputs, y), [results[spec.output_name] for spec in self.states]
+
 
 def streaming(model: Any, padded: bool = False) -> Streaming:
     """Return the graph of a functional model, with memory; layers and weights are the model's own.
@@ -107,7 +116,8 @@ def _as_model(graph: Streaming, name: str) -> Any:
 
 def _freed_inputs(model: Any) -> Any:
     """Return new inputs of any batch size and any number of steps, in the structure of the model's own."""
-    structure = graph_of(model)._inputs_struct
+    graph: Any = graph_of(model)
+    structure = graph._inputs_struct
     tensors = tree.flatten(structure)
     lengths = {tensor.shape[1] for tensor in tensors if len(tensor.shape) > 1} & {None}
     # Where no length is open, time is the axis that is as long as what recurrent layers read.
@@ -139,6 +149,8 @@ class _Writer:
 
     def __init__(self, graph: Streaming) -> None:
         self.graph = graph
+        # By id: a layer, and itself or its double under another name. The layer is held, so that the id stays its own.
+        self._own: dict[int, tuple[Any, Any]] = {}
 
     def follow(self, graph: Any, inputs: Any, path: str) -> Any:
         """Return the outputs of a model on these inputs."""
@@ -160,6 +172,7 @@ class _Writer:
 
     def record(self, path: str, layer: Any, args: Any, kwargs: Any) -> Any:
         """Call a layer and note the call."""
+        layer = self._with_own_name(layer)
         try:
             outputs = layer(*args, **kwargs)
         except Exception as error:  # whatever a layer raises that was built for one length alone
@@ -175,14 +188,18 @@ class _Writer:
             raise CannotStream(path, layer, "reads its input from the end (go_backwards=True)")
         if len(args) > 1 or kwargs.get("initial_state") is not None:
             raise CannotStream(path, layer, "is given an initial state by the model, at each chunk anew")
-        shared = sharing(layer, return_state=True, stateful=False)
         path = unique([*self.graph.recurrent, path])[-1]
+        shared = sharing(layer, return_state=True, stateful=False)
         before = self._memory(path, shared, args[0])
-        mask = self._mask(args[0], kwargs.get("mask"))
+        # A nested model's own graph knows no mask; its tensors do when it runs.
+        own = kwargs.get("mask", None)
+        own = getattr(args[0], "_keras_mask", None) if own is None else next(iter(tree.flatten(own)))
+        mask = self._and_steps(own)
         options = {**kwargs, "mask": mask, "initial_state": before}
         outputs, *after = self.record(path, shared, args, options)
         self.graph.state_outputs += tree.flatten(after)
-        if mask is not None and not layer.zero_output_for_mask:
+        # Padding has no part in this: it stands behind steps that count.
+        if own is not None and not layer.zero_output_for_mask:
             if not isinstance(layer.cell, _OUTPUT_IS_STATE):
                 raise CannotStream(path, layer, "has a mask, and a cell whose last output no state holds")
             carried = Carried(name=f"{layer.name}_carried", dtype=layer.dtype_policy)
@@ -204,12 +221,23 @@ class _Writer:
         self.graph.recurrent[path] = layer
         return _as_nested(shapes, iter(inputs))
 
-    def _mask(self, x: Any, mask: Any) -> Any:
-        # A nested model's own graph knows no mask; its tensors do when it runs.
-        mask = next(iter(tree.flatten(mask)), None) if mask is not None else getattr(x, "_keras_mask", None)
-        if self.graph.steps is None:
-            return mask
-        return self.graph.steps if mask is None else keras.ops.logical_and(mask, self.graph.steps)
+    def _and_steps(self, mask: Any) -> Any:
+        if self.graph.steps is None or mask is None:
+            return mask if self.graph.steps is None else self.graph.steps
+        return keras.ops.logical_and(mask, self.graph.steps)
+
+    def _with_own_name(self, layer: Any) -> Any:
+        """Return the layer, or it under another name where a layer of another nested model has that one."""
+        if id(layer) not in self._own:
+            taken = [tensor._keras_history.operation.name for tensor in self._inputs()]
+            taken += [known.name for _, known in self._own.values()]
+            name = unique([*taken, layer.name])[-1]
+            self._own[id(layer)] = (layer, layer if name == layer.name else renamed(layer, name))
+        return self._own[id(layer)][1]
+
+    def _inputs(self) -> list[Any]:
+        steps = [] if self.graph.steps is None else [self.graph.steps]
+        return [*tree.flatten(self.graph.inputs), *self.graph.state_inputs, *steps]
 
 
 def _state_names(cell: Any) -> list[str]:
