@@ -5,8 +5,8 @@ python benchmarks/memory.py [writes flat batched]
 `writes`: SQLiteStore's writes per second (a state of 4 kB, synchronous=FULL) over those of bare upserts of the same
 bytes in the same mode, interleaved; the median ratio of the rounds. `flat`: what a fresh process grows by while it
 lists all sessions of a store, counts them and steps some, with 1,000 and with 100,000 on the disk. `batched`:
-one call for a turn of 64 sessions over 64 calls for one each, in a SQLite file, with the backend of KERAS_BACKEND. Read ratios and
-differences: rates depend on the disk.
+one call for a turn of 64 sessions over 64 calls for one each, in a SQLite file, with the backend of KERAS_BACKEND.
+Read ratios and differences: rates depend on the disk.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class TransformError(UnikerasError, RuntimeError):
 
 
 class StateError(UnikerasError, RuntimeError):
-    """A compiled function met state that it did not know when it was compiled."""
+    """A compiled function met state that it did not know, or state was asked for where there is none."""
 
 
 class LeakedTensorError(StateError):

@@ -140,3 +140,17 @@ def test_stacked_cells(recurrence, backwards, lowered, floats):
 def test_time_distributed(inner, lowered, floats):
     model = keras.Sequential([keras.Input((None, 6, 6, 2)), layers.TimeDistributed(inner())])
     lowered(model, floats(2, 3, 6, 6, 2), floats(1, 5, 6, 6, 2))
+
+
+@pytest.mark.parametrize("sequences", [True, False])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_step_under_a_mask_repeats_what_came_before_it(cell, sequences, lowered, floats):
+    """A chunk that begins with padding says what the chunk before it said last."""
+    import unikeras as uk
+
+    inputs = keras.Input((None,), dtype="int32")
+    embedded = layers.Embedding(9, 4, mask_zero=True)(inputs)
+    layer = CELLS[cell](5, return_sequences=sequences, name="layer")
+    step = uk.stateful(keras.Model(inputs, layer(embedded)))
+    memory = {spec.input_name: floats(6, *spec.shape) for spec in step.states}
+    lowered(step.model, {"x": tokens(6, 6), **memory})

@@ -100,7 +100,13 @@ def _refused(error, message, folder, *args, **options):
 
 @pytest.mark.parametrize("what", ["model", None, lambda x: x])
 def test_what_is_no_model_is_refused(tmp_path, what):
-    _refused(ArgumentError, "takes a keras.Model; received", tmp_path, what, tmp_path / "m.onnx")
+    _refused(
+        ArgumentError,
+        r"takes a keras.Model, or uk.stateful\(model\); received",
+        tmp_path,
+        what,
+        tmp_path / "m.onnx",
+    )
 
 
 def test_an_unbuilt_model_is_refused(tmp_path):
@@ -118,7 +124,8 @@ def test_a_stateful_layer_is_refused_by_name(tmp_path, wrapped):
     layer = keras.layers.LSTM(2, stateful=True, name="memory")
     layer = keras.layers.Bidirectional(layer, name="both") if wrapped else layer
     model = keras.Sequential([keras.Input((3, 2), batch_size=1), layer], name="chat")
-    message = f"layer '{'both' if wrapped else 'memory'}' of model 'chat' is stateful: .*; uk.stateful takes"
+    name = "both" if wrapped else "memory"
+    message = rf"layer '{name}' of model 'chat' is stateful: .*; export uk.stateful\(model\), which takes"
     _refused(ExportError, message, tmp_path, model, tmp_path / "m.onnx")
 
 
@@ -249,7 +256,7 @@ def test_tolerances_decide(tmp_path, model, use_routes):
     assert done.max_error == pytest.approx(1e-3, rel=1e-2)
 
 
-def _crash(path, rounds):
+def _crash(path, rounds, stretch):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 

@@ -25,6 +25,11 @@ import click
     metavar="DIR",
     help="The folder to write to.",
 )
+@click.option(
+    "--stateful",
+    is_flag=True,
+    help="Write steps: what recurrent layers remember becomes inputs and outputs.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace earlier exports.")
 @click.option("--no-verify", is_flag=True, help="Skip the proof; the artifacts say so.")
 @click.option("--opset", type=int, help="ONNX's operator set.")
@@ -40,6 +45,7 @@ def export(
     model: Path,
     formats: str,
     out: Path,
+    stateful: bool,
     overwrite: bool,
     no_verify: bool,
     opset: int | None,
@@ -55,7 +61,7 @@ def export(
 
     names = [name.strip() for name in formats.split(",") if name.strip()]
     _check(names, verify=not no_verify)
-    loaded, failure = _load(model), None
+    loaded, failure = _load(model, stateful), None
     try:
         report = _export(loaded, out, names, overwrite=overwrite, verify=not no_verify, opset=opset)
     except ExportError as error:
@@ -79,14 +85,14 @@ def _check(formats: list[str], verify: bool) -> None:
         usable_routes(named(name).name, _config.choose().name, verify)
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, stateful: bool) -> Any:
     from unikeras.errors import ArgumentError
 
     if path.suffix not in (".keras", ".h5"):
         raise ArgumentError(f"{path} is no saved Keras model: its name ends in .keras, or .h5")
-    from unikeras import _config
+    import unikeras as uk
 
-    _config.current()  # chooses the backend before Keras does
+    uk.backend()  # chooses the backend before Keras does
     import keras
 
     try:
@@ -94,7 +100,7 @@ def _load(path: Path) -> Any:
     except Exception as error:  # a broken file, or custom classes that are not imported here
         raise ArgumentError(f"{path} could not be loaded: {error}") from error
     model.name = path.stem
-    return model
+    return uk.stateful(model) if stateful else model
 
 
 def _export(model: Any, out: Path, formats: list[str], **options: Any) -> Any:

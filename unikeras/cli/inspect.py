@@ -13,7 +13,7 @@ import click
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def inspect(path: Path, as_json: bool) -> None:
-    """Show the format, inputs, outputs, free axes, metadata and size of an exported model."""
+    """Show the format, inputs, outputs, memory, free axes, metadata and size of an exported model."""
     import unikeras as uk
     from unikeras._quiet import quiet
 
@@ -40,7 +40,9 @@ def describe(path: Path, artifact: Any) -> dict[str, Any]:
     beside = row.beside if row.beside and path.with_suffix(row.beside).is_file() else ""
     files = {str(file): file.stat().st_size for file in files_of(path, beside)}
     signature = artifact.signature.to_dict()
-    metadata = {name: value for name, value in artifact.metadata.items() if name != "signature"}
+    metadata = {
+        name: value for name, value in artifact.metadata.items() if name not in ("signature", "memory")
+    }
     return {
         "path": str(path),
         "format": artifact.format,
@@ -48,6 +50,7 @@ def describe(path: Path, artifact: Any) -> dict[str, Any]:
         "files": files,
         "inputs": signature["inputs"],
         "outputs": signature["outputs"],
+        "memory": artifact.metadata.get("memory"),
         "metadata": metadata,
     }
 
@@ -65,6 +68,8 @@ def _show(found: dict[str, Any]) -> None:
         for row in found[side]:
             table.add_row(side[:-1], Text(row["name"]), row["dtype"] or "?", _shape(row))
     console.print(table)
+    if found["memory"]:
+        console.print(_memory(found["memory"]))
     if not found["metadata"]:
         console.print("no metadata: unikeras did not write it")
         return
@@ -72,6 +77,17 @@ def _show(found: dict[str, Any]) -> None:
     for name, value in found["metadata"].items():
         facts.add_row(Text(name, "dim"), Text(_fact(value)))
     console.print(facts)
+
+
+def _memory(memory: dict[str, Any]) -> Any:
+    """Return what is carried from step to step, as lines."""
+    from rich.text import Text
+
+    lines = [f"memory of model {memory['fingerprint'][:12]}, which each step takes and returns:"]
+    for row in memory["states"]:
+        shape = ", ".join(map(str, ["batch", *row["shape"]]))
+        lines.append(f"  {row['layer']}/{row['name']}: {row['dtype']} ({shape})")
+    return Text("\n".join(lines) + "\n")
 
 
 def _shape(row: dict[str, Any]) -> str:

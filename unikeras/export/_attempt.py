@@ -17,6 +17,7 @@ from unikeras.errors import ExportError, ExportMismatch, OutputError
 from unikeras.export import _metadata, _proven, runtimes
 from unikeras.export._compare import largest_error
 from unikeras.export._limits import axes_hint, check_can_hold
+from unikeras.export._memory import Memory, Stretch
 from unikeras.export._probe import Round
 from unikeras.export._report import ArtifactReport, PassedOver
 from unikeras.export._signature import Signature
@@ -27,7 +28,13 @@ from unikeras.export.routes import Order, Route
 
 @dataclass(frozen=True)
 class Job:
-    """What all formats of one call share."""
+    """What all formats of one call share.
+
+    Attributes:
+        memory: what the artifact shall carry from step to step; None for a model without.
+        stretch: what it has to reproduce in chunks; None where nothing of the kind is to be proven.
+        remark: what the report shall say of it.
+    """
 
     model: Any
     signature: Signature
@@ -37,6 +44,9 @@ class Job:
     rtol: float
     atol: float
     options: Mapping[str, Any]
+    memory: Memory | None = None
+    stretch: Stretch | None = None
+    remark: str = ""
 
 
 def make(job: Job, target: Target, routes: Sequence[Route]) -> tuple[ArtifactReport, Exception | None]:
@@ -94,12 +104,15 @@ def _write_and_prove(job: Job, target: Target, route: Route, artifact: ArtifactR
         rtol=job.rtol,
         atol=job.atol,
         weights=job.weights,
+        memory=job.memory,
     )
     with whole(target.path, beside=target.format.beside) as temporary:
         try:
-            remark = route.write(job.model, temporary, Order(format, job.signature, note, job.options))
+            remark = route.write(
+                job.model, temporary, Order(format, job.signature, note, job.options, job.memory)
+            )
             artifact.max_error = _prove(job, format, temporary) if job.verify else None
-            artifact.remarks = [text for text in (remark, target.format.advice) if text]
+            artifact.remarks = [text for text in (remark, job.remark, target.format.advice) if text]
         except ExportError:
             raise
         except Exception as error:  # each toolchain has its own ways to fail
@@ -113,13 +126,17 @@ def _prove(job: Job, format: str, path: Path) -> float:
     """Return the largest error of an artifact, run in a process of its own: native parsers can crash."""
     inputs = [run.inputs for run in job.rounds]
     worker = runtimes.RUNTIMES[format].worker
-    received = workers.call(worker, runtimes.outputs_of, (str(path.absolute()), inputs))
-    return max(
-        largest_error(
-            job.signature.output_names, run.outputs, outputs, job.rtol, job.atol, f"at batch {run.batch}"
-        )
+    received, chunked = workers.call(worker, runtimes.outputs_of, (str(path.absolute()), inputs, job.stretch))
+    names, tolerances = job.signature.output_names, (job.rtol, job.atol)
+    errors = [
+        largest_error(names, run.outputs, outputs, *tolerances, f"at batch {run.batch}")
         for run, outputs in zip(job.rounds, received, strict=True)
-    )
+    ]
+    if job.stretch:
+        whole = [job.stretch.outputs[name] for name in names]
+        where = f"over {sum(job.stretch.chunks)} steps in chunks of {', '.join(map(str, job.stretch.chunks))}"
+        errors.append(largest_error(names, whole, [chunked[name] for name in names], *tolerances, where))
+    return max(errors)
 
 
 def _is_the_disk(error: Exception, folder: Path) -> bool:

@@ -10,11 +10,13 @@ from typing import Any
 from unikeras import _config
 from unikeras.errors import ArgumentError, ExportError
 from unikeras.export._attempt import Job, make
+from unikeras.export._memory import Memory
 from unikeras.export._metadata import sha256_of_weights
 from unikeras.export._offers import usable_routes
 from unikeras.export._options import check_quantize, sorted_by_format, tolerances
 from unikeras.export._probe import probe, rounds_of
 from unikeras.export._report import ExportReport
+from unikeras.export._stepped import ONE_STEP, StepLike, memory_of, one_step, stretch
 from unikeras.export._targets import check_free, targets
 
 
@@ -42,7 +44,10 @@ def export_model(
     free, at three lengths; the first that is equal stays. A file or folder appears whole or not at all.
 
     Args:
-        model: a built `keras.Model`. Layers that carry state from batch to batch are refused.
+        model: a built `keras.Model`, or what `uk.stateful(model)` returns: its artifacts take states as
+            inputs `state/<layer>/<name>`, return them as `state_out/<layer>/<name>`, have
+            `load_artifact(path).step(x, state)`, and are also compared over a sequence in chunks; LiteRT's
+            take one step at a time. Other layers that carry state from batch to batch are refused.
         path: the artifact's path; where `format` is a list, the folder that gets
             `<model name><suffix>` for each format.
         format: `"saved_model"` (a folder), `"torchscript"` (.pt), `"onnx"` (.onnx), `"pt2"` (.pt2),
@@ -88,9 +93,10 @@ def export_model(
         True
     """
     backend = _config.current()
+    name, model, memory = _taken_apart(model)
     _check_model(model)
     _check_tolerances(rtol=rtol, atol=atol)
-    wanted = targets(model.name, path, format)
+    wanted = targets(name, path, format)
     named = {"opset": opset, "endpoints": endpoints, "quantize": quantize}
     options = sorted_by_format([target.format.name for target in wanted], named, exporter)
     check_quantize(quantize, samples)
@@ -99,11 +105,13 @@ def export_model(
         check_free(target, overwrite)
     found, rounds = probe(model, signature)
     tolerance = tolerances(model, None, rtol, atol)
-    job = Job(model, found, rounds, sha256_of_weights(model), verify, *tolerance, {})
-    report = ExportReport(model.name, backend)
+    long = stretch(model, found, memory) if memory and verify else None
+    job = Job(model, found, rounds, sha256_of_weights(model), verify, *tolerance, {}, memory, long)
+    report = ExportReport(name, backend)
     failures = []
     for target, routes in plan:
-        artifact, failure = make(_with(job, options[target.format.name], samples), target, routes)
+        of_format = _in_one_step(job, signature) if target.format.name == "litert" else job
+        artifact, failure = make(_with(of_format, options[target.format.name], samples), target, routes)
         report.artifacts.append(artifact)
         failures += [failure] if failure else []
     if failures:
@@ -121,14 +129,34 @@ def _with(job: Job, options: dict[str, Any], samples: Any) -> Job:
     if samples is not None:
         rounds = rounds_of(job.model, job.signature, samples)
         options = {**options, "samples": rounds[-1].inputs}
-    return dataclasses.replace(job, options=options, rounds=rounds, rtol=rtol, atol=atol)
+    # Rounded to the range of the samples, a memory strays further with every step than a tolerance can say.
+    long = None if quantize == "int8" else job.stretch
+    return dataclasses.replace(job, options=options, rounds=rounds, rtol=rtol, atol=atol, stretch=long)
+
+
+def _in_one_step(job: Job, signature: Mapping[str, Any] | None) -> Job:
+    """Return the job for a format whose recurrences have a free batch only where their time is fixed."""
+    wanted = one_step(job.signature, job.memory) if job.memory else {}
+    if not wanted:
+        return job
+    found, rounds = probe(job.model, {**(signature or {}), **wanted})
+    return dataclasses.replace(job, signature=found, rounds=rounds, remark=ONE_STEP)
+
+
+def _taken_apart(model: Any) -> tuple[str, Any, Memory | None]:
+    """Return the name, the Keras model and the memory of what shall be exported."""
+    import keras
+
+    if isinstance(model, keras.Model):
+        return model.name, model, None
+    if isinstance(model, StepLike):
+        return model.name, model.model, memory_of(model)
+    raise ArgumentError(
+        f"export_model takes a keras.Model, or uk.stateful(model); received {type(model).__qualname__}"
+    )
 
 
 def _check_model(model: Any) -> None:
-    import keras
-
-    if not isinstance(model, keras.Model):
-        raise ArgumentError(f"export_model takes a keras.Model; received {type(model).__qualname__}")
     if not model.built:
         raise ExportError(
             f"model {model.name!r} is not built, so it has no weights yet; call it once on data"
@@ -137,8 +165,8 @@ def _check_model(model: Any) -> None:
         if getattr(layer, "stateful", False):
             raise ExportError(
                 f"layer {layer.name!r} of model {model.name!r} is stateful: it carries memory from batch to "
-                "batch, which an artifact cannot; uk.stateful takes the memory as an input and returns it as "
-                "an output, or make the layer with stateful=False and the same weights"
+                "batch, which an artifact cannot; export uk.stateful(model), which takes the memory as an input "
+                "and returns it as an output, or make the layer with stateful=False and the same weights"
             )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from unikeras import backends
 from unikeras._lazy import without_tensorflow
 from unikeras.backends._registry import ENTRIES
+from unikeras.export._memory import Memory
 from unikeras.export._signature import Signature
 
 # Under this name in an ONNX file's properties and, with ".json", as a file in the other formats.
@@ -29,6 +30,7 @@ def describe(
     rtol: float,
     atol: float,
     weights: str,
+    memory: Memory | None = None,
 ) -> dict[str, Any]:
     """Return the metadata of an artifact, as data for JSON.
 
@@ -42,8 +44,9 @@ def describe(
         rtol: relative tolerance of that comparison.
         atol: absolute tolerance of that comparison.
         weights: from `sha256_of_weights`.
+        memory: what the artifact carries from step to step, where it was a step that was exported.
     """
-    return {
+    content = {
         "format": format,
         "model": model.name,
         "route": route,
@@ -55,6 +58,7 @@ def describe(
         "weights_sha256": weights,
         "signature": signature.to_dict(),
     }
+    return content if memory is None else {**content, "memory": memory.to_dict()}
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:

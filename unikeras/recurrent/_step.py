@@ -61,6 +61,12 @@ class Step:
         """A digest of architecture, state shapes and weights as they are now; the same under every backend."""
         return fingerprint(self._graph)
 
+    @property
+    def results(self) -> Any:
+        """The structure of what a call returns, with numbers for the outputs, flat."""
+        count = len(tree.flatten(self._graph.outputs))
+        return tree.pack_sequence_as(self._graph.outputs, list(range(count)))
+
     def initial_state(self, batch_size: int = 1) -> State:
         """Return what a new sequence begins with.
 

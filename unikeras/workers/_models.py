@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import sys
+import warnings
 import zipfile
 from collections import deque
 from collections.abc import Iterator
@@ -41,7 +42,10 @@ def unpack(archive: bytes, custom_objects: dict[str, Any]) -> Any:
     """Make the object under the backend of this process."""
     from keras.src.saving import saving_lib
 
-    return saving_lib.load_model(io.BytesIO(archive), custom_objects=custom_objects, safe_mode=False)
+    with warnings.catch_warnings():
+        # A key may hold a slash, as those of states do, and a layer's name may not.
+        warnings.filterwarnings("ignore", "When providing `inputs` as a dict, all keys")
+        return saving_lib.load_model(io.BytesIO(archive), custom_objects=custom_objects, safe_mode=False)
 
 
 def _fitted(config: Any, custom: dict[str, Any]) -> Any:

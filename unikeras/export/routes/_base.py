@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from unikeras.export._memory import Memory
 from unikeras.export._signature import Signature
 
 
@@ -20,12 +21,14 @@ class Order:
         signature: names, shapes, dtypes and structure.
         metadata: data for JSON, to be kept in the artifact.
         options: what the user asks of the toolchain beyond that; names that it does not know are errors.
+        memory: which inputs and outputs are states, where the model is that of a step.
     """
 
     format: str
     signature: Signature
     metadata: Mapping[str, Any]
     options: Mapping[str, Any] = field(default_factory=dict)
+    memory: Memory | None = None
 
 
 class Route(ABC):

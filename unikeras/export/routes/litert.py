@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unikeras._quiet import quiet as silence
+from unikeras.export._memory import Memory
 from unikeras.export._metadata import dumps
 from unikeras.export._needs import lacking
 from unikeras.export._quiet import quiet
@@ -42,7 +43,7 @@ class LiteRt(Route):
     def write(self, model: Any, path: Path, order: Order) -> str | None:
         """Convert and write the file; with a batch of one where the batch cannot be free."""
         signature, remark = order.signature, None
-        unrolled = can_unroll(signature)
+        unrolled = can_unroll(signature, order.memory)
         content = _convert(model, signature, unrolled, order.options)
         single = with_batch(signature, 1)
         if isinstance(content, Exception) and single != signature:
@@ -56,9 +57,11 @@ class LiteRt(Route):
         return remark
 
 
-def can_unroll(signature: Signature) -> bool:
-    """Say whether a recurrence over the inputs has a known, moderate number of steps."""
-    steps = [spec.shape[1] for spec in signature.inputs if len(spec.shape or ()) > 1]  # type: ignore[index]
+def can_unroll(signature: Signature, memory: Memory | None = None) -> bool:
+    """Say whether a recurrence over the inputs has a known, moderate number of steps; states have none."""
+    states = memory.input_names if memory else ()
+    inputs = [spec for spec in signature.inputs if spec.name not in states]
+    steps = [spec.shape[1] for spec in inputs if len(spec.shape or ()) > 1]  # type: ignore[index]
     return all(step is not None and step <= MOST_STEPS for step in steps)
 
 

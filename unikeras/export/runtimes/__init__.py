@@ -9,9 +9,11 @@ from pathlib import Path
 from unikeras import workers
 from unikeras.errors import ArtifactNotFound, CorruptArtifact, MissingDependency, WorkerDied
 from unikeras.export import _formats, _proven
+from unikeras.export._memory import Stretch
 from unikeras.export._samples import Array, example
 from unikeras.export._text import plain
 from unikeras.export.runtimes._base import Artifact
+from unikeras.export.runtimes._steps import in_chunks
 from unikeras.export.runtimes.litert import LiteRtArtifact
 from unikeras.export.runtimes.onnx import OnnxArtifact
 from unikeras.export.runtimes.openvino import OpenVinoArtifact
@@ -68,11 +70,23 @@ def load_artifact(path: str | os.PathLike[str]) -> Artifact:
     return _open(final, runtime)
 
 
-def outputs_of(path: str, rounds: list[list[Array]]) -> list[list[Array]]:
-    """Load an artifact and return its flat outputs for several flat inputs; made to run in a worker."""
+def outputs_of(
+    path: str, rounds: list[list[Array]], stretch: Stretch | None = None
+) -> tuple[list[list[Array]], dict[str, Array]]:
+    """Load an artifact and run it; made to run in a worker.
+
+    Args:
+        path: the artifact's.
+        rounds: flat inputs of several runs.
+        stretch: a sequence to take step by step.
+
+    Returns:
+        The flat outputs of these runs, and those of the sequence by name; none where there is none.
+    """
     final = Path(path)
     artifact = _open(final, _runtime_of(final))
-    return [list(artifact.run(inputs)) for inputs in rounds]
+    outputs = [list(artifact.run(inputs)) for inputs in rounds]
+    return outputs, in_chunks(artifact, stretch) if stretch else {}
 
 
 def _runtime_of(path: Path) -> type[Artifact]:

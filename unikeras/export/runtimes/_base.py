@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
-from unikeras.errors import SignatureError
+from unikeras.export._memory import Memory
 from unikeras.export._metadata import loads
 from unikeras.export._samples import Array
-from unikeras.export._signature import Signature, TensorSpec, numpy_dtype
+from unikeras.export._signature import Signature, TensorSpec
 from unikeras.export._structure import put_together
+from unikeras.export.runtimes import _steps
+from unikeras.export.runtimes._fitting import fitted
+from unikeras.recurrent._state import State, StateSpec
 
 
 class Artifact(ABC):
@@ -42,6 +43,7 @@ class Artifact(ABC):
 
     metadata: dict[str, Any]
     signature: Signature
+    _memory: Memory | None
 
     @classmethod
     @abstractmethod
@@ -80,15 +82,82 @@ class Artifact(ABC):
         """
         values = self.signature.flatten(x)
         outputs = self.run(
-            [_fitted(spec, value) for spec, value in zip(self.signature.inputs, values, strict=True)]
+            [fitted(spec, value) for spec, value in zip(self.signature.inputs, values, strict=True)]
         )
         return put_together(self.signature.results, outputs) if self.signature.outputs else outputs
+
+    @property
+    def states(self) -> tuple[StateSpec, ...]:
+        """What the artifact carries from step to step; a StateError where it was not exported from a step."""
+        return _steps.memory_of(self).states
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells models apart whose memories must not be mixed; a StateError where there is no memory."""
+        return _steps.memory_of(self).fingerprint
+
+    @property
+    def sequence_outputs(self) -> tuple[bool, ...]:
+        """For each output that is no state, whether it has a time axis; a StateError where there is no memory."""
+        return _steps.memory_of(self).sequence_outputs
+
+    @property
+    def sequence_inputs(self) -> tuple[bool, ...]:
+        """For each input that is no state, whether it has a time axis; a StateError where there is no memory."""
+        memory = _steps.memory_of(self)
+        return tuple(spec.name in memory.sequence_inputs for spec in _steps.own_inputs(self, memory))
+
+    def flatten_inputs(self, x: Any) -> list[Any]:
+        """Return what a caller passes to `step` as a list in the order of the inputs that are no states.
+
+        Raises:
+            StateError: the artifact was not exported from a step.
+            SignatureError: names or number do not fit.
+        """
+        return _steps.flatten_inputs(self, _steps.memory_of(self), x)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return the memory of sequences that have not begun.
+
+        Args:
+            batch_size: how many sequences.
+
+        Returns:
+            `{layer path: {"h": array, ...}}`: zeros, or what the layer itself begins with.
+
+        Raises:
+            StateError: the artifact was not exported from a step.
+            SignatureError: the batch size is not a number of 1 or more.
+        """
+        return _steps.initial_state(_steps.memory_of(self), batch_size)
+
+    def step(self, x: Any, state: Any) -> tuple[Any, State]:
+        """Run the artifact over some steps, from a memory on.
+
+        Chunks of any length give what the whole sequence gives at once. An artifact that takes a fixed number
+        of steps, as LiteRT's do, is run as often as needed.
+
+        Args:
+            x: the inputs without the states, (batch, time, ...), passed as for `predict`.
+            state: from `initial_state`, or from the step before.
+
+        Returns:
+            The outputs, as the model returns them, and the memory after the last step. An output that has no
+            time axis is that of the last step.
+
+        Raises:
+            StateError: the artifact was not exported from a step.
+            SignatureError: names, shapes, dtypes, batch or number of steps do not fit.
+        """
+        return _steps.step(self, x, state)
 
     def _read(self, text: str | bytes | None, foreign: Signature) -> None:
         """Set metadata and signature from the metadata's text, or from what the runtime itself knows."""
         self.metadata = loads(text)
         known = self.metadata.get("signature")
         self.signature = Signature.from_dict(known) if known else foreign
+        memory = self.metadata.get("memory")
+        self._memory = Memory.from_dict(memory) if memory else None
 
     def __repr__(self) -> str:
         return f"<{self.format} artifact {self.signature}>"
@@ -99,23 +168,3 @@ def foreign(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> Signature:
     numbers = list(range(len(outputs)))
     results = 0 if len(outputs) == 1 else dict(zip((spec.name for spec in outputs), numbers, strict=True))
     return Signature(tuple(inputs), tuple(outputs), list(range(len(inputs))), results)
-
-
-def _fitted(spec: TensorSpec, value: Any) -> Array:
-    array = np.asarray(value)
-    if spec.dtype is not None:
-        dtype = numpy_dtype(spec.dtype)
-        if array.dtype != dtype and not np.can_cast(array.dtype, dtype, "same_kind"):
-            raise SignatureError(f"input {spec} received dtype {array.dtype}; cast it first")
-        array = array.astype(dtype, copy=False)
-    if not _fits(array.shape, spec.shape):
-        raise SignatureError(f"input {spec} received shape {array.shape}")
-    return array
-
-
-def _fits(shape: tuple[int, ...], allowed: tuple[int | None, ...] | None) -> bool:
-    if allowed is None:
-        return True
-    return len(shape) == len(allowed) and all(
-        want in (None, size) for size, want in zip(shape, allowed, strict=True)
-    )

@@ -1,0 +1,142 @@
+"""Steps from every backend in every format: chunk by chunk they say what the model says at once."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import streaming
+
+import unikeras as uk
+from unikeras.backends import _registry
+from unikeras.export._formats import FORMATS
+
+BACKENDS = tuple(_registry.names())
+KINDS = tuple(streaming.KINDS)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def pytest_generate_tests(metafunc):
+    """Take the first kind on each backend and each other on one in turn; with --all, all of them."""
+    if "cell" in metafunc.fixturenames:
+        cells = [
+            (kind, backend)
+            for number, kind in enumerate(KINDS)
+            for place, backend in enumerate(BACKENDS)
+            if metafunc.config.getoption("--all") or number == 0 or number % len(BACKENDS) == place
+        ]
+        ordered = sorted(cells, key=lambda cell: BACKENDS.index(cell[1]))
+        metafunc.parametrize("cell", ordered, ids="-".join)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    @functools.cache
+    def export(kind, backend):
+        folder = tmp_path_factory.mktemp(f"{kind}-{backend}")
+        return uk.run_on(backend, streaming.export, kind, str(folder), list(FORMATS), timeout=300)
+
+    return export
+
+
+@pytest.fixture
+def artifact(exported, cell, format):
+    report, _, _ = exported(*cell)
+    return uk.load_artifact(next(row["path"] for row in report["artifacts"] if row["format"] == format))
+
+
+def _in_chunks(artifact, x, lengths):
+    """Return the outputs, joined by hand: what has a time is put together, of the rest the last counts."""
+    state = artifact.initial_state(streaming.BATCH)
+    parts, start = [], 0
+    for length in lengths:
+        y, state = artifact.step(streaming.cut(x, start, start + length), state)
+        parts.append(y if isinstance(y, dict) else {"y": y})
+        start += length
+    return {
+        name: np.concatenate([part[name] for part in parts], 1)
+        if parts[0][name].ndim == 3
+        else parts[-1][name]
+        for name in parts[0]
+    }
+
+
+def _assert_equal(received, expected):
+    expected = expected if isinstance(expected, dict) else {"y": expected}
+    assert set(received) == set(expected)
+    for name, array in expected.items():
+        np.testing.assert_allclose(received[name], array, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_hundred_steps_are_one_call(exported, cell, artifact):
+    _, whole, _ = exported(*cell)
+    _assert_equal(_in_chunks(artifact, streaming.inputs(cell[0]), [1] * 100), whole[100])
+    _assert_equal(_in_chunks(artifact, streaming.inputs(cell[0]), [100]), whole[100])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_chunks_are_the_whole(exported, cell, artifact):
+    _, whole, _ = exported(*cell)
+    _assert_equal(_in_chunks(artifact, streaming.inputs(cell[0]), [1, 7, 32]), whole[40])
+
+
+def test_every_format_is_proven_with_free_batch_and_time(exported, cell):
+    report, _, _ = exported(*cell)
+    rows = report["artifacts"]
+    assert [(row["format"], row["error"], row["verified_at"]) for row in rows] == [
+        (format, None, [1, 3, 8]) for format in FORMATS
+    ]
+    for row in rows:
+        artifact = uk.load_artifact(row["path"])
+        over_time = artifact.metadata["memory"]["sequence_inputs"]
+        for spec in artifact.signature.inputs:
+            assert spec.shape[0] is None
+            if spec.name in over_time:
+                assert spec.shape[1] == (1 if row["format"] == "litert" else None)
+
+
+_ALONE = """
+import importlib.abc, json, sys
+import numpy as np
+class NoFramework(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("keras", "tensorflow", "torch", "jax"):
+            raise ImportError(f"{name} is not to be had here")
+sys.meta_path.insert(0, NoFramework())
+import unikeras as uk
+artifact = uk.load_artifact(sys.argv[1])
+given = np.load(sys.argv[2])
+state = {}
+for spec in artifact.states:
+    state.setdefault(spec.layer, {})[spec.name] = given[spec.input_name]
+y, state = artifact.step(given["x"][:, :1], state)
+rest, state = artifact.step(given["x"][:, 1:], state)
+np.save(sys.argv[3], np.concatenate([y, rest], 1))
+"""
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert", "openvino"])
+def test_a_conversation_goes_on_where_no_framework_is(exported, tmp_path, format):
+    """Begun by the model under torch, continued by its artifact in a process that cannot import one."""
+    report, whole, state = exported(KINDS[0], "torch")
+    path = next(row["path"] for row in report["artifacts"] if row["format"] == format)
+    memory = {f"state/{layer}/{name}": array for layer, part in state.items() for name, array in part.items()}
+    np.savez(tmp_path / "given.npz", x=streaming.inputs(KINDS[0])[:, 7:40], **memory)
+    command = [sys.executable, "-c", _ALONE, path, tmp_path / "given.npz", tmp_path / "y.npy"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    _assert_equal({"y": np.load(tmp_path / "y.npy")}, whole[40][:, 7:])
+
+
+def test_a_memory_has_the_same_names_in_every_format_and_backend(exported):
+    found = set()
+    for backend in BACKENDS:
+        for row in exported(KINDS[0], backend)[0]["artifacts"]:
+            memory = uk.load_artifact(row["path"]).metadata["memory"]
+            found.add(json.dumps(memory["states"]))
+    assert len(found) == 1
