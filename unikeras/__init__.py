@@ -15,6 +15,7 @@ from unikeras._config import settle as _settle
 if TYPE_CHECKING:
     from unikeras import backends as backends
     from unikeras import errors as errors
+    from unikeras import layers as layers
     from unikeras._config import current as backend
     from unikeras.autodiff import (
         GradientTape,
@@ -56,6 +57,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "hvp": ("autodiff", "hvp"),
     "jacobian": ("autodiff", "jacobian"),
     "jvp": ("autodiff", "jvp"),
+    "layers": ("layers", None),
     "load_artifact": ("export", "load_artifact"),
     "no_grad": ("autodiff", "no_grad"),
     "remat": ("autodiff", "remat"),
@@ -83,6 +85,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "layers",
     "load_artifact",
     "no_grad",
     "remat",

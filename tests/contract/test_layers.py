@@ -1,0 +1,167 @@
+"""The fused recurrent layers against Keras' own, and against numpy in float64: numbers, states and gradients."""
+
+from __future__ import annotations
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import unikeras as uk
+
+CLASSES = ["LSTM", "GRU"]
+BATCH, TIME, FEATURES, UNITS = 3, 5, 4, 6
+
+
+def _numbers(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+X = _numbers(BATCH, TIME, FEATURES)
+MASKS = {
+    "none": None,
+    "right": np.array([[1, 1, 1, 1, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 1]], bool),
+    "left": np.array([[0, 1, 1, 1, 1], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1]], bool),
+    "holes": np.array([[0, 1, 0, 1, 1], [0, 0, 0, 0, 0], [1, 0, 0, 1, 0]], bool),
+}
+
+
+def _pair(name: str, **config):
+    """Return Keras' layer and ours, of the same weights, none of them zeros."""
+    keras.utils.set_random_seed(1)
+    given = {"return_sequences": True, "return_state": True, "bias_initializer": "random_normal", **config}
+    layers = [getattr(library, name)(UNITS, **given) for library in (keras.layers, uk.layers)]
+    for layer in layers:
+        layer.build((BATCH, TIME, FEATURES))
+    layers[1].set_weights(layers[0].get_weights())
+    return layers
+
+
+def _states(layer, seed: int = 7):
+    return [
+        ops.convert_to_tensor(_numbers(BATCH, UNITS, seed=seed + i), layer.compute_dtype)
+        for i in range(len(layer.state_size))
+    ]
+
+
+def _input(layer):
+    return ops.convert_to_tensor(X, layer.compute_dtype)
+
+
+def _mask(name: str):
+    return None if MASKS[name] is None else ops.convert_to_tensor(MASKS[name])
+
+
+def _total(outputs):
+    """Return a scalar to which every output contributes in its own way."""
+    weights = [_numbers(*output.shape, seed=20 + i) for i, output in enumerate(outputs)]
+    return sum(
+        ops.sum(ops.convert_to_tensor(w, o.dtype) * (o + o**2)) for w, o in zip(weights, outputs, strict=True)
+    )
+
+
+def _close(ours, theirs, tolerance: float = 1e-5):
+    for a, b in zip(keras.tree.flatten(ours), keras.tree.flatten(theirs), strict=True):
+        a, b = (np.asarray(ops.convert_to_numpy(part), "float64") for part in (a, b))
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(1.0, abs(b).max(initial=0.0)))
+
+
+def _kernel_runs(monkeypatch) -> list[str]:
+    """Return a list that fills with the cells for which the backend's kernel gave an answer."""
+    kind = type(uk.backends.current())
+    own, seen = kind.recurrence, []
+
+    def recurrence(self, cell, *args):
+        found = own(self, cell, *args)
+        seen.extend([cell] if found is not None else [])
+        return found
+
+    monkeypatch.setattr(kind, "recurrence", recurrence)
+    return seen
+
+
+def _sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def _lstm(x, h, c, kernel, recurrent, bias):
+    i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4, -1)
+    c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
+    return _sigmoid(o) * np.tanh(c), c
+
+
+def _gru(x, h, kernel, recurrent, bias):
+    (zx, rx, nx), (zh, rh, nh) = np.split(x @ kernel + bias[0], 3, -1), np.split(h @ recurrent + bias[1], 3, -1)
+    z = _sigmoid(zx + zh)
+    return (z * h + (1 - z) * np.tanh(nx + _sigmoid(rx + rh) * nh),)
+
+
+def _by_numpy(name, mask, weights, states):
+    """Return the states after each step, and the last; a step that does not count changes nothing."""
+    step, outputs = {"LSTM": _lstm, "GRU": _gru}[name], []
+    for t in range(TIME):
+        new = step(X[:, t], *states, *weights)
+        counts = np.ones((BATCH, 1), bool) if mask is None else mask[:, t, None]
+        states = [np.where(counts, a, b) for a, b in zip(new, states, strict=True)]
+        outputs.append(states[0])
+    return np.stack(outputs, 1), states
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("mask", MASKS)
+def test_numbers_are_those_of_numpy(name, mask, monkeypatch):
+    runs = _kernel_runs(monkeypatch)
+    layer = _pair(name, dtype="float64")[1]
+    first = _states(layer)
+    outputs, *last = layer(_input(layer), initial_state=first, mask=_mask(mask))
+    assert runs == [name.lower()]
+    expected, states = _by_numpy(
+        name, MASKS[mask], layer.get_weights(), [ops.convert_to_numpy(state) for state in first]
+    )
+    if MASKS[mask] is not None:
+        counted = MASKS[mask].cumsum(1)[..., None] > 0  # before that, backends of Keras differ
+        outputs, expected = np.where(counted, ops.convert_to_numpy(outputs), 0), np.where(counted, expected, 0)
+    _close([outputs, last], [expected, states], 1e-12)
+
+
+SETTINGS = [
+    {},
+    {"use_bias": False},
+    {"go_backwards": True},
+    {"zero_output_for_mask": True},
+    {"go_backwards": True, "zero_output_for_mask": True, "return_sequences": False},
+    {"return_sequences": False, "return_state": False},
+]
+
+
+def _both(name, mask, with_states=True, **config):
+    """Return what both layers give, Keras' first, with the gradients of all that goes in."""
+    results = []
+    for layer in _pair(name, **config):
+        x, states = _input(layer), _states(layer) if with_states else None
+        with uk.GradientTape() as tape:
+            tape.watch([x, states])
+            outputs = layer(x, initial_state=states, mask=_mask(mask), training=False)
+            outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+            loss = _total(outputs)
+        sources = [x, *(states or []), *layer.trainable_variables]
+        results.append((list(outputs), tape.gradient(loss, sources)))
+    return results
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize(("mask", "config"), list(itertools.product(MASKS, SETTINGS)))
+def test_outputs_and_gradients_are_those_of_keras(name, mask, config, monkeypatch):
+    runs = _kernel_runs(monkeypatch)
+    theirs, ours = _both(name, mask, **config)
+    assert runs == [name.lower()]
+    _close(ours, theirs)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("mask", ["none", "holes"])
+def test_without_states_given(name, mask):
+    theirs, ours = _both(name, mask, with_states=False)
+    _close(ours, theirs)
