@@ -113,7 +113,7 @@ def _by_numpy(name, mask, weights, states):
 @pytest.mark.parametrize("mask", MASKS)
 def test_numbers_are_those_of_numpy(name, mask, monkeypatch):
     runs = _kernel_runs(monkeypatch)
-    layer = _pair(name, dtype="float64")[1]
+    layer = _pair(name)[1]
     first = _states(layer)
     outputs, *last = layer(_input(layer), initial_state=first, mask=_mask(mask))
     assert runs == [name.lower()]
@@ -123,7 +123,7 @@ def test_numbers_are_those_of_numpy(name, mask, monkeypatch):
     if MASKS[mask] is not None:
         counted = MASKS[mask].cumsum(1)[..., None] > 0  # before that, backends of Keras differ
         outputs, expected = np.where(counted, ops.convert_to_numpy(outputs), 0), np.where(counted, expected, 0)
-    _close([outputs, last], [expected, states], 1e-12)
+    _close([outputs, last], [expected, states], 1e-6)
 
 
 SETTINGS = [
@@ -142,7 +142,7 @@ def _both(name, mask, with_states=True, **config):
     for layer in _pair(name, **config):
         x, states = _input(layer), _states(layer) if with_states else None
         with uk.GradientTape() as tape:
-            tape.watch([x, states])
+            tape.watch([x, *(states or [])])
             outputs = layer(x, initial_state=states, mask=_mask(mask), training=False)
             outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
             loss = _total(outputs)
