@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import keras
 import numpy as np
 import pytest
@@ -127,12 +125,15 @@ def test_numbers_are_those_of_numpy(name, mask, monkeypatch):
 
 
 SETTINGS = [
-    {},
-    {"use_bias": False},
-    {"go_backwards": True},
-    {"zero_output_for_mask": True},
-    {"go_backwards": True, "zero_output_for_mask": True, "return_sequences": False},
-    {"return_sequences": False, "return_state": False},
+    ("none", {}),
+    ("right", {}),
+    ("left", {}),
+    ("holes", {}),
+    ("none", {"use_bias": False, "go_backwards": True}),
+    ("holes", {"use_bias": False, "go_backwards": True}),
+    ("left", {"zero_output_for_mask": True}),
+    ("holes", {"go_backwards": True, "zero_output_for_mask": True, "return_sequences": False}),
+    ("right", {"return_sequences": False, "return_state": False}),
 ]
 
 
@@ -152,7 +153,7 @@ def _both(name, mask, with_states=True, **config):
 
 
 @pytest.mark.parametrize("name", CLASSES)
-@pytest.mark.parametrize(("mask", "config"), list(itertools.product(MASKS, SETTINGS)))
+@pytest.mark.parametrize(("mask", "config"), SETTINGS)
 def test_outputs_and_gradients_are_those_of_keras(name, mask, config, monkeypatch):
     runs = _kernel_runs(monkeypatch)
     theirs, ours = _both(name, mask, **config)
@@ -165,3 +166,67 @@ def test_outputs_and_gradients_are_those_of_keras(name, mask, config, monkeypatc
 def test_without_states_given(name, mask):
     theirs, ours = _both(name, mask, with_states=False)
     _close(ours, theirs)
+
+
+# A mask is eager in one layer's tests and compiled in the other's: each way costs seconds on some backend.
+CASES = [("LSTM", "none", False), ("LSTM", "holes", True), ("GRU", "holes", False), ("GRU", "none", True)]
+
+
+@pytest.mark.parametrize(("name", "mask", "compiled"), CASES)
+def test_second_derivatives_are_those_of_keras(name, mask, compiled):
+    results = []
+    for layer in _pair(name):
+        sources = [_input(layer), *_states(layer)]
+
+        def second(x, *states, layer=layer):
+            sources = [x, *states, *layer.trainable_variables]
+            with uk.GradientTape() as outer:
+                outer.watch([x, *states])
+                with uk.GradientTape() as inner:
+                    inner.watch([x, *states])
+                    total = _total(layer(x, initial_state=list(states), mask=_mask(mask)))
+                gradients = inner.gradient(total, sources)
+                length = sum(ops.sum(gradient**2) for gradient in gradients)
+            return outer.gradient(length, sources)
+
+        results.append((uk.function(second) if compiled else second)(*sources))
+    _close(results[1], results[0], 3e-5)
+
+
+def _of_input(layer, mask):
+    """Return a function of the input alone, that gives a scalar."""
+    states = _states(layer)
+    return lambda x: _total(layer(x, initial_state=states, mask=_mask(mask)))
+
+
+@pytest.mark.parametrize(("name", "mask", "compiled"), CASES)
+def test_forward_derivatives_are_those_of_keras(name, mask, compiled):
+    results = []
+    for layer in _pair(name):
+        f = _of_input(layer, mask)
+        x, v = _input(layer), ops.convert_to_tensor(_numbers(*X.shape, seed=3), "float32")
+        if compiled:
+            # A program that was traced before forward differentiation comes to it.
+            f = uk.function(f)
+            f(x)
+        results.append([uk.jvp(f, (x,), (v,)), uk.hvp(_of_input(layer, mask), x, v)])
+    _close(results[1], results[0], 3e-5)
+
+
+TRANSFORMS = {
+    "hessian": lambda f: uk.hessian(lambda x: ops.sum(f(x) ** 2)),
+    "forward": lambda f: uk.jacobian(f, mode="forward"),
+    "reverse": lambda f: uk.jacobian(f, mode="reverse"),
+    "vmap": lambda f: lambda x: uk.vmap(f)(ops.stack([x, x + 1])),
+    "vmap of grad": lambda f: lambda x: uk.vmap(uk.grad(lambda x: ops.sum(f(x) ** 2)))(ops.stack([x, x + 1])),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_transforms_give_what_they_give_of_keras(name, transform):
+    results = []
+    for layer in _pair(name, return_state=False):
+        x = _input(layer)[0, :2]
+        results.append(TRANSFORMS[transform](lambda x, layer=layer: layer(x[None])[0])(x))
+    _close(results[1], results[0], 3e-5)
