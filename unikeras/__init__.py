@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         vmap,
     )
     from unikeras.export import export_formats, export_model, load_artifact
+    from unikeras.recurrent import stateful
     from unikeras.training import Model, debug, function
     from unikeras.workers import run_on
 
@@ -62,6 +63,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "no_grad": ("autodiff", "no_grad"),
     "remat": ("autodiff", "remat"),
     "run_on": ("workers", "run_on"),
+    "stateful": ("recurrent", "stateful"),
     "stop_gradient": ("autodiff", "stop_gradient"),
     "value_and_grad": ("autodiff", "value_and_grad"),
     "vjp": ("autodiff", "vjp"),
@@ -90,6 +92,7 @@ __all__ = [
     "no_grad",
     "remat",
     "run_on",
+    "stateful",
     "stop_gradient",
     "value_and_grad",
     "vjp",

@@ -19,6 +19,7 @@ __all__ = [
     "ArtifactNotFound",
     "BackendUnavailable",
     "CannotLower",
+    "CannotStream",
     "CorruptArtifact",
     "DatasetError",
     "ExportError",
@@ -121,6 +122,27 @@ class CannotLower(ExportError):
     def __init__(self, message: str, reasons: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.reasons = dict(reasons or {})
+
+
+class CannotStream(UnikerasError, ValueError):
+    """A model fed in chunks would not compute what it computes at once.
+
+    Args:
+        path: the path of the layer in the model.
+        layer: the layer, or the operation.
+        reason: why, as the end of a sentence about the layer.
+
+    Attributes:
+        layer: the layer's path.
+    """
+
+    def __init__(self, path: str, layer: Any, reason: str) -> None:
+        super().__init__(
+            f"layer {path!r} ({type(layer).__name__}) {reason}, so that a sequence fed in chunks would give other "
+            "numbers than the whole at once. Time may pass through recurrent layers and through layers that treat each "
+            "step by itself"
+        )
+        self.layer = path
 
 
 class UnknownFormat(UnikerasError, ValueError):

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import fx
 
+from unikeras._graphs import is_graph, nodes
 from unikeras.lowering import _masks, _weights
 from unikeras.lowering._call import Call
-from unikeras.lowering._reading import is_model, nodes, readable
+from unikeras.lowering._reading import readable
 from unikeras.lowering._registry import Refusal, find
 from unikeras.lowering._values import Value
 
@@ -85,7 +86,7 @@ class Writer:
         from keras import layers, tree
 
         is_layer = isinstance(layer, layers.Layer)
-        if is_model(layer):
+        if is_graph(layer):
             return self._nested(layer, args, kwargs, path)
         rule = find(type(layer))
         if rule is None:

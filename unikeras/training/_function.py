@@ -13,16 +13,24 @@ from unikeras.training import _debug, _source
 
 
 class Function:
-    """A function that is compiled by the backend at its first call; made by `uk.function`."""
+    """A function that is compiled by the backend at its first call; made by `uk.function`.
+
+    `warns=False` is for callers that keep the number of programs small by themselves.
+    """
 
     def __init__(
-        self, f: Callable[..., Any], jit_compile: bool | str = "auto", static_argnames: Sequence[str] = ()
+        self,
+        f: Callable[..., Any],
+        jit_compile: bool | str = "auto",
+        static_argnames: Sequence[str] = (),
+        warns: bool = True,
     ) -> None:
         # What a layer or another object holds in its attributes is its own.
         functools.update_wrapper(self, f, updated=("__dict__",) if inspect.isroutine(f) else ())
         self._f = f
         self._jit_compile = jit_compile
         self._static_argnames = tuple(static_argnames)
+        self._warns = warns
         self._runner: Any = None
         self._python: Any = None
         self._of: Function | None = (
@@ -53,7 +61,7 @@ class Function:
 
         _prepare_keras()
         untraced = backend.untraced(self._f, self._jit_compile)
-        return AsPython(untraced) if untraced else Traced(self._f, backend, self._jit_compile)
+        return AsPython(untraced) if untraced else Traced(self._f, backend, self._jit_compile, self._warns)
 
     def _as_python(self) -> Any:
         from unikeras.training._runners import AsPython
@@ -81,7 +89,7 @@ class Function:
         # A copied instance brings the method of the one that it was copied from.
         if method is None or method._of is not self or method._self is not instance:
             method = methods[key] = Function(
-                self._f.__get__(instance, owner), self._jit_compile, self._static_argnames
+                self._f.__get__(instance, owner), self._jit_compile, self._static_argnames, self._warns
             )
             method._of = self
         return method
@@ -101,7 +109,7 @@ class Function:
 
     def __reduce__(self) -> Any:
         # Programs belong to a process; a copy compiles its own.
-        return type(self), (self._f, self._jit_compile, self._static_argnames)
+        return type(self), (self._f, self._jit_compile, self._static_argnames, self._warns)
 
     def __repr__(self) -> str:
         return f"<uk.function {_source.name(self._f)}>"

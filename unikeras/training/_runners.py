@@ -66,15 +66,25 @@ class AsPython:
 
 
 class Traced:
-    """Runs a function through the programs that the backend made of it, one per kind of call."""
+    """Runs a function through the programs that the backend made of it, one per kind of call.
 
-    def __init__(self, f: Callable[..., Any], backend: Backend, jit_compile: bool | str) -> None:
+    Args:
+        f: the function.
+        backend: the one that compiles it.
+        jit_compile: as `uk.function` takes it.
+        warns: whether many programs are worth a warning.
+    """
+
+    def __init__(
+        self, f: Callable[..., Any], backend: Backend, jit_compile: bool | str, warns: bool = True
+    ) -> None:
         self._body = Body(f)
         self._parameters = Parameters(f)
         self._backend = backend
         self._jit_compile = jit_compile
         self._versions: dict[Call, _Version] = {}
         self._families: dict[Hashable, list[_Version]] = {}
+        self._warns = warns
         self._traced: list[Call] = []
 
     @property
@@ -119,7 +129,7 @@ class Traced:
         if watch:
             watch.report(self._backend.is_symbolic)
         self._traced.append(call)
-        if len(self._traced) == _retracing.RETRACES + 1:
+        if self._warns and len(self._traced) == _retracing.RETRACES + 1:
             _retracing.warn(self._body.f, self._traced)
         return version
 

@@ -1,0 +1,51 @@
+"""What is read of Keras' graphs. These names of Keras are its own; few other places touch them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+def is_graph(layer: Any) -> bool:
+    """Say whether a layer is a model whose graph Keras keeps, and whose call just follows it."""
+    import keras
+    from keras.src.models.functional import Functional
+
+    return any(
+        isinstance(layer, kind) and type(layer).call is kind.call for kind in (Functional, keras.Sequential)
+    )
+
+
+def graph_of(model: Any) -> Any | None:
+    """Return the functional graph of such a model; None for a Sequential that has no input shape yet."""
+    return getattr(model, "_functional", model)
+
+
+def replay(graph: Any, inputs: Any, call: Callable[..., Any]) -> Any:
+    """Follow a functional graph on other inputs, with `call(layer, *args, **kwargs)` for each of its calls.
+
+    Source: keras/src/models/cloning.py, whose clone_model does this, but wants no inputs beside the model's.
+
+    Args:
+        graph: from `graph_of`.
+        inputs: in the structure of the graph's own.
+        call: returns what stands for the layer's output.
+
+    Returns:
+        The outputs, in the graph's structure.
+    """
+    return graph._run_through_graph(inputs, call_fn=call)
+
+
+def nodes(graph: Any) -> Iterator[Any]:
+    """Yield a functional graph's nodes in the order in which Keras runs them."""
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        yield from graph._nodes_by_depth[depth]
+
+
+def renamed(layer: Any, name: str) -> Any:
+    """Return a layer that is another one under a new name: the same variables and parts, but calls of its own."""
+    other = object.__new__(type(layer))
+    vars(other).update(vars(layer))
+    vars(other).update(name=name, _inbound_nodes=[], _outbound_nodes=[])
+    return other

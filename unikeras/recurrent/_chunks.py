@@ -1,0 +1,159 @@
+"""Does a model give in chunks what it gives at once? Its graph is run both ways, call by call."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import tree
+
+from unikeras import backends
+from unikeras._graphs import nodes
+from unikeras.errors import CannotStream
+from unikeras.export._samples import Sizes, ranges, sample
+from unikeras.export._signature import TensorSpec
+from unikeras.export._text import brief
+from unikeras.recurrent._streaming import Streaming
+
+BATCH = 2
+# Two chunks of different lengths: what a layer does to the second shows whether it needed the first.
+CHUNKS = (2, 3)
+
+
+def check(model: Any, graph: Streaming) -> list[bool]:
+    """Refuse a graph of which a call needs steps of another chunk.
+
+    It runs with random weights, since those of a new model may hide what a layer does: a gate that begins
+    closed, a kernel of zeros.
+
+    Args:
+        model: what the graph is of.
+        graph: the model with memory.
+
+    Returns:
+        For each of the outputs, flat, whether it has a value for each step.
+
+    Raises:
+        CannotStream: it names the first layer whose output differs.
+    """
+    inputs = _samples(model, graph)
+    zeros = [np.zeros((BATCH, *spec.shape), spec.dtype) for spec in graph.states]
+    # Compiling what runs once takes longer than running it.
+    with backends.current().eager(), keras.StatelessScope(state_mapping=_random_weights(graph)):
+        whole = _run(graph, inputs, zeros)
+        parts, memory = [], zeros
+        for chunk in _chunks(graph, inputs):
+            parts.append(_run(graph, chunk, memory))
+            memory = [parts[-1][id(tensor)] for tensor in graph.state_outputs]
+        _compare_calls(graph, whole, parts)
+        _compare_with_model(model, graph, inputs, whole)
+    return [_is_sequence(id(tensor), whole, parts) for tensor in tree.flatten(graph.outputs)]
+
+
+def _samples(model: Any, graph: Streaming) -> list[Any]:
+    tensors = tree.flatten(graph.inputs)
+    specs = [
+        TensorSpec(f"input_{number}", tensor.shape, tensor.dtype) for number, tensor in enumerate(tensors)
+    ]
+    sizes = Sizes(BATCH, sum(CHUNKS))
+    return [
+        sample(spec, high, sizes, number)
+        for number, (spec, high) in enumerate(zip(specs, ranges(model, specs), strict=True))
+    ]
+
+
+def _chunks(graph: Streaming, inputs: Sequence[Any]) -> Iterator[list[Any]]:
+    has_time = [tensor.shape[1:2] == (None,) for tensor in tree.flatten(graph.inputs)]
+    begin = 0
+    for length in CHUNKS:
+        end = begin + length
+        yield [x[:, begin:end] if timed else x for x, timed in zip(inputs, has_time, strict=True)]
+        begin = end
+
+
+def _random_weights(graph: Streaming) -> list[tuple[Any, Any]]:
+    rng = np.random.default_rng(0)
+    return [
+        (variable, keras.ops.convert_to_tensor(_random(rng, variable), variable.dtype))
+        for variable in graph.model.weights
+        if "float" in variable.dtype
+    ]
+
+
+def _random(rng: np.random.Generator, variable: Any) -> Any:
+    values = rng.normal(size=variable.shape)
+    if not variable.trainable:
+        return np.abs(values) + 0.1  # variances are among them
+    fan_in = int(np.prod(variable.shape[:-1])) or 1
+    return values * max(0.05, fan_in**-0.5)
+
+
+def _run(graph: Streaming, inputs: Sequence[Any], memory: Sequence[Any]) -> dict[int, Any]:
+    """Return what each tensor of the graph is, by its id."""
+    tensors = [*tree.flatten(graph.inputs), *graph.state_inputs]
+    values = {
+        id(tensor): keras.ops.convert_to_tensor(value, tensor.dtype)
+        for tensor, value in zip(tensors, [*inputs, *memory], strict=True)
+    }
+    for node in nodes(graph.model):
+        if node.is_input:
+            continue
+        args, kwargs = node.arguments.fill_in(values)
+        with _named(graph, node.operation):
+            outputs = node.operation(*args, **kwargs)
+        flat = zip(node.outputs, tree.flatten(outputs), strict=True)
+        values.update({id(tensor): output for tensor, output in flat})
+    return values
+
+
+@contextlib.contextmanager
+def _named(graph: Streaming, layer: Any) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # a layer may raise anything
+        raise CannotStream(
+            graph.path(layer), layer, f"does not take a chunk of any length ({brief(error)})"
+        ) from error
+
+
+def _compare_calls(graph: Streaming, whole: dict[int, Any], parts: Sequence[dict[int, Any]]) -> None:
+    for node in nodes(graph.model):
+        for tensor in node.outputs:
+            pieces = [_numpy(part[id(tensor)]) for part in parts]
+            in_chunks = np.concatenate(pieces, 1) if _is_sequence(id(tensor), whole, parts) else pieces[-1]
+            if not _close(_numpy(whole[id(tensor)]), in_chunks) and not node.is_input:
+                raise CannotStream(
+                    graph.path(node.operation), node.operation, "uses steps of other chunks, or chance"
+                )
+
+
+def _compare_with_model(model: Any, graph: Streaming, inputs: Sequence[Any], whole: dict[int, Any]) -> None:
+    if any(getattr(layer, "stateful", False) for layer in model._flatten_layers()):
+        return  # it takes the batch that it was made for, and what it remembers
+    tensors = [keras.ops.convert_to_tensor(x) for x in inputs]
+    outputs = tree.flatten(model(tree.pack_sequence_as(graph.inputs, tensors), training=False))
+    for tensor, output in zip(tree.flatten(graph.outputs), outputs, strict=True):
+        if not _close(_numpy(output), _numpy(whole[id(tensor)])):
+            raise CannotStream(
+                model.name, model, "computes something else than the graph that Keras keeps of it"
+            )
+
+
+def _is_sequence(key: int, whole: dict[int, Any], parts: Sequence[dict[int, Any]]) -> bool:
+    shapes = [tuple(values[key].shape) for values in (whole, *parts)]
+    return [shape[1:2] for shape in shapes] == [(length,) for length in (sum(CHUNKS), *CHUNKS)]
+
+
+def _numpy(tensor: Any) -> Any:
+    array = backends.current().to_numpy(tensor)
+    return array if array.dtype.kind in "biu" else array.astype("float64")
+
+
+def _close(one: Any, other: Any) -> bool:
+    if one.shape != other.shape:
+        return False
+    scale = float(np.max(np.abs(one), initial=1e-6)) if one.dtype.kind == "f" else 1.0
+    return bool(np.allclose(one, other, rtol=0, atol=1e-3 * scale, equal_nan=True))
