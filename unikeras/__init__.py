@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         vmap,
     )
     from unikeras.export import export_formats, export_model, load_artifact
-    from unikeras.recurrent import stateful
+    from unikeras.recurrent import accelerate, stateful
     from unikeras.training import Model, debug, function
     from unikeras.workers import run_on
 
@@ -44,6 +44,7 @@ __version__ = "0.1.0"
 _NAMES: dict[str, tuple[str, str | None]] = {
     "GradientTape": ("autodiff", "GradientTape"),
     "Model": ("training", "Model"),
+    "accelerate": ("recurrent", "accelerate"),
     "backend": ("_config", "current"),
     "backends": ("backends", None),
     "check_gradients": ("autodiff", "check_gradients"),
@@ -73,6 +74,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
 __all__ = [
     "GradientTape",
     "Model",
+    "accelerate",
     "backend",
     "backends",
     "check_gradients",

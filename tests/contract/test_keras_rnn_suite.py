@@ -1,7 +1,7 @@
 """Keras' own tests of its recurrent layers, run against ours.
 
-The suites are the files that Keras installs (`rnn_test.py` is not among them: it names neither layer). They are read, not
-copied: the two layers are replaced.
+The suites are the files that Keras installs (`rnn_test.py` is not among them: it names neither layer). They are read,
+not copied: the two layers are replaced.
 """
 
 from __future__ import annotations

@@ -91,7 +91,10 @@ def _lstm(x, h, c, kernel, recurrent, bias):
 
 
 def _gru(x, h, kernel, recurrent, bias):
-    (zx, rx, nx), (zh, rh, nh) = np.split(x @ kernel + bias[0], 3, -1), np.split(h @ recurrent + bias[1], 3, -1)
+    (zx, rx, nx), (zh, rh, nh) = (
+        np.split(x @ kernel + bias[0], 3, -1),
+        np.split(h @ recurrent + bias[1], 3, -1),
+    )
     z = _sigmoid(zx + zh)
     return (z * h + (1 - z) * np.tanh(nx + _sigmoid(rx + rh) * nh),)
 
@@ -120,7 +123,10 @@ def test_numbers_are_those_of_numpy(name, mask, monkeypatch):
     )
     if MASKS[mask] is not None:
         counted = MASKS[mask].cumsum(1)[..., None] > 0  # before that, backends of Keras differ
-        outputs, expected = np.where(counted, ops.convert_to_numpy(outputs), 0), np.where(counted, expected, 0)
+        outputs, expected = (
+            np.where(counted, ops.convert_to_numpy(outputs), 0),
+            np.where(counted, expected, 0),
+        )
     _close([outputs, last], [expected, states], 1e-6)
 
 

@@ -75,7 +75,9 @@ class GRU(keras.layers.GRU):
         return found or super().inner_loop(sequences, initial_state, mask, training)
 
 
-def _fused(layer: Any, name: str, sequences: Any, initial_state: Any, mask: Any, training: bool) -> Run | None:
+def _fused(
+    layer: Any, name: str, sequences: Any, initial_state: Any, mask: Any, training: bool
+) -> Run | None:
     """Run over the steps by the backend's kernel; None where none computes what the layer does."""
     mask = next(iter(tree.flatten(mask)), None)
     if not (_is_plain(layer, training) and _fits(sequences, mask)):
@@ -108,7 +110,9 @@ def _is_plain(layer: Any, training: bool) -> bool:
         and layer.use_cudnn is not False
         and not layer.unroll
         and not (training and cell.recurrent_dropout)
-        and not (training and cell.dropout and cell.implementation == 1)  # there each gate has a mask of its own
+        and not (
+            training and cell.dropout and cell.implementation == 1
+        )  # there each gate has a mask of its own
         and getattr(cell, "reset_after", True)
     )
 

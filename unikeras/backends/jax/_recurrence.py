@@ -47,9 +47,7 @@ def recurrence(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _by_name(
-    cell: str, x: Array, mask: Array | None, states: list[Array], weights: list[Array]
-) -> Result:
+def _by_name(cell: str, x: Array, mask: Array | None, states: list[Array], weights: list[Array]) -> Result:
     x = jnp.swapaxes(x, 0, 1)
     if mask is not None:
         mask = jnp.swapaxes(mask, 0, 1)[..., None]
@@ -109,9 +107,7 @@ def _derivative(cell: Cell, primals: Any, tangents: Any, after: list[Array], kep
         return new, new[0]
 
     first = [_filled(moved, state) for moved, state in zip(dstates, states, strict=True)]
-    last, outputs = jax.lax.scan(
-        one, first, cell.linear(before, after, kept, mask, from_input, from_state)
-    )
+    last, outputs = jax.lax.scan(one, first, cell.linear(before, after, kept, mask, from_input, from_state))
     return outputs, last
 
 

@@ -88,9 +88,7 @@ def _differentiable(
                 cell, of_outputs, list(of_last), factors, mask, recurrent
             )
             flat = tf.reshape(from_state, (-1, from_state.shape[-1]))
-            of_recurrent = tf.matmul(
-                tf.reshape(before[0], (-1, before[0].shape[-1])), flat, transpose_a=True
-            )
+            of_recurrent = tf.matmul(tf.reshape(before[0], (-1, before[0].shape[-1])), flat, transpose_a=True)
             return [from_input, of_recurrent, tf.reduce_sum(flat, 0), *of_states]
 
         return [after[0], *last], backward
