@@ -236,3 +236,162 @@ def test_transforms_give_what_they_give_of_keras(name, transform):
         x = _input(layer)[0, :2]
         results.append(TRANSFORMS[transform](lambda x, layer=layer: layer(x[None])[0])(x))
     _close(results[1], results[0], 3e-5)
+
+
+LABELS = np.array([0, 1, 1] * 4)
+SAMPLES = _numbers(12, TIME, FEATURES, seed=5).astype("float32")
+
+
+def _classifier(library, name, **config):
+    keras.utils.set_random_seed(2)
+    layer = getattr(library.layers, name)
+    return keras.Sequential(
+        [
+            keras.Input((TIME, FEATURES)),
+            layer(UNITS, return_sequences=True, **config),
+            keras.layers.Bidirectional(layer(3, **config)),
+            keras.layers.Dense(2),
+        ]
+    )
+
+
+def _fitted(model):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.5), loss)
+    history = model.fit(SAMPLES, LABELS, batch_size=4, epochs=3, shuffle=False, verbose=0)
+    return [history.history["loss"], model.get_weights(), model.predict(SAMPLES, verbose=0)]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("fit", ["keras.Model", "uk.Model"])
+def test_a_model_learns_what_it_learns_of_keras(name, fit, monkeypatch):
+    runs = _kernel_runs(monkeypatch)
+    as_model = uk.Model.from_keras if fit == "uk.Model" else lambda model: model
+    fitted = _fitted(as_model(_classifier(uk, name, dropout=0.3)))
+    assert set(runs) == {name.lower()}
+    _close(fitted, _fitted(as_model(_classifier(keras, name, dropout=0.3))), 1e-4)
+
+
+# JAX has float64 where it is asked to have it, and float32 otherwise.
+PRECISIONS = [("mixed_bfloat16", 3e-2), ("mixed_float16", 4e-3), ("float64", 2e-6)]
+
+
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("mask", ["none", "holes"])
+@pytest.mark.parametrize(("policy", "tolerance"), PRECISIONS)
+def test_precisions(name, mask, policy, tolerance):
+    theirs, ours = _precise(name, mask, policy)
+    assert [str(part.dtype) for part in ours] == [str(part.dtype) for part in theirs]
+    _close(ours, theirs, tolerance)
+
+
+def _precise(name, mask, policy):
+    results = []
+    for layer in _pair(name, dtype=policy):
+        x = _input(layer)
+        with uk.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x, mask=_mask(mask))
+            loss = _total(outputs)
+        results.append([*outputs, *tape.gradient(loss, [x, *layer.trainable_variables])])
+    return results
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_stateful_layer_goes_on_and_learns(name):
+    results = []
+    for layer in _pair(name, stateful=True):
+        x = _input(layer)
+        with uk.GradientTape() as tape:
+            first = layer(x)
+            loss = _total([*first, *layer(x)])
+        gradients = tape.gradient(loss, layer.trainable_variables)
+        results.append([first, gradients, [ops.copy(state.value) for state in layer.states]])
+        layer.reset_state()
+        results[-1].append(layer(x))
+    _close(results[1], results[0])
+    _close(results[1][3], results[1][0])
+
+
+ON_KERAS_LOOP = [
+    {"activation": "relu"},
+    {"recurrent_activation": "hard_sigmoid"},
+    {"unroll": True},
+    {"use_cudnn": False},
+    {"recurrent_dropout": 0.4},
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("LSTM" if i % 2 else "GRU", config) for i, config in enumerate(ON_KERAS_LOOP)]
+    + [("GRU", {"reset_after": False})],
+)
+def test_what_no_kernel_computes_runs_in_keras_loop(name, config, monkeypatch):
+    runs = _kernel_runs(monkeypatch)
+    results = [layer(_input(layer), training=True) for layer in _pair(name, seed=4, **config)]
+    assert not runs
+    _close(results[1], results[0])
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_dropout_is_that_of_keras(name, monkeypatch):
+    runs = _kernel_runs(monkeypatch)
+    results = [layer(_input(layer), training=True) for layer in _pair(name, seed=4, dropout=0.4)]
+    assert runs
+    _close(results[1], results[0])
+    plain = _pair(name)[1]
+    assert abs(np.asarray(ops.convert_to_numpy(results[1][0] - plain(_input(plain))[0]))).max() > 0.01
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("shape", [(1, 1), (3, 1)])
+def test_small_sizes_give_what_they_give_of_keras(name, shape):
+    x = ops.convert_to_tensor(np.ones((*shape, FEATURES), "float32"))
+    theirs, ours = [layer(x) for layer in _pair(name)]
+    assert [tuple(part.shape) for part in ours] == [tuple(part.shape) for part in theirs]
+    _close(ours, theirs)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("shape", [(0, 4), (2, 0)])
+def test_without_samples_or_steps_comes_what_comes_of_keras(name, shape):
+    x = ops.convert_to_tensor(np.ones((*shape, FEATURES), "float32"))
+    outcomes = []
+    for layer in _pair(name):
+        try:
+            outcomes.append([tuple(part.shape) for part in layer(x)])
+        except Exception as error:
+            outcomes.append(type(error))
+    assert outcomes[1] == outcomes[0]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_nan_at_a_masked_step_reaches_nothing(name):
+    layer = _pair(name)[1]
+    mask = MASKS["holes"]
+    x, poisoned = X.astype("float32"), np.where(mask[..., None], X, np.nan).astype("float32")
+    results = []
+    for values in (x, poisoned):
+        values = ops.convert_to_tensor(values)
+        with uk.GradientTape() as tape:
+            tape.watch(values)
+            outputs = layer(values, mask=_mask("holes"))
+            loss = _total(outputs)
+        results.append([outputs, tape.gradient(loss, [values, *layer.trainable_variables])])
+    _close(results[1], results[0])
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_configs_and_wrappers_keep_the_layer(name):
+    layer = getattr(uk.layers, name)(4, go_backwards=True, zero_output_for_mask=True, seed=3)
+    again = type(layer).from_config(layer.get_config())
+    theirs = getattr(keras.layers, name)(4, go_backwards=True, zero_output_for_mask=True, seed=3)
+    assert again.get_config() == layer.get_config()
+    assert {**layer.get_config(), "name": ""} == {**theirs.get_config(), "name": ""}
+    both = keras.layers.Bidirectional(getattr(uk.layers, name)(4))
+    assert type(both.forward_layer) is type(both.backward_layer) is getattr(uk.layers, name)
+    stored = keras.saving.serialize_keras_object(layer)
+    assert stored["registered_name"] == f"unikeras>{name}"
+    assert type(keras.saving.deserialize_keras_object(stored)) is type(layer)

@@ -59,7 +59,8 @@ def check_registered(layer: Any, mask: Any) -> None:
     """Refuse a user's layer that computes masks by itself, and is given one."""
     from keras import tree
 
-    if any(m is not None for m in tree.flatten(mask)) and not type(layer).__module__.startswith("keras."):
+    has_rule_of_ours = type(layer).__module__.startswith(("keras.", "unikeras."))
+    if any(m is not None for m in tree.flatten(mask)) and not has_rule_of_ours:
         default = getattr(type(layer).compute_mask, "_is_default", False)
         if layer.supports_masking and not default:
             raise Refusal("computes masks by a compute_mask of its own, which is not lowered")

@@ -79,16 +79,16 @@ def _forward(
 ) -> tuple[list[Array], list[Array], Any]:
     """Return the states after every step, the last of them, and what the steps kept."""
     bias, recurrent_bias = _biases(weights)
-    projected = x @ weights[0] + bias
 
     def one(now: list[Array], arriving: Any) -> Any:
-        from_input, counts = arriving
-        new, kept = cell.step(from_input, now[0] @ weights[1] + recurrent_bias, now)
+        x, counts = arriving
+        # One product for all steps would be one more pass over memory: XLA's CPU kernels take longer that way.
+        new, kept = cell.step(x @ weights[0] + bias, now[0] @ weights[1] + recurrent_bias, now)
         if counts is not None:
             new = [jnp.where(counts, a, b) for a, b in zip(new, now, strict=True)]
         return new, (new, kept)
 
-    last, (after, kept) = jax.lax.scan(one, states, (projected, mask))
+    last, (after, kept) = jax.lax.scan(one, states, (x, mask))
     return after, last, kept
 
 

@@ -71,7 +71,7 @@ def _for_torch(cell: str, weights: Sequence[Tensor]) -> list[Tensor]:
         biases = [bias[0], zeros] if cell == "lstm" else list(bias[0])
     if cell == "gru":
         kernel, recurrent, *biases = map(_reset_first, [kernel, recurrent, *biases])
-    return [kernel.T, recurrent.T, *biases]
+    return [kernel.T.contiguous(), recurrent.T.contiguous(), *biases]
 
 
 def _reset_first(value: Tensor) -> Tensor:
