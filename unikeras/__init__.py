@@ -15,6 +15,7 @@ from unikeras._config import settle as _settle
 if TYPE_CHECKING:
     from unikeras import backends as backends
     from unikeras import errors as errors
+    from unikeras import layers as layers
     from unikeras import memory as memory
     from unikeras import training as training
     from unikeras._config import current as backend
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
         vmap,
     )
     from unikeras.export import export_formats, export_model, load_artifact
-    from unikeras.recurrent import load_state, reset_state, save_state, stateful
+    from unikeras.recurrent import accelerate, load_state, reset_state, save_state, stateful
     from unikeras.training import Model, debug, function
     from unikeras.workers import run_on
 
@@ -45,6 +46,7 @@ __version__ = "0.1.0"
 _NAMES: dict[str, tuple[str, str | None]] = {
     "GradientTape": ("autodiff", "GradientTape"),
     "Model": ("training", "Model"),
+    "accelerate": ("recurrent", "accelerate"),
     "backend": ("_config", "current"),
     "backends": ("backends", None),
     "check_gradients": ("autodiff", "check_gradients"),
@@ -59,6 +61,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "hvp": ("autodiff", "hvp"),
     "jacobian": ("autodiff", "jacobian"),
     "jvp": ("autodiff", "jvp"),
+    "layers": ("layers", None),
     "load_artifact": ("export", "load_artifact"),
     "load_state": ("recurrent", "load_state"),
     "memory": ("memory", None),
@@ -78,6 +81,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
 __all__ = [
     "GradientTape",
     "Model",
+    "accelerate",
     "backend",
     "backends",
     "check_gradients",
@@ -92,6 +96,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "layers",
     "load_artifact",
     "load_state",
     "memory",

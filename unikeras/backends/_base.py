@@ -148,6 +148,8 @@ class Backend(ABC):
     name: str
     # Whether one program may serve any size of an axis.
     free_axes: bool
+    # What Keras' recurrent layers give out before the first step that a mask lets count: the initial state, or zeros.
+    recurrence_begins_with_state: bool
 
     @abstractmethod
     def version(self) -> str:
@@ -285,6 +287,29 @@ class Backend(ABC):
 
         arrays = [np.asarray(ops.convert_to_numpy(output)) for output in outputs]
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+    @abstractmethod
+    def recurrence(
+        self,
+        cell: str,
+        x: Any,
+        states: Sequence[Any],
+        mask: Any | None,
+        weights: Sequence[Any],
+    ) -> tuple[Any, list[Any]] | None:
+        """Run an LSTM or a GRU over a sequence by the fastest means there are; it can be differentiated like any code.
+
+        Args:
+            cell: `"lstm"`, or `"gru"` (with the reset gate after the matrix product); tanh, and sigmoid for the gates.
+            x: (batch, time, features), native and floating; batch and time are at least 1.
+            states: h and, for an LSTM, c: (batch, units), of x's dtype.
+            mask: (batch, time), native booleans: False where a step does not count. Any pattern; None for none.
+            weights: kernel, recurrent kernel and, where there is one, bias: as Keras has them, of x's dtype.
+
+        Returns:
+            The state h after each step, (batch, time, units), and the final states. A step that does not count leaves
+            the states as they are. None where nothing is faster than Keras' own loop.
+        """
 
     @abstractmethod
     def set_training(self, model: Any, training: bool) -> None:

@@ -19,6 +19,7 @@ class JaxBackend(Backend):
 
     name = "jax"
     free_axes = False
+    recurrence_begins_with_state = True
 
     def version(self) -> str:
         return str(jax.__version__)
@@ -113,6 +114,13 @@ class JaxBackend(Backend):
 
         # Keras' own: it brings batches to the device ahead of the step, and distributes them.
         return JAXEpochIterator._get_iterator(SimpleNamespace(data_adapter=adapter))
+
+    def recurrence(
+        self, cell: str, x: Any, states: Sequence[Any], mask: Any | None, weights: Sequence[Any]
+    ) -> tuple[Any, list[Any]] | None:
+        from unikeras.backends.jax import _recurrence
+
+        return _recurrence.recurrence(cell, x, states, mask, weights)
 
     def set_training(self, model: Any, training: bool) -> None:
         pass

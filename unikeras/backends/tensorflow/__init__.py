@@ -19,6 +19,7 @@ class TensorflowBackend(Backend):
 
     name = "tensorflow"
     free_axes = True
+    recurrence_begins_with_state = False
 
     def version(self) -> str:
         return str(tf.__version__)
@@ -137,6 +138,13 @@ class TensorflowBackend(Backend):
         from unikeras.backends.tensorflow import _data
 
         return _data.concatenated(outputs)
+
+    def recurrence(
+        self, cell: str, x: Any, states: Sequence[Any], mask: Any | None, weights: Sequence[Any]
+    ) -> tuple[Any, list[Any]] | None:
+        from unikeras.backends.tensorflow import _recurrence
+
+        return _recurrence.recurrence(cell, x, states, mask, weights)
 
     def set_training(self, model: Any, training: bool) -> None:
         pass

@@ -18,6 +18,7 @@ class TorchBackend(Backend):
 
     name = "torch"
     free_axes = False
+    recurrence_begins_with_state = False
 
     def version(self) -> str:
         return str(torch.__version__)
@@ -126,6 +127,13 @@ class TorchBackend(Backend):
         ):
             return adapter.get_numpy_iterator()
         return adapter.get_torch_dataloader()
+
+    def recurrence(
+        self, cell: str, x: Any, states: Sequence[Any], mask: Any | None, weights: Sequence[Any]
+    ) -> tuple[Any, list[Any]] | None:
+        from unikeras.backends.torch import _recurrence
+
+        return _recurrence.recurrence(cell, x, states, mask, weights)
 
     def set_training(self, model: Any, training: bool) -> None:
         model.train(training)

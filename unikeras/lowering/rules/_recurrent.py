@@ -18,6 +18,7 @@ from unikeras.lowering._weights import filled, weight
 from unikeras.lowering.modules.recurrent import Recurrence, SteppedRecurrence
 from unikeras.lowering.modules.stacked import StackedRecurrence
 from unikeras.lowering.modules.steps import ACTIVATIONS
+from unikeras.recurrent._layers import GRU, LSTM
 
 KINDS: dict[type, tuple[str, type[nn.RNNBase], int]] = {
     layers.LSTMCell: ("lstm", nn.LSTM, 4),
@@ -26,7 +27,7 @@ KINDS: dict[type, tuple[str, type[nn.RNNBase], int]] = {
 }
 
 
-@rule(layers.LSTM, layers.GRU, layers.SimpleRNN, layers.RNN)
+@rule(layers.LSTM, layers.GRU, LSTM, GRU, layers.SimpleRNN, layers.RNN)
 def _recurrent(call: Call) -> list[Value]:
     outputs, last, *states = _run(call)
     results = [outputs if call.layer.return_sequences else last]

@@ -1,0 +1,5 @@
+"""Layers with kernels of their own: drop-in for Keras' layers of the same names."""
+
+from unikeras.recurrent._layers import GRU, LSTM
+
+__all__ = ["GRU", "LSTM"]
