@@ -11,10 +11,9 @@ from keras.src.utils.tracking import DotNotTrackScope
 
 from unikeras._lazy import without_tensorflow
 from unikeras.errors import ArgumentError
-from unikeras.recurrent._layers import GRU, LSTM
+from unikeras.recurrent._layers import FUSED
 from unikeras.recurrent._sharing import sharing
 
-_FUSED: dict[type, type] = {layers.LSTM: LSTM, layers.GRU: GRU}
 # Layers that hold others -> where.
 _WRAPPERS: dict[type, tuple[str, ...]] = {
     layers.Bidirectional: ("forward_layer", "backward_layer"),
@@ -77,7 +76,7 @@ class _Exchange:
         return self._made[id(layer)]
 
     def _exchanged(self, layer: Any) -> Any:
-        if type(layer) in _FUSED and layer.built:
+        if type(layer) in FUSED and layer.built:
             return _fused(layer)
         if type(layer) in _WRAPPERS:
             return self._wrapper(layer)
@@ -126,7 +125,7 @@ class _Exchange:
 
 def _fused(layer: Any) -> Any:
     """Return our layer over the cell, and the memory, of Keras' one."""
-    shared = sharing(layer, _FUSED[type(layer)])
+    shared = sharing(layer, FUSED[type(layer)])
     shared.use_cudnn = layer.use_cudnn  # no part of the config
     with DotNotTrackScope():
         shared.states, shared._expected_batch_size = layer.states, layer._expected_batch_size

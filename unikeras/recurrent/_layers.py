@@ -117,6 +117,10 @@ def _is_plain(layer: Any, training: bool) -> bool:
     )
 
 
+# Keras' class -> ours: the same arguments, config and weights.
+FUSED: dict[type, type] = {keras.layers.LSTM: LSTM, keras.layers.GRU: GRU}
+
+
 def _fits(sequences: Any, mask: Any) -> bool:
     """Say whether there are steps to run, and a mask says one thing of each."""
     return 0 not in sequences.shape[:2] and (mask is None or len(mask.shape) == 2)

@@ -14,6 +14,7 @@ from unikeras.errors import CannotStream
 from unikeras.export._signature import unique
 from unikeras.export._text import brief
 from unikeras.recurrent._carried import Carried
+from unikeras.recurrent._layers import FUSED
 from unikeras.recurrent._sharing import sharing
 from unikeras.recurrent._state import StateSpec
 
@@ -198,7 +199,7 @@ class _Writer:
         if len(args) > 1 or kwargs.get("initial_state") is not None:
             raise CannotStream(path, layer, "is given an initial state by the model, at each chunk anew")
         path = unique([*self.graph.recurrent, path])[-1]
-        shared = sharing(layer, return_state=True, stateful=False)
+        shared = sharing(layer, FUSED.get(type(layer)), return_state=True, stateful=False)
         before = self._memory(path, shared, args[0])
         # A nested model's own graph knows no mask; its tensors do when it runs.
         own = kwargs.get("mask", None)
