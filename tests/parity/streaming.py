@@ -34,16 +34,18 @@ def tokens():
 
 
 def head():
-    """One output for the whole sequence."""
+    """One output for the whole sequence, of the fused layers."""
     import keras
-    from keras import layers
+
+    import unikeras as uk
 
     stack = [
         keras.Input((None, 3)),
-        layers.GRU(6, return_sequences=True, name="gru"),
-        layers.LSTM(5, name="lstm"),
+        uk.layers.GRU(6, return_sequences=True, name="gru"),
+        uk.layers.LSTM(5, name="lstm"),
+        keras.layers.Dense(2),
     ]
-    return keras.Sequential([*stack, layers.Dense(2)], name="head")
+    return keras.Sequential(stack, name="head")
 
 
 def nested():
@@ -94,7 +96,8 @@ def inputs(kind: str):
 def export(kind: str, folder: str, formats: list[str]):
     """Export a model as a step; return what the model itself says of whole sequences, and the report.
 
-    A conversation is begun here as well: what the step says of the first seven steps, and its memory then.
+    A conversation is begun here as well, over seven steps: its memory comes back, and that of its first
+    sequence is kept in the folder as a session's.
     """
     import keras
 
@@ -107,6 +110,9 @@ def export(kind: str, folder: str, formats: list[str]):
     x = inputs(kind)
     whole = {length: _numpy(model(cut(x, 0, length), training=False)) for length in (40, LENGTH)}
     _, state = step(cut(x, 0, 7), step.initial_state(BATCH))
+    if not isinstance(x, dict):
+        with uk.memory.Sessions(step, store=Path(folder, "memory.db")) as chats:
+            chats.step("alice", cut(x[:1], 0, 7))
     return report, whole, _numpy(state)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,21 +118,28 @@ for spec in artifact.states:
     state.setdefault(spec.layer, {})[spec.name] = given[spec.input_name]
 y, state = artifact.step(given["x"][:, :1], state)
 rest, state = artifact.step(given["x"][:, 1:], state)
-np.save(sys.argv[3], np.concatenate([y, rest], 1))
+with uk.memory.Sessions(artifact, store=sys.argv[4]) as chats:
+    alice = chats.step({"alice": given["x"][:1], "bob": given["x"][1:, :3]})["alice"]
+np.savez(sys.argv[3], y=np.concatenate([y, rest], 1), alice=alice)
 """
 
 
 @pytest.mark.parametrize("format", ["onnx", "litert", "openvino"])
 def test_a_conversation_goes_on_where_no_framework_is(exported, tmp_path, format):
-    """Begun by the model under torch, continued by its artifact in a process that cannot import one."""
+    """Begun by the model under torch, continued by its artifact in a process that cannot import one.
+
+    The memory is handed over as a value, and by the store of the model's sessions.
+    """
     report, whole, state = exported(KINDS[0], "torch")
     path = next(row["path"] for row in report["artifacts"] if row["format"] == format)
     memory = {f"state/{layer}/{name}": array for layer, part in state.items() for name, array in part.items()}
     np.savez(tmp_path / "given.npz", x=streaming.inputs(KINDS[0])[:, 7:40], **memory)
-    command = [sys.executable, "-c", _ALONE, path, tmp_path / "given.npz", tmp_path / "y.npy"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    shutil.copy(Path(path).with_name("memory.db"), tmp_path)
+    files = [path, tmp_path / "given.npz", tmp_path / "y.npz", tmp_path / "memory.db"]
+    done = subprocess.run([sys.executable, "-c", _ALONE, *files], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    _assert_equal({"y": np.load(tmp_path / "y.npy")}, whole[40][:, 7:])
+    expected = whole[40][:, 7:]
+    _assert_equal(dict(np.load(tmp_path / "y.npz")), {"y": expected, "alice": expected[:1]})
 
 
 def test_a_memory_has_the_same_names_in_every_format_and_backend(exported):

@@ -12,11 +12,12 @@ from click.testing import CliRunner
 
 import unikeras as uk
 from unikeras import cli
-from unikeras.errors import ArgumentError, ExportMismatch, SignatureError, StateError
+from unikeras.errors import ArgumentError, ExportError, ExportMismatch, SignatureError, StateError
 from unikeras.export import Artifact, Signature, TensorSpec, _export
 from unikeras.export._formats import FORMATS
 from unikeras.export._memory import Memory
 from unikeras.export._offers import usable_routes
+from unikeras.export.routes.litert import can_unroll
 from unikeras.recurrent._state import StateSpec, nested
 
 OFFERS = {row.format: row for row in uk.export_formats()}
@@ -203,19 +204,42 @@ def test_a_memory_wired_wrongly_is_no_export(tmp_path, monkeypatch, wire):
     assert not path.exists()
 
 
-@needs_a_format
-def test_a_toolchain_that_takes_states_for_each_other_is_no_export(tmp_path, monkeypatch):
+def _mutated(change):
+    """Return the first route with `change(model, order)` made to what it writes."""
     route = _first_route()
 
     class Mutated(type(route)):
         def write(self, model, path, order):
-            return super().write(_step(_crossed).model, path, order)
+            model, order = change(model, order)
+            return super().write(model, path, order)
 
     mutated = object.__new__(Mutated)
     vars(mutated).update(vars(route))
-    _only(monkeypatch, mutated)
-    with pytest.raises(ExportMismatch, match="'state_out/lstm/h' at batch 1"):
-        uk.export_model(_step(), tmp_path / f"m{FORMATS[_cheapest()].suffix}")
+    return mutated
+
+
+def _crossing(model, order):
+    return _step(_crossed).model, order
+
+
+def _freezing(model, order):
+    x, *states = order.signature.inputs
+    frozen = dataclasses.replace(x, shape=(None, 8, 3), axes=("batch",))
+    signature = dataclasses.replace(order.signature, inputs=(frozen, *states))
+    return model, dataclasses.replace(order, signature=signature)
+
+
+@needs_a_format
+@pytest.mark.parametrize(
+    ("change", "message"), [(_crossing, "'state_out/lstm/h' at batch 1"), (_freezing, "outputs_of on the")]
+)
+def test_a_toolchain_that_errs_is_no_export(tmp_path, monkeypatch, change, message):
+    """One takes the states for each other, one takes the time for a constant."""
+    path = tmp_path / f"m{FORMATS[_cheapest()].suffix}"
+    _only(monkeypatch, _mutated(change))
+    with pytest.raises(ExportError, match=message):
+        uk.export_model(_step(), path)
+    assert not path.exists()
 
 
 @needs_a_format
@@ -387,6 +411,16 @@ def test_what_does_not_fit_is_refused(x, batch, message):
 def test_another_memory_is_refused(state, message):
     with pytest.raises(SignatureError, match=message):
         Summing().step([np.ones((2, 3, 2)), np.ones((2, 2))], state)
+
+
+def test_a_recurrence_of_one_step_is_unrolled_however_large_its_memory():
+    x, h = TensorSpec("x", (None, 1, 3), "float32"), TensorSpec("state/lstm/h", (None, 512), "float32")
+    signature = Signature((x, h), (), [0, 1], [])
+    memory = Memory((StateSpec("lstm", "h", (512,), "float32"),), "0", ("x",), (True,))
+    assert can_unroll(signature, memory)
+    assert not can_unroll(
+        dataclasses.replace(signature, inputs=(dataclasses.replace(x, shape=(None, 999, 3)), h)), memory
+    )
 
 
 def test_a_memory_travels_as_json():
