@@ -1,8 +1,8 @@
 """LSTM and GRU as loops, with a backward pass by hand.
 
-TensorFlow differentiates a loop step by step: it keeps every intermediate value, and each step on the way back adds its
-part to the gradients of the weights, as a matrix of their size. Here the input is projected for all steps at once, the
-loop on the way back has one product to do, and the gradients of the weights are one product over all steps.
+TensorFlow differentiates a loop step by step: each step on the way back adds its part to the gradients of the weights,
+as a matrix of their size. Here these are one product over all steps. The products with the input stay in the loops: one
+core has them done ahead while another waits for the state.
 """
 
 from __future__ import annotations
@@ -15,27 +15,24 @@ from tensorflow.python.eager import record
 
 Tensor = Any
 Result = tuple[Tensor, list[Tensor]]
+# What a loop carries on, and what it gives out for each step.
+Step = tuple[list[Tensor], list[Tensor]]
 
 
 class Cell(NamedTuple):
     """One kind of step, and its derivative.
 
     Attributes:
-        step: takes what comes from the input and from the state, and the states; returns new states and what
-            `factors` needs of the step.
-        kept: the sizes of what it keeps, in units.
-        factors: takes the states before and after all steps and what the steps kept; returns what one step on the
-            way back needs.
-        back: one step on the way back: takes the gradients of the states and its part of `factors`; returns the
-            gradients of what came from the input and from the state (one, where they are the same) and, apart from
-            these, of the states before.
-        gradients: how many those of what came are.
+        step: takes what comes from the input and from the state, and the states; returns new states and what `back`
+            needs of the step: `kept` tensors of the size of a state.
+        back: the step on the way back: takes the gradients of the new states and what `step` kept; returns the
+            gradients of the old states, apart from what reaches them through the product (None for none), and
+            the `gradients` of what came from the input and from the state: one, where they are the same.
     """
 
-    step: Callable[..., tuple[list[Tensor], list[Tensor]]]
-    kept: tuple[int, ...]
-    factors: Callable[..., list[Tensor]]
-    back: Callable[..., tuple[list[Tensor], list[Tensor]]]
+    step: Callable[..., Step]
+    kept: int
+    back: Callable[..., Step]
     gradients: int
 
 
@@ -45,183 +42,193 @@ def recurrence(
     """Run over a sequence; arguments and result are those of `Backend.recurrence`."""
     if mask is None and len(weights) == 3 and tf.config.list_logical_devices("GPU"):
         return None  # Keras calls cuDNN
+    counts = None
     if mask is not None:
         x = tf.where(mask[..., None], x, tf.zeros_like(x))  # what stands there may be nan
-        mask = tf.transpose(mask)[..., None]
+        counts = _unstacked(tf.transpose(mask)[..., None])
     kernel, recurrent, *bias = weights
-    from_bias, recurrent_bias = _biases(cell, kernel, bias)
-    projected = tf.matmul(tf.transpose(x, (1, 0, 2)), kernel) + from_bias
+    biases = tf.unstack(bias[0]) if bias and cell == "gru" else bias
     run = _differentiable if record.could_possibly_record() else _plain
-    outputs, *last = run(_CELLS[cell], projected, mask, recurrent, recurrent_bias, *states)
+    x = tf.transpose(x, (1, 0, 2))
+    outputs, *last = run(_CELLS[cell], counts, len(states), x, *states, kernel, recurrent, *biases)
     return tf.transpose(outputs, (1, 0, 2)), last
 
 
-def _biases(cell: str, kernel: Tensor, bias: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return what is added to what comes from the input, and from the state."""
-    if bias and cell == "gru":
-        return bias[0][0], bias[0][1]
-    zeros = tf.zeros((kernel.shape[1],), kernel.dtype)
-    return (bias[0] if bias else zeros), zeros
+def _plain(cell: Cell, counts: Any, count: int, x: Tensor, *rest: Tensor) -> list[Tensor]:
+    (outputs,), last = _forward(cell, counts, x, list(rest[:count]), rest[count:], kept=0)
+    return [outputs.stack(), *last]
 
 
-def _plain(
-    cell: Cell, projected: Tensor, mask: Tensor | None, recurrent: Tensor, bias: Tensor, *states: Tensor
-) -> list[Tensor]:
-    (outputs,), last = _forward(cell, projected, mask, recurrent, bias, list(states), lambda new, _: new[:1])
-    return [outputs, *last]
-
-
-def _differentiable(
-    cell: Cell, projected: Tensor, mask: Tensor | None, recurrent: Tensor, bias: Tensor, *states: Tensor
-) -> list[Tensor]:
+def _differentiable(cell: Cell, counts: Any, count: int, *tensors: Tensor) -> list[Tensor]:
     @tf.custom_gradient
-    def run(projected: Tensor, recurrent: Tensor, bias: Tensor, *states: Tensor) -> Any:
-        stacked, last = _forward(
-            cell, projected, mask, recurrent, bias, list(states), lambda new, kept: [*new, *kept]
-        )
-        after, kept = stacked[: len(states)], stacked[len(states) :]
+    def run(x: Tensor, *rest: Tensor) -> Any:
+        states, weights = list(rest[:count]), rest[count:]
+        (outputs, *kept), last = _forward(cell, counts, x, states, weights, cell.kept)
+        outputs = outputs.stack()
+        ran_eagerly = tf.executing_eagerly()
 
         def backward(of_outputs: Tensor, *of_last: Tensor) -> list[Tensor]:
-            before = [tf.concat([s[None], a[:-1]], 0) for s, a in zip(states, after, strict=True)]
-            factors = cell.factors(before, after, kept)
-            from_input, from_state, of_states = _backward(
-                cell, of_outputs, list(of_last), factors, mask, recurrent
+            known = [*kept, *([] if counts is None else [counts])]
+            if ran_eagerly and not tf.executing_eagerly():
+                # Arrays of eager code are lists, which a loop in a graph cannot read.
+                known = [_unstacked(array.stack()) for array in known]
+            now_counts = None if counts is None else known[-1]
+            arrays, of_states = _backward(
+                cell, now_counts, of_outputs, list(of_last), known[: cell.kept], weights
             )
-            flat = tf.reshape(from_state, (-1, from_state.shape[-1]))
-            of_recurrent = tf.matmul(tf.reshape(before[0], (-1, before[0].shape[-1])), flat, transpose_a=True)
-            return [from_input, of_recurrent, tf.reduce_sum(flat, 0), *of_states]
+            of_x, *found = [array.stack() for array in arrays]
+            before = tf.concat([states[0][None], outputs[:-1]], 0)
+            of_weights = [_product(x, found[0]), _product(before, found[-1])]
+            of_weights += [tf.reduce_sum(of, (0, 1)) for of in (found[0], found[-1])]
+            return [of_x, *of_states, *of_weights[: len(weights)]]
 
-        return [after[0], *last], backward
+        return [outputs, *last], backward
 
-    return list(run(projected, recurrent, bias, *states))
+    return list(run(*tensors))
+
+
+def _product(steps: Tensor, gradients: Tensor) -> Tensor:
+    """Return the gradient of a matrix that every step was multiplied by."""
+    return tf.matmul(_rows(steps), _rows(gradients), transpose_a=True)
+
+
+def _rows(steps: Tensor) -> Tensor:
+    return tf.reshape(steps, (-1, steps.shape[-1]))
 
 
 def _forward(
     cell: Cell,
-    projected: Tensor,
-    mask: Tensor | None,
-    recurrent: Tensor,
-    bias: Tensor,
+    counts: Any,
+    x: Tensor,
     states: list[Tensor],
-    wanted: Callable[[list[Tensor], list[Tensor]], list[Tensor]],
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Run over all steps; return what is wanted of each, stacked, and the last states."""
+    weights: Sequence[Tensor],
+    kept: int,
+) -> tuple[list[Any], list[Tensor]]:
+    """Run over all steps; return the outputs and so many things kept, as arrays, and the last states."""
 
-    def one(now: list[Tensor], from_input: Tensor, *counts: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        new, kept = cell.step(from_input, tf.matmul(now[0], recurrent) + bias, now)
-        if counts:
-            new = [tf.where(counts[0], a, b) for a, b in zip(new, now, strict=True)]
-        return new, wanted(new, kept)
+    kernel, recurrent, *biases = weights
 
-    units = [1] * len(states)
-    sizes = [size * states[0].shape[-1] for size in wanted(units, list(cell.kept))]
-    return _loop(one, states, [projected, *([] if mask is None else [mask])], sizes)
+    def one(now: list[Tensor], x: Tensor, counts: Tensor | None) -> Step:
+        from_input, from_state = tf.matmul(x, kernel), tf.matmul(now[0], recurrent)
+        from_input = from_input + biases[0] if biases else from_input
+        from_state = from_state + biases[1] if len(biases) > 1 else from_state
+        new, seen = cell.step(from_input, from_state, now)
+        new = _where(counts, new, now)
+        return new, [new[0], *seen[:kept]]
+
+    return _loop(one, states, _unstacked(x), [], counts, [states[0].shape[-1]] * (1 + kept))
 
 
 def _backward(
     cell: Cell,
+    counts: Any,
     of_outputs: Tensor,
     of_last: list[Tensor],
-    factors: list[Tensor],
-    mask: Tensor | None,
-    recurrent: Tensor,
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Run over all steps, last to first; return the gradients of what came from input and state, and of the states."""
+    kept: list[Any],
+    weights: Sequence[Tensor],
+) -> tuple[list[Any], list[Tensor]]:
+    """Run over all steps, last to first.
 
-    def one(of_new: list[Tensor], of_output: Tensor, *rest: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    Returns:
+        The gradients of the input and of what came from input and state, as arrays, and those of the first states.
+    """
+    kernel, recurrent = weights[:2]
+
+    def one(of_new: list[Tensor], of_output: Tensor, counts: Tensor | None, *kept: Tensor) -> Step:
         of_new = [of_new[0] + of_output, *of_new[1:]]
-        factors, counts = (rest, None) if mask is None else (rest[:-1], rest[-1])
-        gradients, of_before = cell.back(of_new, *factors)
-        if counts is not None:
-            gradients = [tf.where(counts, gradient, tf.zeros_like(gradient)) for gradient in gradients]
-            of_before = [tf.where(counts, a, b) for a, b in zip(of_before, of_new, strict=True)]
-        of_before[0] += tf.matmul(gradients[-1], recurrent, transpose_b=True)
-        return of_before, gradients
+        of_before, found = cell.back(of_new, *kept)
+        found = _where(counts, found, [tf.zeros_like(gradient) for gradient in found])
+        of_h = tf.matmul(found[-1], recurrent, transpose_b=True)
+        of_before[0] = of_h if of_before[0] is None else of_before[0] + of_h
+        # A step that does not count hands on what it gets.
+        return _where(counts, of_before, of_new), [tf.matmul(found[0], kernel, transpose_b=True), *found]
 
-    masks = [] if mask is None else [mask]
-    sizes = [recurrent.shape[-1]] * cell.gradients
-    stacked, of_states = _loop(one, of_last, [of_outputs, *factors, *masks], sizes, reverse=True)
-    return stacked[0], stacked[-1], of_states
+    sizes = [kernel.shape[0], *[kernel.shape[1]] * cell.gradients]
+    return _loop(one, of_last, _unstacked(of_outputs), kept, counts, sizes, reverse=True)
+
+
+def _where(counts: Tensor | None, new: list[Tensor], old: list[Tensor]) -> list[Tensor]:
+    return new if counts is None else [tf.where(counts, a, b) for a, b in zip(new, old, strict=True)]
+
+
+def _unstacked(steps: Tensor) -> Any:
+    size = steps.shape[0] or tf.shape(steps)[0]
+    return tf.TensorArray(steps.dtype, size, element_shape=steps.shape[1:], clear_after_read=False).unstack(
+        steps
+    )
 
 
 def _loop(
-    one: Callable[..., tuple[list[Tensor], list[Tensor]]],
+    one: Callable[..., Step],
     carried: list[Tensor],
-    arriving: list[Tensor],
+    arriving: Any,
+    more: list[Any],
+    counts: Any,
     sizes: list[int],
     reverse: bool = False,
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Carry tensors over the first axis of others; return what each step gives, stacked, and what is carried last."""
-    steps = arriving[0].shape[0] or tf.shape(arriving[0])[0]
-    batch = carried[0].shape[0]
+) -> tuple[list[Any], list[Tensor]]:
+    """Carry tensors over arrays of steps; return what each step gives, as arrays, and what is carried last."""
+    steps = arriving.size()
+    shape = carried[0].shape[0]
     given = [
-        tf.TensorArray(carried[0].dtype, steps, element_shape=(batch, size), clear_after_read=False)
+        tf.TensorArray(carried[0].dtype, steps, element_shape=(shape, size), clear_after_read=False)
         for size in sizes
     ]
 
     def body(number: Tensor, given: list[Any], now: list[Tensor]) -> Any:
         place = steps - 1 - number if reverse else number
-        now, results = one(now, *(tensor[place] for tensor in arriving))
+        here = None if counts is None else counts.read(place)
+        now, results = one(now, arriving.read(place), here, *(array.read(place) for array in more))
         given = [array.write(place, result) for array, result in zip(given, results, strict=True)]
         return number + 1, given, now
 
     _, given, carried = tf.while_loop(
-        lambda number, *_: number < steps, body, (0, given, carried), maximum_iterations=steps
+        lambda number, *_: number < steps,
+        body,
+        (0, given, carried),
+        parallel_iterations=32,
+        maximum_iterations=steps,
     )
-    return [array.stack() for array in given], list(carried)
+    return list(given), list(carried)
 
 
-def _lstm_step(
-    from_input: Tensor, from_state: Tensor, states: list[Tensor]
-) -> tuple[list[Tensor], list[Tensor]]:
-    total = from_input + from_state
-    gates = tf.sigmoid(total)
-    i, f, _, o = tf.split(gates, 4, -1)
-    g = tf.tanh(tf.split(total, 4, -1)[2])
+def _lstm_step(from_input: Tensor, from_state: Tensor, states: list[Tensor]) -> Step:
+    i, f, g, o = tf.split(from_input + from_state, 4, -1)
+    i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
     c = f * states[1] + i * g
-    return [o * tf.tanh(c), c], [gates, g]
-
-
-def _lstm_factors(before: list[Tensor], after: list[Tensor], kept: list[Tensor]) -> list[Tensor]:
-    (i, f, _, o), g = tf.split(kept[0], 4, -1), kept[1]
-    tanh = tf.tanh(after[1])
-    parts = [g * i * (1 - i), before[1] * f * (1 - f), i * (1 - g**2), tanh * o * (1 - o)]
-    return [tf.concat(parts, -1), f, o * (1 - tanh**2)]
+    tanh = tf.tanh(c)
+    return [o * tanh, c], [i, f, g, o, tanh, states[1]]
 
 
 def _lstm_back(
-    of_new: list[Tensor], factors: Tensor, f: Tensor, of_cell: Tensor
-) -> tuple[list[Tensor], list[Tensor]]:
+    of_new: list[Tensor], i: Tensor, f: Tensor, g: Tensor, o: Tensor, tanh: Tensor, c: Tensor
+) -> Step:
     of_h, of_c = of_new
-    of_c = of_c + of_cell * of_h
-    of_gates = factors * tf.concat([of_c, of_c, of_c, of_h], -1)
-    return [of_gates], [tf.zeros_like(of_h), f * of_c]
+    of_c = of_c + _of_tanh(tanh, of_h * o)
+    gates = [_of_sigmoid(i, of_c * g), _of_sigmoid(f, of_c * c), _of_tanh(g, of_c * i)]
+    return [None, f * of_c], [tf.concat([*gates, _of_sigmoid(o, of_h * tanh)], -1)]
 
 
-def _gru_step(
-    from_input: Tensor, from_state: Tensor, states: list[Tensor]
-) -> tuple[list[Tensor], list[Tensor]]:
+def _gru_step(from_input: Tensor, from_state: Tensor, states: list[Tensor]) -> Step:
     (zx, rx, nx), (zh, rh, nh) = tf.split(from_input, 3, -1), tf.split(from_state, 3, -1)
     z, r = tf.sigmoid(zx + zh), tf.sigmoid(rx + rh)
     n = tf.tanh(nx + r * nh)
-    return [z * states[0] + (1 - z) * n], [z, r, n, nh]
+    return [z * states[0] + (1 - z) * n], [z, r, n, nh, states[0]]
 
 
-def _gru_factors(before: list[Tensor], after: list[Tensor], kept: list[Tensor]) -> list[Tensor]:
-    z, r, n, nh = kept
-    of_n = (1 - z) * (1 - n**2)
-    both = [(before[0] - n) * z * (1 - z), of_n * nh * r * (1 - r)]
-    return [tf.concat([*both, of_n], -1), tf.concat([*both, of_n * r], -1), z]
+def _gru_back(of_new: list[Tensor], z: Tensor, r: Tensor, n: Tensor, nh: Tensor, h: Tensor) -> Step:
+    (of_h,) = of_new
+    of_z, of_n = _of_sigmoid(z, of_h * (h - n)), _of_tanh(n, of_h * (1 - z))
+    of_r = _of_sigmoid(r, of_n * nh)
+    return [z * of_h], [tf.concat([of_z, of_r, of_n], -1), tf.concat([of_z, of_r, of_n * r], -1)]
 
 
-def _gru_back(
-    of_new: list[Tensor], from_input: Tensor, from_state: Tensor, z: Tensor
-) -> tuple[list[Tensor], list[Tensor]]:
-    three = tf.concat([of_new[0]] * 3, -1)
-    return [from_input * three, from_state * three], [z * of_new[0]]
+def _of_sigmoid(y: Tensor, gradient: Tensor) -> Tensor:
+    return tf.raw_ops.SigmoidGrad(y=y, dy=gradient)
 
 
-_CELLS = {
-    "lstm": Cell(_lstm_step, (4, 1), _lstm_factors, _lstm_back, 1),
-    "gru": Cell(_gru_step, (1, 1, 1, 1), _gru_factors, _gru_back, 2),
-}
+def _of_tanh(y: Tensor, gradient: Tensor) -> Tensor:
+    return tf.raw_ops.TanhGrad(y=y, dy=gradient)
+
+
+_CELLS = {"lstm": Cell(_lstm_step, 6, _lstm_back, 1), "gru": Cell(_gru_step, 5, _gru_back, 2)}
