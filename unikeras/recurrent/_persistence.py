@@ -65,8 +65,16 @@ def load_state(model: Any, path: str | os.PathLike[str]) -> None:
     Raises:
         ArgumentError: this is no model.
         ArtifactNotFound: there is no such file.
-        CorruptArtifact: it is damaged, or is none that `save_state` wrote.
-        StateError: it holds other shapes than the model has; nothing was changed.
+        CorruptArtifact: it is damaged, holds other shapes than the model has, or is none that `save_state` wrote;
+            nothing was changed.
+        StateError: the model has no stateful layer, or one that is not built.
+
+    Example:
+        >>> import keras, unikeras as uk
+        >>> layers = [keras.Input(batch_shape=(1, None, 2)), keras.layers.GRU(3, stateful=True)]
+        >>> uk.load_state(keras.Sequential(layers), "no/such/memory.safetensors")
+        Traceback (most recent call last):
+        unikeras.errors.ArtifactNotFound: there is no file no/such/memory.safetensors
     """
     specs, variables = _memory(model, "load_state")
     file = Path(path)
@@ -89,6 +97,16 @@ def reset_state(model: Any) -> None:
     Raises:
         ArgumentError: this is no model.
         StateError: it has no stateful layer.
+
+    Example:
+        >>> import keras, numpy as np, unikeras as uk
+        >>> layers = [keras.Input(batch_shape=(1, None, 2)), keras.layers.GRU(3, stateful=True)]
+        >>> model = keras.Sequential(layers)
+        >>> x = np.ones((1, 4, 2), "float32")
+        >>> first, second = model(x), model(x)
+        >>> uk.reset_state(model)
+        >>> bool(keras.ops.all(model(x) == first)), bool(keras.ops.all(second == first))
+        (True, False)
     """
     for layer in _stateful_layers(model, "reset_state"):
         for variable in tree.flatten(layer.states or []):
