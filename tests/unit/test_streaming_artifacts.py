@@ -14,9 +14,11 @@ import unikeras as uk
 from unikeras import cli
 from unikeras.errors import ArgumentError, ExportError, ExportMismatch, SignatureError, StateError
 from unikeras.export import Artifact, Signature, TensorSpec, _export
+from unikeras.export._discover import inputs_of
 from unikeras.export._formats import FORMATS
 from unikeras.export._memory import Memory
 from unikeras.export._offers import usable_routes
+from unikeras.export._samples import ranges
 from unikeras.export.routes.litert import can_unroll
 from unikeras.recurrent._state import StateSpec, nested
 
@@ -421,6 +423,17 @@ def test_a_recurrence_of_one_step_is_unrolled_however_large_its_memory():
     assert not can_unroll(
         dataclasses.replace(signature, inputs=(dataclasses.replace(x, shape=(None, 999, 3)), h)), memory
     )
+
+
+def test_only_tokens_are_drawn_from_the_vocabulary():
+    """A memory of thousands closes every gate, and what is wrong behind them goes unseen."""
+    import keras
+    from keras import layers
+
+    tokens, memory = keras.Input((None,), name="x"), keras.Input((4,), name="a")
+    y = layers.GRU(4)(layers.Embedding(50, 3)(tokens), initial_state=memory)
+    model = keras.Model({"x": tokens, "a": memory}, y)
+    assert ranges(model, inputs_of(model)[1]) == [50, 0]
 
 
 def test_a_memory_travels_as_json():

@@ -12,6 +12,7 @@ import numpy as np
 from unikeras.errors import ExportError
 from unikeras.export._discover import graph_of
 from unikeras.export._signature import Signature, TensorSpec, numpy_dtype
+from unikeras.export._structure import take_apart
 
 Array = np.ndarray[Any, Any]
 
@@ -84,15 +85,20 @@ def example(signature: Signature) -> list[Array]:
     ]
 
 
-def ranges(model: Any, specs: Sequence[TensorSpec]) -> list[int]:
+def ranges(model: Any, specs: Sequence[TensorSpec], tensors: Sequence[Any] | None = None) -> list[int]:
     """Return for each input how many values an index in it may take, or 0 where it holds real numbers.
 
     The smallest vocabulary of the model bounds all integers: which of them reaches which embedding
     is more than the graph says.
+
+    Args:
+        model: a Keras model.
+        specs: its inputs.
+        tensors: the model's own tensors for them; None where the specs stand in the signature's order.
     """
     layers = list(model._flatten_layers())
     smallest = min(filter(None, map(_vocabulary, layers)), default=0)
-    indices = _inputs_of_embeddings(model, layers)
+    indices = _inputs_of_embeddings(model, layers, tensors)
     return [_range(spec, smallest, number in indices) for number, spec in enumerate(specs)]
 
 
@@ -122,7 +128,7 @@ def _vocabulary(layer: Any) -> int:
     return int(layer.num_tokens or 0) if isinstance(layer, keras.layers.CategoryEncoding) else 0
 
 
-def _inputs_of_embeddings(model: Any, layers: Sequence[Any]) -> set[int]:
+def _inputs_of_embeddings(model: Any, layers: Sequence[Any], tensors: Sequence[Any] | None) -> set[int]:
     """Return the numbers of the inputs that feed an embedding; without `Input`, Keras calls them floats."""
     fed = {
         id(tensor)
@@ -131,5 +137,7 @@ def _inputs_of_embeddings(model: Any, layers: Sequence[Any]) -> set[int]:
         for node in layer._inbound_nodes
         for tensor in node.input_tensors
     }
-    declared = getattr(graph_of(model), "inputs", None) or []
-    return {number for number, tensor in enumerate(declared) if id(tensor) in fed}
+    if tensors is None:
+        # Not `inputs`, which Keras sorts by name: numbers count in the signature's order.
+        _, tensors = take_apart(getattr(graph_of(model), "_inputs_struct", []))
+    return {number for number, tensor in enumerate(tensors) if id(tensor) in fed}

@@ -83,7 +83,7 @@ def _samples(model: Any, graph: Streaming) -> list[Any]:
     sizes = Sizes(BATCH, sum(CHUNKS))
     return [
         sample(spec, high, sizes, number)
-        for number, (spec, high) in enumerate(zip(specs, ranges(model, specs), strict=True))
+        for number, (spec, high) in enumerate(zip(specs, ranges(model, specs, model.inputs), strict=True))
     ]
 
 
