@@ -395,3 +395,21 @@ def test_configs_and_wrappers_keep_the_layer(name):
     stored = keras.saving.serialize_keras_object(layer)
     assert stored["registered_name"] == f"unikeras>{name}"
     assert type(keras.saving.deserialize_keras_object(stored)) is type(layer)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_stateful_layer_learns_in_keras_fit(name):
+    results = []
+    for library in (keras, uk):
+        keras.utils.set_random_seed(2)
+        # Keras' fused loop fails here on PyTorch (3.15): it keeps the memory that is about to be written to.
+        layer = getattr(library.layers, name)(UNITS, stateful=True, use_cudnn=library is uk and "auto")
+        model = keras.Sequential([keras.Input((TIME, FEATURES), batch_size=4), layer, keras.layers.Dense(2)])
+        results.append([*_fitted_stateful(model), [ops.copy(state.value) for state in layer.states]])
+    _close(results[1], results[0], 1e-4)
+
+
+def _fitted_stateful(model):
+    model.compile(keras.optimizers.SGD(0.5), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(SAMPLES, LABELS, batch_size=4, shuffle=False, verbose=0)
+    return model.get_weights()
