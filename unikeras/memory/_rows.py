@@ -7,6 +7,7 @@ model, and everything about it is checked before any of it is used.
 
 from __future__ import annotations
 
+import functools
 import json
 import zlib
 from collections.abc import Sequence
@@ -82,7 +83,7 @@ def pack(specs: Sequence[StateSpec], fingerprint: str, arrays: Sequence[Array]) 
     metadata = {
         "schema": _SCHEMA,
         "fingerprint": fingerprint,
-        "states": json.dumps([spec.to_dict() for spec in specs]),
+        "states": _labels(tuple(specs)),
         "crc32": _checksum(array.tobytes() for array in stored),
     }
     return save({str(number): array for number, array in enumerate(stored)}, metadata)
@@ -118,6 +119,12 @@ def unpack(specs: Sequence[StateSpec], fingerprint: str, blob: Any) -> list[Arra
     return [_array(spec, tensor) for spec, tensor in zip(specs, found, strict=True)]
 
 
+@functools.cache
+def _labels(specs: tuple[StateSpec, ...]) -> str:
+    return json.dumps([spec.to_dict() for spec in specs])
+
+
+@functools.cache
 def _stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype if dtype.name in _NAMES else np.dtype(f"u{dtype.itemsize}")
 
