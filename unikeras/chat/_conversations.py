@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from unikeras.chat._bytes import answered, said
 from unikeras.chat._text import phrases, zen
 
-NAMES = tuple(
-    "Ada Alan Alice Anna Bob Carol Dan Emma Eva Frank Grace Guido Hanna Ida Ivan Jane Kai Leo Linus Lisa "
-    "Maria Max Nina Noah Olga Paul Rosa Sam Sofia Tim Vera Zoe".split()
+NAMES = (
+    *("Ada", "Alan", "Bob", "Carol", "Dan", "Emma", "Frank", "Grace"),
+    *("Hanna", "Ivan", "Linus", "Maria", "Olga", "Paul", "Tim", "Zoe"),
 )
 INTRODUCTIONS = ("i am {}", "I am {}", "i'm {}", "I'm {}", "my name is {}", "My name is {}", "call me {}")
-QUESTIONS = ("who am i", "who am I?", "Who am I?", "what is my name", "What is my name?")
-ZEN, NEXT = ("zen", "the zen", "import this"), ("next", "more", "go on")
+# The short ones are learned first, and the longer ones from them.
+QUESTIONS = ("who?", "me?", "who am i", "who am I?", "Who am I?", "what is my name", "What is my name?")
+ZEN, NEXT = ("zen", "the zen", "import this"), ("next", "more", "another")
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Conversation:
     """Turns, one after the other.
 
     Example:
-        >>> Conversation((Turn("i am Ada", "hello Ada"), Turn("who am i", "you are Ada"))).text
-        b'> i am Ada\\nhello Ada\\n> who am i\\nyou are Ada\\n'
+        >>> Conversation((Turn("i am Ada", "hello Ada"), Turn("who am i", "Ada, you said"))).text
+        b'> i am Ada\\nhello Ada\\n> who am i\\nAda, you said\\n'
     """
 
     turns: Sequence[Turn]
@@ -65,7 +66,7 @@ class Speaker:
 
     def question(self) -> Turn:
         """Ask for the name."""
-        reply = f"you are {self._name}" if self._name else "you have not told me"
+        reply = f"{self._name}, you said" if self._name else "you have not told me"
         return Turn(self._rng.choice(QUESTIONS), reply)
 
     def zen(self) -> Turn:
@@ -80,7 +81,7 @@ class Speaker:
         """Say something else."""
         phrase = self._rng.choice(phrases())
         line = self._rng.choice((phrase, phrase.lower())) + self._rng.choice(("", ".", "?"))
-        return Turn(line, f"i see, {self._name}" if self._name else "i see")
+        return Turn(line, f"{self._name}, go on" if self._name else "go on")
 
 
 def conversation(rng: random.Random, difficulty: float = 1.0) -> Conversation:
@@ -96,10 +97,12 @@ def conversation(rng: random.Random, difficulty: float = 1.0) -> Conversation:
         True
     """
     speaker = Speaker(rng)
+    if rng.random() < 0.05 * difficulty:  # its last lines come after all others
+        return Conversation(tuple(speaker.zen() for _ in zen()))
     turns = [speaker.introduction()] if rng.random() < 0.8 else []
     for _ in range(rng.randint(2, 4 + round(4 * difficulty))):
         if rng.random() < 0.6 * difficulty:
-            turns.append(rng.choice((speaker.zen, speaker.small_talk))())
+            turns.append(rng.choice((speaker.zen, speaker.zen, speaker.small_talk))())
         else:
             turns.append(rng.choice((speaker.question, speaker.question, speaker.introduction))())
     return Conversation(tuple(turns))

@@ -85,7 +85,7 @@ def _replies(one: Conversation) -> list[tuple[Turn, int, int]]:
 
 def _needed(turn: Turn) -> str | None:
     """Return what of the memory a reply needs."""
-    if turn.reply.startswith("you are "):
+    if turn.reply.endswith(", you said"):
         return "names"
     return "lines" if turn.line in NEXT else None
 

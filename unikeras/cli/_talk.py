@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -76,8 +77,9 @@ class Talk:
 
     def _heard(self) -> Iterator[str]:
         if not self._terminal:
-            # A pipe may carry any bytes.
-            for line in click.get_text_stream("stdin", "utf-8", "replace"):
+            if isinstance(sys.stdin, io.TextIOWrapper):  # a pipe may carry any bytes
+                sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+            for line in sys.stdin:
                 yield line.rstrip("\r\n")
             return
         import readline  # noqa: F401  # arrows and history in input()
