@@ -209,7 +209,10 @@ def test_a_training_learns_and_says_how_far_it_is():
     train(model, rounds=1, tell=told.append)
     assert told[-1].loss < 0.8 * told[0].loss
     assert [progress.batches for progress in told] == list(range(1, len(told) + 1))
-    assert told[0].part == 0
+    parts = [progress.part for progress in told]
+    assert parts == sorted(parts)
+    assert 0 < parts[0] < 0.1
+    assert parts[-1] == 1
 
 
 @pytest.mark.parametrize("options", [{"minutes": 0}, {"rounds": 0}, {"minutes": float("nan")}])
@@ -253,7 +256,7 @@ class Oracle:
 
 def test_recall_counts_replies_that_are_right_to_the_letter():
     found = recall(Oracle())
-    assert found.names == found.names_asked > 100
+    assert found.names == found.names_asked > 50
     assert found.lines == found.lines_asked > 50
     assert (
         str(found) == f"names {found.names} of {found.names}, lines of the Zen {found.lines} of {found.lines}"

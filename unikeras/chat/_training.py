@@ -121,14 +121,14 @@ def train(
 
     trainer = tbptt(model, CHUNK)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    trainer.compile(keras.optimizers.Adam(RATE, clipnorm=1.0), loss)
+    trainer.compile(keras.optimizers.Adam(rate(0.0), clipnorm=1.0), loss)
     clock = _Clock(minutes * 60, rounds)
     callback = _callback(keras, clock, tell)
     rng = random.Random(seed)
     while clock.part() < 1:
         made = [conversation(rng, difficulty(clock.part())) for _ in range(ROUND)]
         trainer.fit(*pairs(made), batch_size=BATCH, verbose=0, callbacks=[callback])
-        clock.rounds_done += 1
+        clock.end_round()
 
 
 def pairs(conversations: list[Conversation]) -> tuple[list[Tokens], list[Tokens]]:
@@ -164,11 +164,15 @@ class _Clock:
     def __init__(self, seconds: float, rounds: int | None) -> None:
         self._seconds, self._rounds = seconds, rounds
         self._begin = time.monotonic()
-        self.rounds_done = 0
+        self._rounds_done = 0
+        self.part_of_round = 0.0
+
+    def end_round(self) -> None:
+        self._rounds_done, self.part_of_round = self._rounds_done + 1, 0.0
 
     def part(self) -> float:
         if self._rounds is not None:
-            return self.rounds_done / self._rounds
+            return (self._rounds_done + self.part_of_round) / self._rounds
         return min(1.0, (time.monotonic() - self._begin) / self._seconds)
 
 
@@ -178,6 +182,7 @@ def _callback(keras: Any, clock: _Clock, tell: Callable[[Progress], None]) -> An
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             self.batches += 1
+            clock.part_of_round = (batch + 1) / self.params["steps"]
             part = clock.part()
             self.model.optimizer.learning_rate = rate(part)
             tell(Progress(part, float(logs["loss"]), self.batches))
