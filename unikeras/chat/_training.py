@@ -86,7 +86,7 @@ def _keep_longer(cell: Any, seed: int | None) -> None:
 
 def train(
     model: Any,
-    minutes: float = 2.5,
+    minutes: float = 3.0,
     rounds: int | None = None,
     seed: int = 0,
     tell: Callable[[Progress], None] = lambda progress: None,
@@ -177,7 +177,7 @@ class _Clock:
 
 
 def _callback(keras: Any, clock: _Clock, tell: Callable[[Progress], None]) -> Any:
-    class Schedule(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+    class Schedule(keras.callbacks.Callback):
         batches = 0
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

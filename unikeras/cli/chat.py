@@ -39,7 +39,7 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
-    default=2.5,
+    default=3.0,
     show_default=True,
     help="How long to train.",
 )
