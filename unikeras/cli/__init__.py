@@ -24,6 +24,7 @@ from unikeras.errors import (
 # name -> (module, what it does); the module's attribute of that name is the command. The sentence
 # stands here because `--help` shall not have to import the module to read it there.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "chat": ("unikeras.cli.chat", "Talk to a small model that remembers you, whatever ends the process."),
     "demo": ("unikeras.cli.demo", "Train, compare and export a small network on every backend."),
     "doctor": ("unikeras.cli.doctor", "Say what is installed, which backend runs and on what devices."),
     "export": ("unikeras.cli.export", "Write a saved model in other formats, each proven equal."),

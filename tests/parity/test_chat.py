@@ -1,0 +1,58 @@
+"""A conversation that moves from backend to backend goes on as if it had stayed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import unikeras as uk
+
+BACKENDS = uk.backends.available()
+LINES = ["i am Ada", "caf\u00e9 \U0001f600", "who am i", "next", "\0", "good bye"]
+LENGTH = 12
+
+
+def save(path: str) -> None:
+    """Save a model whose replies depend on each byte before them."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+    from talkers import talker
+
+    talker().save(path)
+
+
+def say(path: str, store: str, session: str, lines: list[str], length: int) -> list[str]:
+    """Return the replies to lines of a session, in the process that runs this."""
+    import keras
+
+    from unikeras.chat import Chat
+
+    with Chat(keras.saving.load_model(path), store, length=length) as chat:
+        return [chat.say(session, line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("model") / "model.keras")
+    uk.run_on(BACKENDS[0], save, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def replies(path):
+    """What a conversation gives that stays where it began."""
+    found = uk.run_on(BACKENDS[0], say, path, "memory:", "alice", LINES, LENGTH)
+    assert len(set(found)) == len(LINES)
+    return found
+
+
+@pytest.mark.parametrize("first", range(len(BACKENDS)), ids=BACKENDS)
+def test_a_conversation_goes_on_under_the_other_backends(path, replies, first, tmp_path):
+    """Two lines under each; each turn's memory was written by another process, and mostly another backend."""
+    store, found = str(tmp_path / "memory.db"), []
+    for number in range(3):
+        backend = BACKENDS[(first + number) % len(BACKENDS)]
+        lines = LINES[2 * number : 2 * number + 2]
+        found += uk.run_on(backend, say, path, store, "alice", lines, LENGTH)
+    assert found == replies

@@ -1,0 +1,61 @@
+"""A model trained for a chat, with a bar, and saved whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from unikeras._files import whole
+from unikeras._quiet import quiet
+
+
+def give(path: Path, minutes: float, rounds: int | None, units: int | None, seed: int) -> None:
+    """Train a model, measure what it remembers, say so, and save it.
+
+    Args:
+        path: of the .keras file.
+        minutes: how long.
+        rounds: how often to learn from new conversations, instead.
+        units: of the LSTM; None for what suits the conversations.
+        seed: of weights and conversations.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with quiet():  # frameworks greet
+        import unikeras as uk
+        from unikeras import chat
+        from unikeras.chat._training import UNITS
+
+        model = chat.byte_model(units or UNITS, seed)
+    console = Console(stderr=True)
+    # Opened before the training, so that a folder that cannot be written to is told at once.
+    with whole(path) as temporary:
+        with _bar(console) as bar:
+            task = bar.add_task(f"training on {uk.backend()}", total=1.0, loss=float("nan"))
+            chat.train(
+                model,
+                minutes,
+                rounds,
+                seed,
+                lambda progress: bar.update(task, completed=progress.part, loss=progress.loss),
+            )
+        model.save(temporary)
+    with console.status("measuring what it remembers, in conversations that it has not seen"):
+        found = chat.recall(model)
+    console.print(f"right replies from memory: {found}", highlight=False)
+    console.print(f"saved {path}", highlight=False, markup=False)
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:3.0f}%  loss {task.fields[loss]:.3f}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        refresh_per_second=4,
+    )
