@@ -131,24 +131,15 @@ class CannotLower(ExportError):
 
 
 class CannotStream(UnikerasError, ValueError):
-    """A model fed in chunks would not compute what it computes at once.
-
-    Args:
-        path: the path of the layer in the model.
-        layer: the layer, or the operation.
-        reason: why, as the end of a sentence about the layer.
+    """A model fed in chunks would not compute what it computes at once; the message names the layer.
 
     Attributes:
-        layer: the layer's path.
+        layer: the layer's path in the model.
     """
 
-    def __init__(self, path: str, layer: Any, reason: str) -> None:
-        super().__init__(
-            f"layer {path!r} ({type(layer).__name__}) {reason}, so that a sequence fed in chunks would give other "
-            "numbers than the whole at once. Time may pass through recurrent layers and through layers that treat each "
-            "step by itself"
-        )
-        self.layer = path
+    def __init__(self, message: str, layer: str = "") -> None:
+        super().__init__(message)
+        self.layer = layer
 
 
 class UnknownFormat(UnikerasError, ValueError):

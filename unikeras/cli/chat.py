@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from unikeras.cli._models import SUFFIXES, loaded
+
 # TensorFlow's notes would tear the progress bar and the conversation apart.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
@@ -104,10 +106,8 @@ def _check(path: Path, train: bool, overwrite: bool) -> None:
 
 
 def _load(path: Path) -> Any:
-    if path.suffix in (".keras", ".h5"):
-        from unikeras.cli.export import _load
-
-        return _load(path)
+    if path.suffix in SUFFIXES:
+        return loaded(path)
     import unikeras as uk
 
     return uk.load_artifact(path)

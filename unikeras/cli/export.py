@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from unikeras.cli._models import loaded
+
 
 @click.command()
 @click.argument("model", type=click.Path(exists=True, path_type=Path), metavar="MODEL.keras")
@@ -86,20 +88,9 @@ def _check(formats: list[str], verify: bool) -> None:
 
 
 def _load(path: Path, stateful: bool) -> Any:
-    from unikeras.errors import ArgumentError
-
-    if path.suffix not in (".keras", ".h5"):
-        raise ArgumentError(f"{path} is no saved Keras model: its name ends in .keras, or .h5")
     import unikeras as uk
 
-    uk.backend()  # chooses the backend before Keras does
-    import keras
-
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # a broken file, or custom classes that are not imported here
-        raise ArgumentError(f"{path} could not be loaded: {error}") from error
-    model.name = path.stem
+    model = loaded(path)
     return uk.stateful(model) if stateful else model
 
 

@@ -13,10 +13,10 @@ from keras import tree
 
 from unikeras import backends
 from unikeras._graphs import nodes
-from unikeras.errors import CannotStream
 from unikeras.export._samples import Sizes, ranges, sample
 from unikeras.export._signature import TensorSpec
 from unikeras.export._text import brief
+from unikeras.recurrent._refusal import refusal
 from unikeras.recurrent._streaming import Streaming
 from unikeras.training._function import Function
 
@@ -136,7 +136,7 @@ def _named(graph: Streaming, layer: Any) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a layer may raise anything
-        raise CannotStream(
+        raise refusal(
             graph.path(layer), layer, f"does not take a chunk of any length ({brief(error)})"
         ) from error
 
@@ -147,7 +147,7 @@ def _compare_calls(graph: Streaming, whole: dict[int, Any], parts: Sequence[dict
             pieces = [part[id(tensor)] for part in parts]
             in_chunks = np.concatenate(pieces, 1) if _is_sequence(id(tensor), whole, parts) else pieces[-1]
             if not _close(whole[id(tensor)], in_chunks) and not node.is_input:
-                raise CannotStream(
+                raise refusal(
                     graph.path(node.operation), node.operation, "uses steps of other chunks, or chance"
                 )
 
@@ -155,9 +155,7 @@ def _compare_calls(graph: Streaming, whole: dict[int, Any], parts: Sequence[dict
 def _compare_with_model(model: Any, graph: Streaming, outputs: Sequence[Any], whole: dict[int, Any]) -> None:
     for tensor, output in zip(tree.flatten(graph.outputs), outputs, strict=False):
         if not _close(output, whole[id(tensor)]):
-            raise CannotStream(
-                model.name, model, "computes something else than the graph that Keras keeps of it"
-            )
+            raise refusal(model.name, model, "computes something else than the graph that Keras keeps of it")
 
 
 def _is_sequence(key: int, whole: dict[int, Any], parts: Sequence[dict[int, Any]]) -> bool:

@@ -10,11 +10,11 @@ import keras
 from keras import layers, tree
 
 from unikeras._graphs import graph_of, is_graph, renamed, replay
-from unikeras.errors import CannotStream
 from unikeras.export._signature import unique
 from unikeras.export._text import brief
 from unikeras.recurrent._carried import Carried
 from unikeras.recurrent._layers import FUSED
+from unikeras.recurrent._refusal import refusal
 from unikeras.recurrent._sharing import sharing
 from unikeras.recurrent._state import StateSpec
 
@@ -175,7 +175,7 @@ class _Writer:
         if is_graph(layer):
             return self.follow(graph_of(layer), args[0], f"{path}/")
         if isinstance(layer, layers.Bidirectional):
-            raise CannotStream(path, layer, "reads its input from both ends")
+            raise refusal(path, layer, "reads its input from both ends")
         if isinstance(layer, layers.RNN):
             return self.recurrent(path, layer, args, kwargs)
         return self.record(path, layer, args, kwargs)
@@ -186,18 +186,16 @@ class _Writer:
         try:
             outputs = layer(*args, **kwargs)
         except Exception as error:  # whatever a layer raises that was built for one length alone
-            raise CannotStream(
-                path, layer, f"does not take a chunk of any length ({brief(error)})"
-            ) from error
+            raise refusal(path, layer, f"does not take a chunk of any length ({brief(error)})") from error
         self.graph.paths[id(layer)] = path
         return outputs
 
     def recurrent(self, path: str, layer: Any, args: Any, kwargs: Any) -> Any:
         """Call a recurrent layer on its memory, and note what it carries on."""
         if layer.go_backwards:
-            raise CannotStream(path, layer, "reads its input from the end (go_backwards=True)")
+            raise refusal(path, layer, "reads its input from the end (go_backwards=True)")
         if len(args) > 1 or kwargs.get("initial_state") is not None:
-            raise CannotStream(path, layer, "is given an initial state by the model, at each chunk anew")
+            raise refusal(path, layer, "is given an initial state by the model, at each chunk anew")
         path = unique([*self.graph.recurrent, path])[-1]
         shared = sharing(layer, FUSED.get(type(layer)), return_state=True, stateful=False)
         before = self._memory(path, shared, args[0])
@@ -211,7 +209,7 @@ class _Writer:
         # Padding has no part in this: it stands behind steps that count.
         if own is not None and not layer.zero_output_for_mask:
             if not isinstance(layer.cell, _OUTPUT_IS_STATE):
-                raise CannotStream(path, layer, "has a mask, and a cell whose last output no state holds")
+                raise refusal(path, layer, "has a mask, and a cell whose last output no state holds")
             carried = Carried(name=f"{layer.name}_carried", dtype=layer.dtype_policy)
             outputs = self.record(f"{path}_carried", carried, (outputs, mask, tree.flatten(before)[0]), {})
         return (outputs, *after) if layer.return_state else outputs
