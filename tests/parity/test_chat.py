@@ -56,3 +56,25 @@ def test_a_conversation_goes_on_under_the_other_backends(path, replies, first, t
         lines = LINES[2 * number : 2 * number + 2]
         found += uk.run_on(backend, say, path, store, "alice", lines, LENGTH)
     assert found == replies
+
+
+def export(path: str, artifact: str) -> None:
+    """Export the model's step."""
+    import keras
+
+    import unikeras as uk
+
+    uk.export_model(uk.stateful(keras.saving.load_model(path)), artifact)
+
+
+def test_a_conversation_goes_on_in_an_artifact_and_comes_back(path, replies, tmp_path):
+    """Two lines in the model, two in ONNX Runtime, two in the model under another backend."""
+    from unikeras.chat import Chat
+
+    artifact, store = str(tmp_path / "model.onnx"), str(tmp_path / "memory.db")
+    uk.run_on(BACKENDS[0], export, path, artifact)
+    found = uk.run_on(BACKENDS[0], say, path, store, "alice", LINES[:2], LENGTH)
+    with Chat(uk.load_artifact(artifact), store, length=LENGTH) as chat:
+        found += [chat.say("alice", line) for line in LINES[2:4]]
+    found += uk.run_on(BACKENDS[-1], say, path, store, "alice", LINES[4:], LENGTH)
+    assert found == replies
