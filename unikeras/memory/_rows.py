@@ -129,6 +129,11 @@ def _stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype if dtype.name in _NAMES else np.dtype(f"u{dtype.itemsize}")
 
 
+@functools.cache
+def _stored_name(dtype: np.dtype[Any]) -> str:
+    return _NAMES[_stored_dtype(dtype).name]
+
+
 def _bits(array: Array) -> Array:
     return array.view(_stored_dtype(array.dtype))
 
@@ -165,13 +170,12 @@ def _tensors(blob: bytes) -> dict[str, Any]:
 
 def _array(spec: StateSpec, tensor: Any) -> Array:
     dtype, label = dtype_of(spec.dtype), f"{spec.layer}/{spec.name}"
-    stored = _stored_dtype(dtype)
-    expected = (_NAMES[stored.name], [1, *spec.shape])
+    expected = (_stored_name(dtype), [1, *spec.shape])
     if (tensor["dtype"], list(tensor["shape"])) != expected:
         raise BadRow(
             f"{label} is {tensor['dtype']} {list(tensor['shape'])}, the model's {expected[0]} {expected[1]}"
         )
-    array = np.frombuffer(tensor["data"], stored).view(dtype).reshape(1, *spec.shape).copy()
+    array = np.frombuffer(tensor["data"], _stored_dtype(dtype)).view(dtype).reshape(1, *spec.shape).copy()
     if not np.isfinite(array).all():
         raise BadRow(f"{label} holds a NaN or an Inf")
     return array
