@@ -15,7 +15,7 @@ Run = tuple[Any, Any, list[Any]]
 
 @keras.saving.register_keras_serializable(package="unikeras")
 class LSTM(keras.layers.LSTM):
-    """`keras.layers.LSTM` over a fused kernel: the same arguments, weights and numbers, in less time.
+    """`keras.layers.LSTM` over a fused kernel: the same arguments, weights and numbers.
 
     It takes the place of Keras' layer anywhere: in a Functional or Sequential model, in `Bidirectional`, in weight
     files. Where no kernel computes the same (other activations than tanh and sigmoid, `recurrent_dropout` in
@@ -46,7 +46,7 @@ class LSTM(keras.layers.LSTM):
 
 @keras.saving.register_keras_serializable(package="unikeras")
 class GRU(keras.layers.GRU):
-    """`keras.layers.GRU` over a fused kernel: the same arguments, weights and numbers, in less time.
+    """`keras.layers.GRU` over a fused kernel: the same arguments, weights and numbers.
 
     It takes the place of Keras' layer anywhere: in a Functional or Sequential model, in `Bidirectional`, in weight
     files. Where no kernel computes the same (`reset_after=False`, other activations than tanh and sigmoid,
