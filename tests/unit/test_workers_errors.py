@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import pickle
 import threading
 
@@ -65,6 +66,17 @@ def test_errors_end_in_the_traceback_from_there(here):
     assert caught.value.remote_traceback.endswith("ZeroDivisionError: division by zero")
     assert "_child.py" not in message
     assert caught.value.remote_type == "ZeroDivisionError"
+
+
+def test_the_traceback_shows_lines_of_a_cell_that_is_in_no_file(here):
+    source = "def cell():\n    return [1][7]  # out of reach\n"
+    linecache.cache["<cell 1>"] = (len(source), None, source.splitlines(True), "<cell 1>")
+    names = {}
+    exec(compile(source, "<cell 1>", "exec"), names)
+    with pytest.raises(IndexError) as caught:
+        uk.run_on(here, names["cell"])
+    assert 'File "<cell 1>", line 2, in cell' in caught.value.remote_traceback
+    assert "return [1][7]  # out of reach" in caught.value.remote_traceback
 
 
 def test_errors_keep_their_attributes(here):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import linecache
 import pickle
 import sys
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +28,9 @@ class _Pickler(cloudpickle.Pickler):
         self._keras = keras if hasattr(keras, "Variable") else None  # another thread may be importing it
 
     def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, types.CodeType):
+            make, parts = self.dispatch_table[types.CodeType](value)[:2]
+            return _code_of_file, (make, parts, value.co_filename, _unsaved_lines(value.co_filename))
         if not isinstance(value, type):
             for backend in self._backends:
                 if backend.is_tensor(value):
@@ -51,6 +56,25 @@ def _loaded_backends() -> Iterator[Backend]:
 def _own(array: Any) -> Any:
     """Return an array that can be written to: some frameworks lend a view of their memory."""
     return array if array.flags.writeable else array.copy()
+
+
+def _unsaved_lines(file: str) -> list[str]:
+    """Return the source of a notebook's cell or an interpreter's input, which no other process can read."""
+    entry = linecache.cache.get(file, ())
+    # linecache marks what did not come from a file by a modification time of None.
+    return list(entry[2]) if len(entry) == 4 and entry[1] is None else []
+
+
+def _code_of_file(
+    make: Callable[..., types.CodeType], parts: tuple[Any, ...], file: str, lines: list[str]
+) -> types.CodeType:
+    """Return code whose tracebacks show its source.
+
+    cloudpickle 3.1.3 and later name all code "<dynamic-code>", so that equal functions pickle to equal bytes.
+    """
+    if lines:
+        linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
+    return make(*parts).replace(co_filename=file)
 
 
 def _dumps(value: Any) -> memoryview:
