@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from unikeras._config import settle as _settle
+from unikeras._suggest import missing_attribute as _missing_attribute
 
 if TYPE_CHECKING:
     from unikeras import backends as backends
@@ -116,7 +117,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise _missing_attribute(__name__, name, __all__)
     module, attribute = _NAMES[name]
     loaded = importlib.import_module(f"{__name__}.{module}")
     value = loaded if attribute is None else getattr(loaded, attribute)
@@ -125,7 +126,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_NAMES})
+    return sorted(__all__)
 
 
 _settle()

@@ -243,3 +243,7 @@ class SessionMismatch(SessionError, ValueError):
 
 class SessionConflict(SessionError, RuntimeError):
     """Others wrote a session each time that this call was about to."""
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,3 +3,7 @@
 from unikeras.recurrent._layers import GRU, LSTM
 
 __all__ = ["GRU", "LSTM"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

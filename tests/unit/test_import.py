@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import unikeras as uk
 
 HEAVY = {"keras", "tensorflow", "torch", "jax", "numpy", "rich", "click", "matplotlib", "sklearn", "onnx"}
@@ -26,8 +28,24 @@ def test_asking_what_is_installed_loads_no_framework():
 def test_every_public_name_is_there_and_documented():
     for name in uk.__all__:
         assert getattr(uk, name).__doc__, name
-    assert set(uk.__all__) <= set(dir(uk))
 
 
-def test_an_unknown_name_is_an_attribute_error():
-    assert not hasattr(uk, "no_such_name")
+@pytest.mark.parametrize("module", [uk, uk.training, uk.memory, uk.layers, uk.errors, uk.backends])
+def test_dir_shows_the_public_names_only(module):
+    assert dir(module) == sorted(module.__all__)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "message"),
+    [
+        (uk, "no_such_name", "module 'unikeras' has no attribute 'no_such_name'"),
+        (uk, "GradientTap", "no attribute 'GradientTap'. Did you mean 'GradientTape'?"),
+        (uk, "gradienttape", "no attribute 'gradienttape'. Did you mean 'GradientTape'?"),
+        (uk.training, "model", "no attribute 'model'. Did you mean 'Model'?"),
+    ],
+)
+def test_an_unknown_name_is_an_attribute_error(module, name, message):
+    assert not hasattr(module, name)
+    with pytest.raises(AttributeError) as caught:
+        getattr(module, name)
+    assert str(caught.value).endswith(message)

@@ -30,3 +30,7 @@ def current() -> Backend:
 
         _current = load(current_name())
     return _current
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from unikeras._suggest import missing_attribute
 from unikeras.chat._chat import Chat
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ _LATER = {"byte_model": "_training", "recall": "_recall", "train": "_training"}
 
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise missing_attribute(__name__, name, __all__)
     import importlib
 
     return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib
 import traceback
-from typing import Any, NoReturn
+from collections.abc import Iterator
+from typing import IO, Any, NoReturn
 
 import click
 
 import unikeras
+from unikeras._suggest import did_you_mean
 from unikeras.errors import (
     ArgumentError,
     BackendUnavailable,
@@ -70,9 +74,21 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, does) for name, (_, does) in sorted(COMMANDS.items())])
 
+    def resolve_command(self, context: click.Context, args: list[str]) -> Any:
+        if self.get_command(context, args[0]) is None and not args[0].startswith("-"):
+            known = self.list_commands(context)
+            suggestion = did_you_mean(args[0], known) or f"The commands are {', '.join(known)}."
+            context.fail(f"no command {args[0]!r}. {suggestion}")
+        return super().resolve_command(context, args)
+
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        with _one_style():
+            return super().make_context(*args, **settings)
+
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with _one_style():
+                return super().invoke(context)
         except UnikerasError as error:
             _tell(error, debug=context.meta.get(_DEBUG, False))
             context.exit(2 if isinstance(error, _WRONG_USE) else 1)
@@ -99,8 +115,30 @@ def _tell(error: UnikerasError, debug: bool) -> None:
     message = str(error)
     if isinstance(error, RemoteError) and error.remote_traceback:
         message = message.removesuffix(error.remote_traceback).rstrip() + "; --debug shows the traceback"
+    _print_error(message)
+
+
+def _print_error(message: str) -> None:
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
     click.echo(message, err=True)
+
+
+@contextlib.contextmanager
+def _one_style() -> Iterator[None]:
+    """Have click's own errors look as ours do."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.show = functools.partial(_show, error)  # type: ignore[method-assign]
+        raise
+
+
+def _show(error: click.ClickException, file: IO[Any] | None = None) -> None:
+    message = error.format_message()
+    _print_error(message[:1].lower() + message[1:])
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(error.ctx.get_usage(), err=True)
+        click.echo(f"{error.ctx.command_path} --help says more", err=True)
 
 
 @click.group(cls=Commands, params=[_debug_option(expose_value=False)])

@@ -10,3 +10,7 @@ from unikeras.memory._sqlite import SQLiteStore
 from unikeras.memory._store import Row, Store
 
 __all__ = ["MemoryStore", "RedisStore", "Row", "SQLiteStore", "Sessions", "Store"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

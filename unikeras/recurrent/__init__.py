@@ -16,6 +16,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from unikeras._suggest import missing_attribute
+
 if TYPE_CHECKING:
     from unikeras.recurrent._accelerate import accelerate
     from unikeras.recurrent._persistence import load_state, reset_state, save_state
@@ -29,6 +31,6 @@ _MODULES = {"Step": "_step", "stateful": "_step", "accelerate": "_accelerate"}
 def __getattr__(name: str) -> Any:
     # An artifact's memory needs `_state`, and neither keras nor a framework.
     if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise missing_attribute(__name__, name, __all__)
     module = importlib.import_module(f"{__name__}.{_MODULES.get(name, '_persistence')}")
     return getattr(module, name)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from unikeras._suggest import missing_attribute
 from unikeras.training._debug import debug
 from unikeras.training._function import function
+
+if TYPE_CHECKING:
+    from unikeras.recurrent._tbptt import tbptt as tbptt
+    from unikeras.training._model import Model as Model
 
 __all__ = ["Model", "debug", "function", "tbptt"]
 
@@ -20,4 +25,8 @@ def __getattr__(name: str) -> Any:
         from unikeras.recurrent._tbptt import tbptt
 
         return tbptt
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise missing_attribute(__name__, name, __all__)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -27,7 +27,9 @@ def compile_program(
     f: Callable[[Sequence[Any]], list[Any]], shapes: Sequence[tuple[Any, ...]], dtypes: Sequence[Any]
 ) -> Program:
     """Trace `f` twice: once on abstract values to see which variables are its state, then as a function of them."""
-    arguments = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
+    # numpy's int64 and float64 arrive as 32 bits unless jax_enable_x64 is set; jax 0.12 warns where they are described.
+    canonical = map(jax.dtypes.canonicalize_dtype, dtypes)
+    arguments = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in zip(shapes, canonical, strict=True)]
     with RecordingScope() as scope:
         jax.eval_shape(f, arguments)
     read = [variable for key, variable in scope.read.items() if key not in scope.written]
