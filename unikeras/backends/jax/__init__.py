@@ -43,8 +43,10 @@ class JaxBackend(Backend):
         jax.block_until_ready(values)
 
     def tape(self, persistent: bool, watch_accessed_variables: bool) -> Tape:
+        from unikeras.backends.jax import _control_flow
         from unikeras.backends.jax._tape import JaxTape
 
+        _control_flow.install()
         return JaxTape(persistent)
 
     def no_grad(self) -> AbstractContextManager[None]:
@@ -88,9 +90,9 @@ class JaxBackend(Backend):
         return compile_program(f, shapes, dtypes)
 
     def untraced(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any] | None:
-        from unikeras.backends.jax import _branches
+        from unikeras.backends.jax import _control_flow
 
-        _branches.install()
+        _control_flow.install()
         return f if jit_compile is False else None
 
     def eager(self) -> AbstractContextManager[None]:

@@ -46,8 +46,10 @@ class TensorflowBackend(Backend):
                 value.numpy()
 
     def tape(self, persistent: bool, watch_accessed_variables: bool) -> Tape:
+        from unikeras.backends.tensorflow import _control_flow
         from unikeras.backends.tensorflow._tape import TensorflowTape
 
+        _control_flow.install()
         return TensorflowTape(persistent, watch_accessed_variables)
 
     def no_grad(self) -> AbstractContextManager[None]:
@@ -106,8 +108,10 @@ class TensorflowBackend(Backend):
         dtypes: Sequence[Any],
         jit_compile: bool | str,
     ) -> Program:
+        from unikeras.backends.tensorflow import _control_flow
         from unikeras.backends.tensorflow._compile import compile_program
 
+        _control_flow.install()
         return compile_program(f, shapes, dtypes, jit_compile)
 
     def untraced(self, f: Callable[..., Any], jit_compile: bool | str) -> None:
