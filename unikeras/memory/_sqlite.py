@@ -71,7 +71,8 @@ class SQLiteStore(Store):
         self, path: str | os.PathLike[str], *, synchronous: str = "full", busy_timeout: float = 30.0
     ) -> None:
         _check_options(synchronous, busy_timeout)
-        self.path = Path(path).resolve()
+        self._given = Path(path).absolute()
+        self.path = self._given.resolve()
         self._options = (synchronous, busy_timeout)
         self._turns = Turnstile()
         self._open: _Open | None = None
@@ -169,7 +170,9 @@ class SQLiteStore(Store):
         if self._open is None or not self._open.close.alive:
             connection = connect(self.path, *self._options, self._identity)
             with named_errors(self.path, "open"):
-                self._identity = self._identity | identity(self.path)
+                # A link on the way to the file may lead elsewhere later, so the path as given counts, too.
+                places = identity(self.path)
+                self._identity = {**places, str(self._given): places[str(self.path)]}
                 schema = schema_version(connection)
             self._open = _Open(connection, weakref.finalize(self, connection.close), schema)
         return self._open.connection
@@ -189,7 +192,8 @@ class SQLiteStore(Store):
         def turn() -> Result:
             connection = self._connected()
             result = transact(connection, lambda: self._checked(connection, work), kind)
-            check_identity(self.path, self._identity)  # again: what was committed may be lost
+            if kind != "DEFERRED":
+                check_identity(self._identity)  # again: what was committed may be lost
             return result
 
         with named_errors(self.path, doing):
@@ -198,7 +202,7 @@ class SQLiteStore(Store):
     def _checked(
         self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Result]
     ) -> Result:
-        check_identity(self.path, self._identity)
+        check_identity(self._identity)
         schema = schema_version(connection)
         if self._open is not None and schema != self._open.schema:
             check_schema(self.path, connection)

@@ -88,7 +88,8 @@ def connect(path: Path, synchronous: str, busy_timeout: float, known: Identity) 
 
 def _open(path: Path, synchronous: str, busy_timeout: float, known: Identity) -> sqlite3.Connection:
     if known:
-        check_identity(path, {"": known[""]})
+        # The log and its memory are made anew where nobody has the file open.
+        check_identity({name: known[name] for name in known if not name.endswith(("-wal", "-shm"))})
     else:
         _create(path)
     connection = sqlite3.connect(path, busy_timeout, isolation_level=None, check_same_thread=False)
@@ -128,30 +129,31 @@ def transact(connection: sqlite3.Connection, work: Callable[[], Result], kind: s
 
 def identity(path: Path) -> Identity:
     """Return which files stand at the paths of a store that is open: the database, its log, their shared memory."""
-    found = {}
-    for end in ("", "-wal", "-shm"):
-        status = Path(f"{path}{end}").stat()
-        found[end] = (status.st_dev, status.st_ino)
-    return found
+    return {name: _inode(name) for name in (str(path), f"{path}-wal", f"{path}-shm")}
 
 
-def check_identity(path: Path, known: Identity) -> None:
+def check_identity(known: Identity) -> None:
     """Refuse to continue in files that nobody else will find: SQLite itself writes on to a file that was removed.
 
     Raises:
         StoreError: a file was removed, moved, or replaced since the store was opened.
     """
-    for end, (device, inode) in known.items():
+    for name, inode in known.items():
         try:
-            status = Path(f"{path}{end}").stat()
+            found = _inode(name)
         except FileNotFoundError:
-            status = None
-        if status is None or (status.st_dev, status.st_ino) != (device, inode):
-            what = "removed or moved" if status is None else "replaced"
+            found = None
+        if found != inode:
+            what = "removed or moved" if found is None else "replaced"
             raise StoreError(
-                f"{path}{end} was {what} while the store was open, so nothing is written: it would be lost; "
+                f"{name} was {what} while the store was open, so nothing is written: it would be lost; "
                 "put the file back, or close the store and open it again"
             )
+
+
+def _inode(name: str) -> tuple[int, int]:
+    status = os.stat(name)  # noqa: PTH116 - it runs in each transaction, and a Path takes longer than the call
+    return status.st_dev, status.st_ino
 
 
 def check_schema(path: Path, connection: sqlite3.Connection) -> None:
