@@ -53,8 +53,9 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_an_answer_that_is_none_is_a_worker_error(name):
-    with pytest.raises(WorkerError, match="answers"):
+    with pytest.raises(WorkerError, match="answers") as caught:
         workers.call(None, answers, (), HOSTILE[name], timeout=30)
+    assert not isinstance(caught.value, WorkerTimeout)
     workers.shutdown()
     assert workers.call(None, len, ("abc",)) == 3
 
