@@ -63,7 +63,7 @@ class Workers:
     def _export(self, backend, out, name):
         self._raise(name)
         path = out / outputs.ARTIFACTS[name]
-        path.mkdir() if name == "saved_model" else path.write_text("model")
+        path.mkdir(exist_ok=True) if name == "saved_model" else path.write_text("model")
         shown = {"format": name, "path": str(path), "size": 5, "route": "a route", "verified_at": [1, 3, 8]}
         return shown | {"status": "verified", "max_error": 1e-7, "error": None}
 
@@ -274,6 +274,20 @@ def test_a_second_run_replaces_the_first_and_leaves_nothing_of_it(demo, workers,
     demo()
     left = {path.name for path in (tmp_path / "out").iterdir()}
     assert left == {"report.json", "report.html", "curves.png", "mine.txt"}
+
+
+def test_until_a_new_checkpoint_stands_the_earlier_one_does(demo, workers, tmp_path, monkeypatch):
+    demo()
+    save, seen = workers._save, []
+    monkeypatch.setattr(
+        workers,
+        "_save",
+        lambda *args: seen.append({path.name for path in (tmp_path / "out").iterdir()}) or save(*args),
+    )
+    workers.errors["onnx"] = WorkerDied("the worker fell over", -11)
+    demo()
+    assert seen == [FILES]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES - {"model.onnx"}
 
 
 @pytest.mark.parametrize("content", [None, "not json", '{"loss": 1}', "[]", "3"])

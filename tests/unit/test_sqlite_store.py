@@ -345,7 +345,7 @@ def test_a_backup_that_fails_leaves_the_one_before(path, tmp_path, monkeypatch):
         def fails(*_):
             raise sqlite3.OperationalError("disk I/O error")
 
-        monkeypatch.setattr(_sqlite_file, "_recognise", fails)
+        monkeypatch.setattr(_sqlite_file, "_recognize", fails)
         with pytest.raises(StoreError, match=r"backup\.db|memory\.db"):
             store.backup(backup)
     assert backup.read_bytes() == before
@@ -402,8 +402,9 @@ def test_the_store_stays_where_it_was_opened(tmp_path, monkeypatch):
     with SQLiteStore("memory.db") as store:
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
-        store.rest()
-        store.go_on(False)
+        if (pid := os.fork()) == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
         store.write({"alice": (0, b"x")})
     assert uk.memory.SQLiteStore(tmp_path / "memory.db").read(["alice"])
     assert not (tmp_path / "elsewhere" / "memory.db").exists()

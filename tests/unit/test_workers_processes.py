@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -148,17 +147,15 @@ BUSY = """
         time.sleep(60)
 """
 
-only_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs F_SETSIG, which only Linux has")
 
-
-@pytest.mark.parametrize("kind", ["idle", "sleep", "python", pytest.param("C", marks=only_linux)])
+@pytest.mark.parametrize("kind", ["idle", "sleep", "python", "C"])
 def test_worker_ends_when_its_owner_is_killed(tmp_path, kind, start_script):
     end_of_owner_ends_all(tmp_path, kind, start_script)
 
 
-@pytest.mark.parametrize("kind", ["idle", "sleep", "python"])
+@pytest.mark.parametrize("kind", ["idle", "sleep", "python", "C"])
 def test_worker_ends_when_its_owner_is_killed_without_the_help_of_linux(tmp_path, kind, start_script):
-    (tmp_path / "fcntl.py").touch()  # shadows the module that knows of F_SETSIG
+    (tmp_path / "ctypes.py").touch()  # shadows the module that knows of prctl
     end_of_owner_ends_all(tmp_path, kind, start_script)
 
 

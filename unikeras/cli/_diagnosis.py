@@ -12,6 +12,7 @@ from typing import Any
 import unikeras
 from unikeras import _config, _optional, workers
 from unikeras.backends import _registry
+from unikeras.cli._sqlite import SQLite, installed
 from unikeras.errors import BackendUnavailable, RemoteError, UnikerasError, UnknownBackend, WorkerError
 
 # Seconds for one framework to import and to look for its devices.
@@ -46,6 +47,7 @@ class Diagnosis:
     python: str
     platform: str
     keras: str | None
+    sqlite: SQLite
     chosen: str | None
     reason: str
     problem: str | None
@@ -66,6 +68,7 @@ def diagnose() -> Diagnosis:
         python=platform.python_version(),
         platform=platform.platform(),
         keras=_version("keras"),
+        sqlite=installed(),
         chosen=choice.name,
         reason=choice.reason,
         problem=_problem(choice, backends),

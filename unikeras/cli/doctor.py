@@ -41,6 +41,13 @@ def _show(diagnosis: Diagnosis, console: Console) -> None:
     chosen = Text.assemble("backend in use: ", (str(diagnosis.chosen), "bold"), f" ({diagnosis.reason})")
     console.print(chosen)
     console.print(_extras(diagnosis))
+    problem = diagnosis.sqlite.problem
+    console.print(
+        Text(
+            f"SQLite {diagnosis.sqlite.version}{f': {problem}' if problem else ''}",
+            "yellow" if problem else "",
+        )
+    )
 
 
 def _backends(diagnosis: Diagnosis) -> Table:

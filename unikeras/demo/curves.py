@@ -69,7 +69,7 @@ def _ends(rows: dict[str, Any], key: str, form: str) -> str:
 
 
 def save(shown: Sequence[Chart], path: Path) -> None:
-    """Draw charts side by side into a PNG file, which appears whole or not at all."""
+    """Draw charts side by side into a PNG file, written atomically."""
     # The object interface: pyplot would keep the figure, and choose a backend, for the whole process.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

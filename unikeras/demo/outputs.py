@@ -1,10 +1,11 @@
-"""The folder of a run: what stands in it belongs to the report in it, and each file is whole."""
+"""The folder of a run: what stands in it belongs to the report in it, and each file is written atomically."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,14 @@ def _is_ours(folder: Path) -> bool:
         return False
 
 
-def clear(folder: Path) -> None:
-    """Remove the models of an earlier run, whose report is about to be replaced."""
-    for name in (CHECKPOINT, *ARTIFACTS.values()):
+def clear(folder: Path, keep: Collection[str] = ()) -> None:
+    """Remove the models of an earlier run that this one has not replaced.
+
+    Args:
+        folder: of the run.
+        keep: the names of those that this run wrote.
+    """
+    for name in {CHECKPOINT, *ARTIFACTS.values()}.difference(keep):
         path = folder / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -59,7 +65,7 @@ def clear(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file that appears whole or not at all."""
+    """Write a text file atomically."""
     with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

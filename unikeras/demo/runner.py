@@ -66,13 +66,14 @@ def run(settings: Settings, console: Console) -> dict[str, Any]:
     trainings = report.finished(outcomes)
     result = report.assemble(data, epochs, outcomes)
     result["failures"] += _shortfalls(result, data.goal if epochs >= default_epochs(data) else None)
-    outputs.clear(settings.out)
     outputs.write_text(settings.out / outputs.REPORT, outputs.as_json(result))
     console.print(tables.backends(result))
     if trainings:
         with console.status("exporting"):
             _ship(result, trainings, data, settings.out, formats)
         console.print(tables.artifacts(result))
+    # Last: until the new checkpoint stands, a run that is killed must not take the earlier one with it.
+    outputs.clear(settings.out, keep=_written(result))
     result["seconds"] = time.monotonic() - started
     _write(result, data, settings.out)
     console.print(tables.ending(result, settings.out), soft_wrap=True)
@@ -152,6 +153,13 @@ def _ship(
         result["artifacts"].append(row)
         if row["status"] == "failed":
             result["failures"].append(f"{name}: export failed: {row['error'].splitlines()[0]}")
+
+
+def _written(result: dict[str, Any]) -> list[str]:
+    """Return the names of the models that this run wrote."""
+    rows = [row for row in result["artifacts"] if row["status"] == "verified"]
+    checkpoint = [outputs.CHECKPOINT] if (result["best"] or {}).get("path") else []
+    return checkpoint + [outputs.ARTIFACTS[row["format"]] for row in rows]
 
 
 def _export(backend: str, out: Path, name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from unikeras import backends
@@ -17,6 +18,8 @@ from unikeras.export._signature import Signature
 # Under this name in an ONNX file's properties and, with ".json", as a file in the other formats.
 KEY = "unikeras"
 FILE = f"{KEY}.json"
+# And under this name in OpenVINO's .xml: the SHA-256 of the .bin that belongs to it.
+WEIGHTS_KEY = f"{KEY}_weights_sha256"
 
 
 def describe(
@@ -90,6 +93,12 @@ def sha256_of_weights(model: Any) -> str:
         digest.update(f"{array.shape} {array.dtype}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_of_config(model: Any) -> str | None:

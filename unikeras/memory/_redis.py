@@ -6,26 +6,49 @@ import contextlib
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from unikeras import _optional
 from unikeras.errors import ArgumentError, ArgumentValueError, StoreError
 from unikeras.memory._store import Row, Store, decode, encode
+from unikeras.memory._versions import BROKEN, LARGEST, anew
 
 SCHEMES = ("redis://", "rediss://", "unix://")
 
 _PAGE = 1000
 
 # A script runs alone in the server, so each is one step that nobody comes between. KEYS: the floor (no version of
-# a session that is gone is higher), the names (a sorted set, so that they can be listed in order), the rows.
-_WRITE = """
+# a deleted session is higher), the names (a sorted set, so that they can be listed in order), the rows. A version
+# that is no number is treated as `_versions` says: it reads as ARGV[1], and a write replaces it by ARGV[2].
+_SOUND = """
+local function sound(text, smallest)
+  local number = text and string.match(text, '^%d+$') and tonumber(text)
+  return number and number >= smallest and number < tonumber(ARGV[1]) and number
+end
+local function floor()
+  local text = redis.call('GET', KEYS[1])
+  local number = text and sound(text, 0)
+  if text and (not number or number + 1 == tonumber(ARGV[1])) then
+    number = tonumber(ARGV[2])
+  end
+  return number or 0
+end
+"""
+_WRITE = (
+    _SOUND
+    + """
 local versions = {}
 for i = 3, #KEYS do
-  local expected, name, blob = ARGV[3 * i - 7], ARGV[3 * i - 6], ARGV[3 * i - 5]
-  local version = redis.call('HGET', KEYS[i], 'version') or '0'
-  if version == expected then
-    if version == '0' then version = redis.call('GET', KEYS[1]) or '0' end
-    version = string.format('%.0f', tonumber(version) + 1)
-    redis.call('HSET', KEYS[i], 'version', version, 'updated', ARGV[1], 'blob', blob)
+  local expected, name, blob = ARGV[3 * i - 5], ARGV[3 * i - 4], ARGV[3 * i - 3]
+  local row = redis.call('HMGET', KEYS[i], 'version', 'blob', 'updated')
+  local found = row[1] or row[2] or row[3]
+  local version = sound(row[1], 1)
+  if (found and (version and string.format('%.0f', version) or ARGV[1]) or '0') == expected then
+    if not found then
+      version = floor()
+    end
+    version = string.format('%.0f', version and version + 1 or tonumber(ARGV[2]))
+    redis.call('HSET', KEYS[i], 'version', version, 'updated', ARGV[3], 'blob', blob)
     redis.call('ZADD', KEYS[2], 0, name)
     versions[i - 2] = version
   else
@@ -34,22 +57,32 @@ for i = 3, #KEYS do
 end
 return versions
 """
-# ARGV: the time before which a row goes, then the names.
-_DELETE = """
+)
+# ARGV[3]: the time before which a row goes, one that does not say when it was written too; then the names.
+_DELETE = (
+    _SOUND
+    + """
 local count = 0
 for i = 3, #KEYS do
-  local row = redis.call('HMGET', KEYS[i], 'version', 'updated')
-  if row[1] and tonumber(row[2]) < tonumber(ARGV[1]) then
-    if tonumber(row[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then
+  local kind = redis.call('TYPE', KEYS[i]).ok
+  local row = kind == 'hash' and redis.call('HMGET', KEYS[i], 'version', 'updated') or {}
+  local found = kind ~= 'none'
+  if found and (tonumber(row[2] or '') or 0) < tonumber(ARGV[3]) then
+    local version = sound(row[1], 1)
+    if version and version > floor() then
       redis.call('SET', KEYS[1], row[1])
     end
     redis.call('DEL', KEYS[i])
-    redis.call('ZREM', KEYS[2], ARGV[i - 1])
     count = count + 1
+    found = false
+  end
+  if not found then
+    redis.call('ZREM', KEYS[2], ARGV[i + 1])
   end
 end
 return count
 """
+)
 
 
 class RedisStore(Store):
@@ -95,17 +128,14 @@ class RedisStore(Store):
         self._delete = self._client.register_script(_DELETE)
 
     def read(self, sessions: Collection[str]) -> dict[str, Row]:
-        """Return the rows of those sessions that there are."""
+        """Return the rows of the existing sessions."""
         keys = [self._key(session) for session in sessions]
         with self._named("read"), self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.hmget(key, "version", "blob", "updated")
             found = pipeline.execute()
-        return {
-            session: Row(int(version), blob, float(updated))
-            for session, (version, blob, updated) in zip(sessions, found, strict=True)
-            if version is not None
-        }
+        rows = zip(sessions, found, strict=True)
+        return {session: _row(*parts) for session, parts in rows if parts != [None] * 3}
 
     def write(self, rows: Mapping[str, tuple[int, bytes]]) -> dict[str, int]:
         """Write each blob whose session still has the version given with it, in one step.
@@ -115,17 +145,20 @@ class RedisStore(Store):
         keys = [self._key(session) for session in rows]
         values = [part for one, (version, blob) in rows.items() for part in (version, encode(one), blob)]
         with self._named("write"):
-            new = self._write([*self._common(), *keys], [repr(time.time()), *values]) if rows else []
+            new = self._run(self._write, keys, [repr(time.time()), *values]) if rows else []
         versions = dict(zip(rows, map(int, new), strict=True))
         return {session: version for session, version in versions.items() if version}
 
     def delete(self, sessions: Collection[str]) -> None:
-        """Delete those of the sessions that there are."""
+        """Delete the sessions; unknown ids are ignored."""
         self._delete_before("1e300", [encode(session) for session in sessions])
 
     def ids(self) -> Iterator[str]:
         """Yield the ids in order, a page at a time."""
-        yield from (decode(name) for page in self._pages() for name in page)
+        for page in self._pages():
+            with self._named("read"):
+                names = [decode(name) for name in page]
+            yield from names
 
     def expire(self, before: float) -> int:
         """Delete the sessions last written before a time, and return how many."""
@@ -166,7 +199,10 @@ class RedisStore(Store):
             return 0
         keys = [self._prefix + b"session:" + name for name in names]
         with self._named("write"):
-            return int(self._delete([*self._common(), *keys], [time, *names]))
+            return int(self._run(self._delete, keys, [time, *names]))
+
+    def _run(self, script: Any, keys: list[bytes], arguments: list[Any]) -> Any:
+        return script([*self._common(), *keys], [BROKEN, anew(), *arguments])
 
     @contextlib.contextmanager
     def _named(self, doing: str) -> Iterator[None]:
@@ -175,3 +211,13 @@ class RedisStore(Store):
             yield
         except (self._errors, OSError, ValueError) as error:
             raise StoreError(f"cannot {doing} the store at {self._where}: {error}") from error
+
+
+def _row(version: bytes | None, blob: Any, updated: bytes | None) -> Row:
+    """Return a row of what a server holds, which may be anything."""
+    number = int(version) if version and re.fullmatch(rb"[0-9]{1,16}", version) else 0
+    try:
+        time_of_it = float(updated or 0)
+    except ValueError:
+        time_of_it = 0.0
+    return Row(number if 1 <= number <= LARGEST else BROKEN, blob, time_of_it)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
 
+from unikeras._turnstile import Turnstile
 from unikeras.errors import ArgumentError, ArgumentValueError, SessionError, UnknownSession
 from unikeras.memory._ages import seconds
 from unikeras.memory._checks import broken, check_inputs, checked, conflict, refuse_broken, settled, unusable
@@ -15,7 +16,6 @@ from unikeras.memory._rows import Array, BadRow, pack, pack_beginning, unpack
 from unikeras.memory._store import Row, Store
 from unikeras.memory._stores import store_of
 from unikeras.memory._turns import to_numpy, turns_of
-from unikeras.memory._turnstile import Turnstile
 from unikeras.recurrent._state import State, flat, nested
 
 
@@ -105,15 +105,9 @@ class Sessions:
         return nested(self._model.states, state)
 
     def reset(self, *sessions: str) -> None:
-        """Let sessions begin anew; they stay in the store. One that there is not is left so."""
-        left: Collection[str] = [checked(session) for session in sessions]
-        with self._turnstile.hold(left):
-            while left:  # a reset has nothing to compute again, so it comes through in the end
-                rows = self.store.read(left)
-                written = self.store.write(
-                    {one: (row.version, pack_beginning()) for one, row in rows.items()}
-                )
-                left = rows.keys() - written.keys()
+        """Let sessions begin anew; they stay in the store. Unknown ids are ignored."""
+        left = [checked(session) for session in sessions]
+        self._turnstile.run(left, lambda: self._reset(left))
 
     def fork(self, session: str, new: str) -> None:
         """Begin a new session with a copy of another one's memory.
@@ -167,20 +161,28 @@ class Sessions:
     def _take_turns(self, inputs: dict[str, Any]) -> dict[str, Any]:
         check_inputs(inputs)
         outputs: dict[str, Any] = {}
-        with self._turnstile.hold(inputs):
-            for _ in range(self._retries + 1):
-                left = {one: x for one, x in inputs.items() if one not in outputs}
-                if not left:
-                    break
-                try:
-                    outputs |= self._attempt(left)
-                except Exception as error:
-                    _tell_of(outputs, error)
-                    raise
+        self._turnstile.run(inputs, lambda: self._try_turns(inputs, outputs))
         lost = [session for session in inputs if session not in outputs]
         if lost:
             raise conflict(lost, self._retries + 1, outputs)
         return {session: outputs[session] for session in inputs}
+
+    def _try_turns(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+        for _ in range(self._retries + 1):
+            left = {one: x for one, x in inputs.items() if one not in outputs}
+            if not left:
+                return
+            try:
+                outputs |= self._attempt(left)
+            except Exception as error:
+                _tell_of(outputs, error)
+                raise
+
+    def _reset(self, left: Collection[str]) -> None:
+        while left:  # a reset has nothing to compute again, so it comes through in the end
+            rows = self.store.read(left)
+            written = self.store.write({one: (row.version, pack_beginning()) for one, row in rows.items()})
+            left = rows.keys() - written.keys()
 
     def _attempt(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Take a turn of each session, and return the outputs of those whose memory could be written."""

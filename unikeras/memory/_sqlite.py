@@ -5,29 +5,41 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import threading
 import time
 import weakref
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from unikeras._files import whole
+from unikeras._turnstile import Turnstile
 from unikeras.errors import ArgumentValueError, OutputError, StoreError
-from unikeras.memory import _forks
-from unikeras.memory._sqlite_file import connect, named_errors, transaction
-from unikeras.memory._store import Row, Store, decode, encode
-
-_PAGE = 1000
-
-_READ = "SELECT version, blob, updated FROM sessions WHERE id = ?"
-_INSERT = """INSERT INTO sessions (id, version, updated, blob) SELECT ?, version + 1, ?, ? FROM floor WHERE true
-    ON CONFLICT (id) DO NOTHING RETURNING version"""
-_UPDATE = """UPDATE sessions SET version = version + 1, updated = ?, blob = ? WHERE id = ? AND version = ?
-    RETURNING version"""
-_RAISE_FLOOR = (
-    """UPDATE floor SET version = max(version, coalesce((SELECT max(version) FROM sessions WHERE {}), 0))"""
+from unikeras.memory import _forks, _rows_of_sqlite
+from unikeras.memory._sqlite_file import (
+    Identity,
+    check_identity,
+    check_schema,
+    connect,
+    identity,
+    named_errors,
+    schema_version,
+    transact,
 )
-_DELETE = "DELETE FROM sessions WHERE {}"
+from unikeras.memory._store import Row, Store, encode
+
+Result = TypeVar("Result")
+
+_crossed: list[sqlite3.Connection] = []  # a fork; closing one would take the log from under the parent
+
+
+@dataclass
+class _Open:
+    """A connection, what closes it at the latest, and the schema that was compared."""
+
+    connection: sqlite3.Connection
+    close: weakref.finalize[..., SQLiteStore]
+    schema: int
 
 
 class SQLiteStore(Store):
@@ -59,56 +71,49 @@ class SQLiteStore(Store):
         self, path: str | os.PathLike[str], *, synchronous: str = "full", busy_timeout: float = 30.0
     ) -> None:
         _check_options(synchronous, busy_timeout)
-        self.path = Path(path).resolve()
+        self._given = Path(path).absolute()
+        self.path = self._given.resolve()
         self._options = (synchronous, busy_timeout)
-        self._lock = threading.RLock()
-        self._copying = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._turns = Turnstile()
+        self._open: _Open | None = None
+        self._identity: Identity = {}
         self._closed = False
         _forks.watch(self)
-        with self._lock:
-            self._connected()
+        self._turns.run(_forks.USE, self._connected)
 
     def read(self, sessions: Collection[str]) -> dict[str, Row]:
-        """Return the rows of those sessions that there are."""
+        """Return the rows of the existing sessions."""
         names = {session: encode(session) for session in sessions}
-        with self._transaction("read", "DEFERRED") as connection:
-            found = {
-                session: connection.execute(_READ, (name,)).fetchone() for session, name in names.items()
-            }
-        return {session: Row(*row) for session, row in found.items() if row}
+        found = self._transact(
+            "read", lambda connection: _rows_of_sqlite.read(connection, names.values()), "DEFERRED"
+        )
+        return {session: found[name] for session, name in names.items() if name in found}
 
     def write(self, rows: Mapping[str, tuple[int, bytes]]) -> dict[str, int]:
         """Write each blob whose session still has the version given with it, in one transaction."""
         names = {session: encode(session) for session in rows}
-        now = time.time()
-        with self._transaction("write") as connection:
-            new = {
-                session: _write(connection, names[session], expected, blob, now)
-                for session, (expected, blob) in rows.items()
-            }
-        return {session: version for session, version in new.items() if version}
+        encoded = {names[session]: row for session, row in rows.items()}
+        new = self._transact(
+            "write", lambda connection: _rows_of_sqlite.write(connection, encoded, time.time())
+        )
+        return {session: new[name] for session, name in names.items() if name in new}
 
     def delete(self, sessions: Collection[str]) -> None:
-        """Delete those of the sessions that there are, and zero their bytes in the file and in its log."""
-        names = [(encode(session),) for session in sessions]
-        with self._transaction("write") as connection:
-            connection.executemany(_RAISE_FLOOR.format("id = ?"), names)
-            connection.executemany(_DELETE.format("id = ?"), names)
+        """Delete the sessions, and zero their bytes in the file and in its log; unknown ids are ignored."""
+        names = [encode(session) for session in sessions]
+        self._transact("write", lambda connection: _rows_of_sqlite.delete(connection, names))
         self._clear_log()
 
     def ids(self) -> Iterator[str]:
         """Yield the ids in order, a page at a time; nothing is locked in between."""
         start = b""
-        while page := self._ids_from(start):
-            yield from map(decode, page)
+        while page := self._names_from(start):
+            yield from (_rows_of_sqlite.decode_name(self.path, name) for name in page)
             start = page[-1] + b"\0"  # the next larger one there can be
 
     def expire(self, before: float) -> int:
         """Delete the sessions last written before a time, and return how many."""
-        with self._transaction("write") as connection:
-            connection.execute(_RAISE_FLOOR.format("updated < ?"), (before,))
-            count = connection.execute(_DELETE.format("updated < ?"), (before,)).rowcount
+        count = self._transact("write", lambda connection: _rows_of_sqlite.expire(connection, before))
         if count:
             self._clear_log()
         return count
@@ -134,84 +139,102 @@ class SQLiteStore(Store):
 
     def close(self) -> None:
         """Close the file; calls after this raise a `StoreError`."""
-        with self._lock:
-            self._closed = True
-            self._disconnect()
+        self._turns.run(_forks.USE, self._close)
 
     def __len__(self) -> int:
-        with self._transaction("read", "DEFERRED") as connection:
-            return int(connection.execute("SELECT count(*) FROM sessions").fetchone()[0])
+        return self._transact("read", _rows_of_sqlite.count, "DEFERRED")
 
     def __contains__(self, session: object) -> bool:
         if not isinstance(session, str):
             return False
-        with self._transaction("read", "DEFERRED") as connection:
-            query = "SELECT 1 FROM sessions WHERE id = ?"
-            return connection.execute(query, (encode(session),)).fetchone() is not None
+        name = encode(session)
+        return self._transact("read", lambda connection: _rows_of_sqlite.has(connection, name), "DEFERRED")
 
-    def rest(self) -> None:
+    def rest(self, fork: _forks.Fork) -> None:
         """Close the connection, for a fork; the next call on either side opens one of its own."""
-        self._copying.acquire()
-        self._lock.acquire()
+        self._turns.enter(fork)
         with contextlib.suppress(sqlite3.Error):  # nobody could catch it here
             self._disconnect()
 
-    def go_on(self, in_child: bool) -> None:
+    def go_on(self, fork: _forks.Fork, in_child: bool) -> None:
         """Let calls through again."""
-        self._lock.release()
-        self._copying.release()
+        if in_child and self._open is not None:  # the fork came from within a call
+            self._open.close.detach()
+            _crossed.append(self._open.connection)
+            self._open = None
+        self._turns.leave(fork)
 
     def _connected(self) -> sqlite3.Connection:
         if self._closed:
             raise StoreError(f"the store {self.path} was closed; open it again")
-        if self._connection is None:
-            self._connection = connect(self.path, *self._options)
-            self._finalizer = weakref.finalize(self, self._connection.close)
-        return self._connection
+        if self._open is None or not self._open.close.alive:
+            connection = connect(self.path, *self._options, self._identity)
+            with named_errors(self.path, "open"):
+                # A link on the way to the file may lead elsewhere later, so the path as given counts, too.
+                places = identity(self.path)
+                self._identity = {**places, str(self._given): places[str(self.path)]}
+                schema = schema_version(connection)
+            self._open = _Open(connection, weakref.finalize(self, connection.close), schema)
+        return self._open.connection
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection = None
-            self._finalizer()
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
-    @contextlib.contextmanager
-    def _transaction(self, doing: str, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        with self._lock, named_errors(self.path, doing):
+    def _close(self) -> None:
+        self._closed = True
+        self._disconnect()
+
+    def _transact(
+        self, doing: str, work: Callable[[sqlite3.Connection], Result], kind: str = "IMMEDIATE"
+    ) -> Result:
+        def turn() -> Result:
             connection = self._connected()
-            with transaction(connection, kind):
-                yield connection
+            result = transact(connection, lambda: self._checked(connection, work), kind)
+            if kind != "DEFERRED":
+                check_identity(self._identity)  # again: what was committed may be lost
+            return result
 
-    def _ids_from(self, start: bytes) -> list[bytes]:
-        query = f"SELECT id FROM sessions WHERE id >= ? ORDER BY id LIMIT {_PAGE}"
-        with self._transaction("read", "DEFERRED") as connection:
-            return [name for (name,) in connection.execute(query, (start,))]
+        with named_errors(self.path, doing):
+            return self._turns.run(_forks.USE, turn)
+
+    def _checked(
+        self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Result]
+    ) -> Result:
+        check_identity(self._identity)
+        schema = schema_version(connection)
+        if self._open is not None and schema != self._open.schema:
+            check_schema(self.path, connection)
+            self._open.schema = schema
+        return work(connection)
+
+    def _names_from(self, start: bytes) -> list[Any]:
+        return self._transact(
+            "read", lambda connection: _rows_of_sqlite.names_from(connection, start), "DEFERRED"
+        )
 
     def _clear_log(self) -> None:
         """Empty the write-ahead log, which still has what was deleted; where somebody reads it, they do it later."""
-        with self._lock, named_errors(self.path, "write"):
-            self._connected().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with named_errors(self.path, "write"):
+            self._turns.run(
+                _forks.USE,
+                lambda: self._connected().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(),
+            )
 
     def _copy(self, path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        with self._copying:
-            with self._lock:
-                self._connected()
-            # A connection of its own: other threads read and write while this one copies.
-            with (
-                contextlib.closing(connect(self.path, *self._options)) as source,
-                contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy,
-            ):
-                source.backup(copy)
-                copy.execute("PRAGMA journal_mode = DELETE").fetchall()  # one file, nothing beside it
+        self._turns.run(_forks.USE, self._connected)
+        # A connection of its own: other threads read and write while this one copies.
+        self._turns.run(_forks.COPY, lambda: self._copy_to(path))
 
-
-def _write(connection: sqlite3.Connection, name: bytes, expected: int, blob: bytes, now: float) -> int | None:
-    """Write one row and return its new version, or None where it has not the version expected."""
-    if expected:
-        rows = connection.execute(_UPDATE, (now, blob, name, expected)).fetchall()
-    else:
-        rows = connection.execute(_INSERT, (name, now, blob)).fetchall()
-    return rows[0][0] if rows else None
+    def _copy_to(self, path: Path) -> None:
+        with (
+            contextlib.closing(connect(self.path, *self._options, self._identity)) as source,
+            contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy,
+        ):
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE").fetchall()  # one file, nothing beside it
 
 
 def _check_options(synchronous: str, busy_timeout: float) -> None:

@@ -47,14 +47,14 @@ class Store(ABC):
 
     @abstractmethod
     def read(self, sessions: Collection[str]) -> dict[str, Row]:
-        """Return the rows of those sessions that there are."""
+        """Return the rows of the existing sessions."""
 
     @abstractmethod
     def write(self, rows: Mapping[str, tuple[int, bytes]]) -> dict[str, int]:
         """Write each blob whose session still has the version given with it, durably, and leave the others.
 
         Args:
-            rows: by session: the version that was read, 0 for a session that shall not exist yet; the blob.
+            rows: by session: the version that was read, 0 for a session that must not exist yet; the blob.
 
         Returns:
             The new version of each session that was written; the others lost a race.
@@ -62,7 +62,7 @@ class Store(ABC):
 
     @abstractmethod
     def delete(self, sessions: Collection[str]) -> None:
-        """Delete those of the sessions that there are."""
+        """Delete the sessions; unknown ids are ignored."""
 
     @abstractmethod
     def ids(self) -> Iterator[str]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentError, ArgumentValueError
 from unikeras.memory._memory import MemoryStore
 from unikeras.memory._redis import SCHEMES, RedisStore
 from unikeras.memory._sqlite import SQLiteStore
 from unikeras.memory._store import Store
+
+_KINDS = (
+    f'a store is the path of a SQLite file, a URL that begins with {", ".join(SCHEMES)}, "memory:", '
+    "or an object of a uk.memory.Store"
+)
 
 
 def store_of(store: str | os.PathLike[str] | Store) -> Store:
@@ -20,6 +26,7 @@ def store_of(store: str | os.PathLike[str] | Store) -> Store:
 
     Raises:
         ArgumentError: it is something else.
+        ArgumentValueError: it is a URL that stands for no store.
         StoreError: it cannot be opened.
 
     Example:
@@ -33,8 +40,8 @@ def store_of(store: str | os.PathLike[str] | Store) -> Store:
         return MemoryStore()
     if isinstance(store, str) and store.startswith(SCHEMES):
         return RedisStore(store)
+    if isinstance(store, str) and (scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", store)):
+        raise ArgumentValueError(f"no store is known for {scheme[0]}; {_KINDS}")
     if isinstance(store, str | os.PathLike):
         return SQLiteStore(store)
-    raise ArgumentError(
-        f'a store is a path, "memory:", "redis://host:port/db" or a uk.memory.Store; received {store!r:.100}'
-    )
+    raise ArgumentError(f"{_KINDS}; received {store!r:.100}")

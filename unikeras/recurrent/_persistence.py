@@ -24,7 +24,7 @@ _KIND = "memory of stateful layers"
 def save_state(model: Any, path: str | os.PathLike[str]) -> None:
     """Write what a model's `stateful=True` layers remember to a safetensors file.
 
-    The file appears whole or not at all. It holds tensors by position, since Keras numbers layers by itself; their
+    The file is written atomically. It holds tensors by position, since Keras numbers layers by itself; their
     layers' names stand in its header.
 
     Args:

@@ -24,8 +24,9 @@ def run_on(
 
     The process is an interpreter of its own that never runs the caller's script again, so no
     `if __name__ == "__main__"` is needed. It stays warm: later calls for the same backend find their
-    imports done. It ends with this process, however that ends, and it keeps the environment
-    variables of the moment it started; `unikeras.workers.shutdown()` makes the next call start anew.
+    imports done. It ends with this process, however that ends, and with it ends what it started (on Linux also in
+    sessions of their own). It keeps the environment variables of the moment it started;
+    `unikeras.workers.shutdown()` makes the next call start anew. A fork of the worker that returns from `f` just exits.
 
     Functions and classes of a script, a notebook or the prompt travel by value, those of an
     importable module by name. Tensors of any framework and Keras variables arrive as numpy arrays,
@@ -36,7 +37,8 @@ def run_on(
         backend: `"tensorflow"`, `"torch"` or `"jax"`.
         f: the function; what it prints appears here.
         *args: its positional arguments.
-        timeout: seconds for the whole call, the start of the process included; None for no limit.
+        timeout: seconds for the whole call: the wait for other calls, the start of the process, sending, running and
+            receiving; None for no limit.
         **kwargs: its keyword arguments.
 
     Returns:
@@ -46,6 +48,7 @@ def run_on(
         UnknownBackend: no backend has this name.
         BackendUnavailable: the backend's framework is not installed.
         ArgumentError: an argument cannot travel, or `f` or `timeout` is not what it has to be.
+        WorkerError: what came back is no answer of a worker.
         RemoteError: `f` raised, or its result cannot travel. The error is an instance of the original
             class too, and its message ends in the traceback from there.
         WorkerDied: the process ended before `f` did.

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import atexit
-import math
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from unikeras.errors import ArgumentError, WorkerTimeout
+from unikeras._turnstile import Turnstile
+from unikeras.errors import ArgumentError, RemoteError, WorkerError, WorkerTimeout
 from unikeras.workers import _remote, _travel
 from unikeras.workers._process import Reply, Worker
 
 
+class _UnusableResult(RemoteError, ArgumentError):
+    """What a function returned cannot be unpickled here."""
+
+
 @dataclass
 class _Slot:
-    """The place of one worker; the lock is held while it works."""
+    """The place of one worker; calls of it take turns."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    turns: Turnstile = field(default_factory=Turnstile)
     worker: Worker | None = None
 
 
+_CALL = ("call",)
 _slots: dict[str | None, _Slot] = {}
 
 
@@ -50,34 +54,68 @@ def call(
         raise ArgumentError(f"timeout is a number of seconds above 0, or None; received {timeout!r}")
     deadline = None if timeout is None else time.monotonic() + timeout
     name = getattr(f, "__qualname__", type(f).__qualname__)
-    kind, payload = _ask(backend, _travel.pack_call(f, args, dict(kwargs or {})), name, deadline)
+    kind, content = _ask(backend, _packed(f, args, dict(kwargs or {}), name), name, deadline)
+    where = f"{name} on the {backend or 'plain'} worker"
     if kind == _remote.RAISED:
-        raise _remote.error_from(payload, f"{name} on the {backend or 'plain'} worker")
-    return _travel.unpack(payload, f"what {name} returned")
+        raise _error_of(content, where)
+    try:
+        return _travel.unpack(content, f"what {name} returned")
+    except ArgumentError as error:
+        raise _UnusableResult(str(error)) from error
+
+
+def _packed(
+    f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str
+) -> _travel.Packed:
+    try:
+        return _travel.pack_call(f, args, kwargs)
+    except RecursionError as error:
+        raise ArgumentError(
+            f"an argument of {name} is nested too deeply to be sent to another process; send it in flat pieces, such "
+            "as a list of the parts"
+        ) from error
+
+
+def _error_of(content: memoryview, where: str) -> WorkerError:
+    try:
+        return _remote.error_from(bytes(content), where)
+    except Exception as error:  # bytes that are no pickle may raise anything
+        return WorkerError(f"{where} raised an error that cannot be read here: {error!r:.200}")
 
 
 def _ask(backend: str | None, request: _travel.Packed, name: str, deadline: float | None) -> Reply:
     slot = _slots.setdefault(backend, _Slot())
-    patience = math.inf if deadline is None else deadline - time.monotonic()
-    if not slot.lock.acquire(timeout=min(max(0.0, patience), threading.TIMEOUT_MAX)):
-        raise WorkerTimeout(f"the {backend or 'plain'} worker is busy with another call; {name} never began")
     try:
-        if slot.worker is None or not slot.worker.is_alive():
+        return slot.turns.run(_CALL, lambda: _take_turn(slot, backend, request, name, deadline), deadline)
+    except WorkerTimeout:
+        raise
+    except TimeoutError:
+        raise WorkerTimeout(
+            f"the {backend or 'plain'} worker is busy with another call; {name} never began"
+        ) from None
+
+
+def _take_turn(
+    slot: _Slot, backend: str | None, request: _travel.Packed, name: str, deadline: float | None
+) -> Reply:
+    try:
+        if slot.worker is None or not slot.worker.is_ready():
             _stop(slot)
             slot.worker = Worker(backend)
+            slot.worker.start()
         return slot.worker.ask(request, name, deadline)
     except BaseException:
         # Ctrl-C, a timeout, a death: whatever state the worker is in, nobody waits for its answer now.
         _stop(slot)
         raise
-    finally:
-        slot.lock.release()
 
 
 def _stop(slot: _Slot) -> None:
-    worker, slot.worker = slot.worker, None
+    worker = slot.worker
     if worker is not None:
-        worker.kill()
+        worker.kill()  # first: where an interrupt comes, the worker is still known, and not ready
+        if slot.worker is worker:
+            slot.worker = None
 
 
 @atexit.register

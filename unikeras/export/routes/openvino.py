@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from unikeras.export._metadata import KEY, dumps
+from unikeras.export._metadata import KEY, WEIGHTS_KEY, dumps, sha256_of_file
 from unikeras.export._needs import lacking
 from unikeras.export.routes._base import Order, Route
 from unikeras.export.runtimes._openvino import load_openvino
@@ -41,5 +41,8 @@ class OpenVino(Route):
             # Not openvino.convert_model, which sends usage statistics over the network.
             converted = openvino.Core().read_model(str(onnx))
         converted.set_rt_info(dumps(order.metadata), KEY)
+        openvino.save_model(converted, str(path), compress_to_fp16=False)
+        # Two files cannot be replaced in one step, so the first says which second one it belongs to.
+        converted.set_rt_info(sha256_of_file(path.with_suffix(".bin")), WEIGHTS_KEY)
         openvino.save_model(converted, str(path), compress_to_fp16=False)
         return remark

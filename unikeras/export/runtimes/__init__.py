@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from unikeras import workers
+from unikeras._files import recover
 from unikeras.errors import ArtifactNotFound, CorruptArtifact, MissingDependency, WorkerDied
 from unikeras.export import _formats, _proven
 from unikeras.export._memory import Stretch
@@ -62,6 +63,7 @@ def load_artifact(path: str | os.PathLike[str]) -> Artifact:
         unikeras.errors.ArtifactNotFound: there is nothing at no/such/model.onnx
     """
     final = Path(path)
+    recover(final)
     runtime = _runtime_of(final)
     digest = _proven.digest_of(final, _weights_of(final, runtime))
     if not _proven.is_known(digest):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from unikeras.export._metadata import KEY
+from unikeras.export._metadata import KEY, WEIGHTS_KEY, sha256_of_file
 from unikeras.export._needs import lacking
 from unikeras.export._samples import Array
 from unikeras.export._signature import TensorSpec
@@ -40,6 +40,10 @@ class OpenVinoArtifact(Artifact):
             raise ValueError(f"its weights, {weights.name}, are not beside it")
         core = load_openvino().Core()
         model = core.read_model(str(path), str(weights))
+        if model.has_rt_info(WEIGHTS_KEY):
+            expected = model.get_rt_info(WEIGHTS_KEY).astype(str)
+            if sha256_of_file(weights) != expected:
+                raise ValueError(f"its weights, {weights.name}, are not those that it was written with")
         self._compiled = core.compile_model(model, "CPU", EXACT)
         inputs, outputs = (list(map(_spec, side)) for side in (self._compiled.inputs, self._compiled.outputs))
         self._names = [spec.name for spec in inputs]
