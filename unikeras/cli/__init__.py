@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import click
 
 import unikeras
+from unikeras._printable import printable
 from unikeras.errors import (
     ArgumentError,
     BackendUnavailable,
@@ -19,6 +20,7 @@ from unikeras.errors import (
     UnikerasError,
     UnknownBackend,
     UnknownFormat,
+    UnsafeArtifact,
 )
 
 # name -> (module, what it does); the module's attribute of that name is the command. The sentence
@@ -41,6 +43,7 @@ _WRONG_USE = (
     OutputError,
     UnknownBackend,
     UnknownFormat,
+    UnsafeArtifact,
 )
 
 _DEBUG = f"{__name__}.debug"
@@ -96,7 +99,7 @@ def _tell(error: UnikerasError, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
         return
-    message = str(error)
+    message = printable(str(error))
     if isinstance(error, RemoteError) and error.remote_traceback:
         message = message.removesuffix(error.remote_traceback).rstrip() + "; --debug shows the traceback"
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)

@@ -11,6 +11,7 @@ from unikeras.export._samples import Array
 from unikeras.export._signature import TensorSpec
 from unikeras.export.runtimes._base import Artifact, foreign
 from unikeras.export.runtimes._openvino import load_openvino
+from unikeras.export.runtimes._operators import check_openvino
 
 # OpenVINO's names where they differ from numpy's.
 DTYPES = {
@@ -33,6 +34,18 @@ class OpenVinoArtifact(Artifact):
     def missing(cls) -> str | None:
         """Say whether OpenVINO is absent."""
         return lacking("running openvino", {"openvino": ["openvino"]})
+
+    @classmethod
+    def look(cls, path: Path, trust: bool) -> list[str]:
+        """Refuse extensions."""
+        if not trust:
+            check_openvino(path)
+        return []
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Import OpenVINO without its statistics."""
+        load_openvino()
 
     def __init__(self, path: Path) -> None:
         weights = path.with_suffix(".bin")
