@@ -20,7 +20,6 @@ from unikeras.errors import (
     UnikerasError,
     UnknownBackend,
     UnknownFormat,
-    UnsafeArtifact,
 )
 
 # name -> (module, what it does); the module's attribute of that name is the command. The sentence
@@ -43,7 +42,6 @@ _WRONG_USE = (
     OutputError,
     UnknownBackend,
     UnknownFormat,
-    UnsafeArtifact,
 )
 
 _DEBUG = f"{__name__}.debug"

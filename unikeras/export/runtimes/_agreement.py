@@ -35,7 +35,7 @@ def agreed_signature(data: Any, runtime: Signature, names: str) -> Signature:
     """
     signature = well_formed(data)
     _check_inputs(signature, runtime, names)
-    return replace(signature, outputs=_outputs(signature, runtime)) if runtime.outputs else signature
+    return replace(signature, outputs=_outputs(signature, runtime, names)) if runtime.outputs else signature
 
 
 def agreed_memory(data: Any, signature: Signature) -> Memory | None:
@@ -111,34 +111,52 @@ def _leaves(structure: Any) -> Iterator[int]:
 
 
 def _check_inputs(signature: Signature, runtime: Signature, names: str) -> None:
-    ours: Sequence[str] = signature.identifiers if names == "identifiers" else signature.input_names
-    theirs = runtime.input_names
-    if names == "positions":
-        ours = theirs = list(map(str, range(max(len(ours), len(theirs)))))
-        _same_count("inputs", len(signature.inputs), len(runtime.inputs))
-    elif (sorted if names == "identifiers" else list)(ours) != (
-        sorted(theirs) if names == "identifiers" else theirs
-    ):
-        raise ValueError(f"its metadata calls the inputs {_named(ours)}, its runtime {_named(theirs)}")
-    known = dict(zip(theirs, runtime.inputs, strict=True))
-    for name, spec in zip(ours, signature.inputs, strict=True):
-        _check_agrees(spec, known[name])
+    _same_count("inputs", len(signature.inputs), len(runtime.inputs))
+    if names == "identifiers":
+        found = _by_name("inputs", signature.identifiers, runtime.inputs)
+    else:
+        found = list(runtime.inputs)
+        if names == "own":
+            _check_names("inputs", signature.input_names, runtime.input_names)
+    for spec, other in zip(signature.inputs, found, strict=True):
+        if spec.dtype is not None and other.dtype in DTYPES and spec.dtype != other.dtype:
+            raise ValueError(
+                f"its metadata says that {spec.name!r} is {spec.dtype}, its runtime {other.dtype}"
+            )
+        _check_shape(spec, other)
 
 
-def _outputs(signature: Signature, runtime: Signature) -> tuple[TensorSpec, ...]:
+def _outputs(signature: Signature, runtime: Signature, names: str) -> tuple[TensorSpec, ...]:
     """Return the outputs with the dtypes that the runtime gives them."""
-    known = {spec.name: spec for spec in runtime.outputs}
     _same_count("outputs", len(signature.outputs), len(runtime.outputs))
-    if set(known) != set(signature.output_names):
-        raise ValueError(
-            f"its metadata calls the outputs {_named(signature.output_names)}, its runtime {_named(known)}"
-        )
-    for spec in signature.outputs:
-        _check_shape(spec, known[spec.name])
+    if names == "identifiers":
+        found = _by_name("outputs", signature.output_names, runtime.outputs)
+    else:
+        found = list(runtime.outputs)
+        _check_names("outputs", signature.output_names, runtime.output_names)
+    for spec, other in zip(signature.outputs, found, strict=True):
+        _check_shape(spec, other)
     return tuple(
-        replace(spec, dtype=known[spec.name].dtype if known[spec.name].dtype in DTYPES else spec.dtype)
-        for spec in signature.outputs
+        replace(spec, dtype=other.dtype if other.dtype in DTYPES else spec.dtype)
+        for spec, other in zip(signature.outputs, found, strict=True)
     )
+
+
+def _by_name(side: str, ours: Sequence[str], specs: Sequence[TensorSpec]) -> list[TensorSpec]:
+    """Return the runtime's tensors, which have no order, in that of the metadata."""
+    known = {spec.name: spec for spec in specs}
+    if set(known) != set(ours):
+        raise ValueError(f"its metadata calls the {side} {_named(ours)}, its runtime {_named(known)}")
+    return [known[name] for name in ours]
+
+
+def _check_names(side: str, ours: Sequence[str], theirs: Sequence[str]) -> None:
+    """Refuse names in another order than the runtime's, which adds a number to one that was taken."""
+    for name, other in zip(ours, theirs, strict=True):
+        if name != other and not (
+            other not in ours and other.startswith(f"{name}_") and other[len(name) + 1 :].isdecimal()
+        ):
+            raise ValueError(f"its metadata calls the {side} {_named(ours)}, its runtime {_named(theirs)}")
 
 
 def _same_count(side: str, ours: int, theirs: int) -> None:
@@ -148,12 +166,6 @@ def _same_count(side: str, ours: int, theirs: int) -> None:
 
 def _named(names: Any) -> str:
     return ", ".join(f"{name!r:.80}" for name in list(names)[:20]) or "nothing"
-
-
-def _check_agrees(spec: TensorSpec, runtime: TensorSpec) -> None:
-    if spec.dtype is not None and runtime.dtype in DTYPES and spec.dtype != runtime.dtype:
-        raise ValueError(f"its metadata says that {spec.name!r} is {spec.dtype}, its runtime {runtime.dtype}")
-    _check_shape(spec, runtime)
 
 
 def _check_shape(spec: TensorSpec, runtime: TensorSpec) -> None:

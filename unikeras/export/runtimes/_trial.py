@@ -76,8 +76,10 @@ def attempt(
             answer = child.wait_for(what, end - time.monotonic(), before + bounds.memory, bounds)
             if "beside" not in answer:
                 return _checked(answer, what)
-            for name in answer["beside"] if isinstance(answer["beside"], list) and add else []:
-                add(str(name))
+            names = answer["beside"]
+            for name in names if isinstance(names, list) else []:
+                if add is not None:
+                    add(str(name))
             child.send({})
 
 

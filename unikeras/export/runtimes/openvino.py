@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from unikeras.export._metadata import KEY
+from unikeras.export._metadata import KEY, loads
 from unikeras.export._needs import lacking
 from unikeras.export._samples import Array
 from unikeras.export._signature import TensorSpec
@@ -54,9 +55,12 @@ class OpenVinoArtifact(Artifact):
         core = load_openvino().Core()
         model = core.read_model(str(path), str(weights))
         self._compiled = core.compile_model(model, "CPU", EXACT)
-        inputs, outputs = (list(map(_spec, side)) for side in (self._compiled.inputs, self._compiled.outputs))
-        self._names = [spec.name for spec in inputs]
         note = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
+        inputs, outputs = (
+            [_spec(port, name) for port, name in zip_longest(ports, _said(note, side)[: len(ports)])]
+            for side, ports in (("inputs", self._compiled.inputs), ("outputs", self._compiled.outputs))
+        )
+        self._names = [spec.name for spec in inputs]
         self._read(note, foreign(inputs, outputs))
 
     def run(self, inputs: list[Array]) -> list[Array]:
@@ -65,7 +69,15 @@ class OpenVinoArtifact(Artifact):
         return [outputs[port] for port in self._compiled.outputs]
 
 
-def _spec(port: Any) -> TensorSpec:
+def _said(note: str | None, side: str) -> list[Any]:
+    """Return what metadata calls the tensors of one side, whatever that is."""
+    rows = (loads(note).get("signature") or {}).get(side) or []
+    return [row.get("name") for row in rows]
+
+
+def _spec(port: Any, name: Any) -> TensorSpec:
+    """Return one tensor, under the metadata's name for it where that is one of the several that it has."""
     shape = tuple(None if size.is_dynamic else size.get_length() for size in port.get_partial_shape())
     kind = port.get_element_type().get_type_name()
-    return TensorSpec(port.get_any_name(), shape, DTYPES.get(kind, kind))
+    known = name if name in port.get_names() else port.get_any_name()
+    return TensorSpec(known, shape, DTYPES.get(kind, kind))
