@@ -121,4 +121,5 @@ def _is_small_exponent(node: ast.expr) -> bool:
         return _is_small_exponent(node.args[0])
     if isinstance(node, ast.UnaryOp):
         return _is_small_exponent(node.operand)
-    return isinstance(node, ast.Constant) and _is_small(node.value) and abs(node.value) <= _LARGEST_EXPONENT
+    value = node.value if isinstance(node, ast.Constant) else None
+    return isinstance(value, int | float) and abs(value) <= _LARGEST_EXPONENT
