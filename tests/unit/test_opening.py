@@ -338,9 +338,9 @@ def _zip(path, parts):
 
 def test_a_keras_file_that_asks_for_too_much_is_refused(tmp_path, saved, here, monkeypatch):
     config = json.loads(saved["config.json"])
-    config["config"]["layers"][1]["config"]["units"] = 3 * 10**8
+    config["config"]["layers"][1]["config"]["units"] = 10**8
     path = _zip(tmp_path / "m.keras", {**saved, "config.json": json.dumps(config)})
-    monkeypatch.setenv("UNIKERAS_OPEN_LIMIT_MEMORY", "3e8")
+    monkeypatch.setenv("UNIKERAS_OPEN_LIMIT_MEMORY", "2e8")
     before = _trial.resident(os.getpid())
     with pytest.raises(CorruptArtifact, match="UNIKERAS_OPEN_LIMIT_MEMORY raises"):
         _keras_file.load_keras(path, here)

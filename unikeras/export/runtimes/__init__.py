@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -85,9 +83,7 @@ def load_artifact(path: str | os.PathLike[str], trust: bool = False) -> Artifact
     final = _path(path)
     runtime = _runtime_of(final)
     bounds = Bounds.from_environment()
-    copied = private_copy(final, _formats.FORMATS[runtime.format].beside, trust, bounds)
-    with contextlib.ExitStack() as stack:
-        copy = stack.enter_context(copied)
+    with private_copy(final, _formats.FORMATS[runtime.format].beside, trust, bounds) as copy:
         _check_beginning(copy, runtime)
         digest = copy.digest
         copy.trust = trust or digest in _proven.written
@@ -100,8 +96,8 @@ def load_artifact(path: str | os.PathLike[str], trust: bool = False) -> Artifact
             if not copy.further:  # else the digest is not of all that was looked at
                 _proven.harmless.add(mark)
         artifact = _open(copy.path, runtime, copy)
-        if copy.path.is_dir():  # its assets are read when they are used
-            _keep(stack.pop_all(), artifact)
+        if copy.path.is_dir():  # its assets may be read when it runs
+            copy.keep_for(artifact)
         return artifact
 
 
@@ -224,9 +220,3 @@ def _unsafe(path: Path, runtime: type[Artifact]) -> UnsafeArtifact:
         f"{printable(str(path))} is a {runtime.format} artifact that was not written by this installation{forgotten}, "
         f"and opening one runs its code, which can write any file of yours; {TRUST}"
     )
-
-
-def _keep(files: contextlib.ExitStack, artifact: Artifact) -> None:
-    """Keep the private copy until the artifact is gone, or the process that loaded it ends."""
-    owner = os.getpid()
-    weakref.finalize(artifact, lambda: files.close() if os.getpid() == owner else None)

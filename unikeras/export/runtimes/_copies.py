@@ -11,9 +11,11 @@ import os
 import shutil
 import stat
 import tempfile
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from unikeras._printable import printable
 from unikeras.errors import ArtifactNotFound, CorruptArtifact, OutputError, UnsafeArtifact
@@ -43,6 +45,7 @@ class Copy:
         bounds: what the artifact may ask for.
         size: the bytes copied so far.
         further: the names of the files that `add` copied.
+        kept: whether the copy outlives the block, until what `keep_for` was given is gone.
         beside: the suffix of the artifact's second file, or `""`.
     """
 
@@ -53,6 +56,7 @@ class Copy:
     bounds: Bounds
     size: int = 0
     further: list[str] = field(default_factory=list)
+    kept: bool = False
     beside: str = ""
 
     @property
@@ -79,6 +83,14 @@ class Copy:
         self.further.append(name)
         self._take(self.origin.parent.joinpath(*parts), target, within=self.origin.parent)
 
+    def keep_for(self, user: Any) -> None:
+        """Keep the copy until an object that reads it is gone, or the process ends; not one forked from it."""
+        self.kept, owner = True, os.getpid()
+        folder = str(self.folder)
+        weakref.finalize(
+            user, lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == owner else None
+        )
+
     def text_of(self, text: str) -> str:
         """Return a runtime's message with the caller's path in it, fit for a terminal."""
         return printable(text.replace(str(self.path), str(self.origin)))
@@ -103,7 +115,7 @@ class Copy:
 
 @contextlib.contextmanager
 def private_copy(path: Path, beside: str, trust: bool, bounds: Bounds) -> Iterator[Copy]:
-    """Give a private copy of an artifact, which is deleted after the block.
+    """Give a private copy of an artifact, which is deleted after the block unless it was kept.
 
     Args:
         path: a file or a folder.
@@ -120,10 +132,12 @@ def private_copy(path: Path, beside: str, trust: bool, bounds: Bounds) -> Iterat
         folder = Path(tempfile.mkdtemp(prefix="unikeras-"))
     except OSError as error:
         raise OutputError(f"no temporary folder for a private copy of {path}: {error.strerror}") from error
+    copy = Copy(path, folder / f"model{path.suffix.lower()}", folder, trust, bounds)
     try:
-        yield _fill(Copy(path, folder / f"model{path.suffix.lower()}", folder, trust, bounds), beside)
+        yield _fill(copy, beside)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not copy.kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fill(copy: Copy, beside: str) -> Copy:
