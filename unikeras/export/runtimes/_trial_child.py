@@ -102,7 +102,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _limit(bounds: Bounds, writes: bool) -> None:
     """Have the system hold this process to its bounds, from what it uses now on.
 
-    Data, not address space: a runtime reserves addresses by the gigabyte and fills few of them.
+    Data, not address space: a runtime reserves addresses by the gigabyte and fills few of them. The owner's watch
+    over resident memory comes first; this stops what grows faster than it looks. It is wide, because TensorFlow
+    tries again for ten seconds where memory is refused to it.
     """
     used = resource.getrusage(resource.RUSAGE_SELF)
     processors = os.cpu_count() or 1
@@ -112,7 +114,7 @@ def _limit(bounds: Bounds, writes: bool) -> None:
     with contextlib.suppress(OSError, StopIteration):
         status = Path("/proc/self/status").read_text().splitlines()
         data = next(int(row.split()[1]) for row in status if row.startswith("VmData:"))
-        _lower(resource.RLIMIT_DATA, data * 1024 + bounds.memory * 5 // 4)
+        _lower(resource.RLIMIT_DATA, data * 1024 + 2 * bounds.memory + 2**31)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error is enough
     # Keras unpacks vocabularies; runtimes only try whether the temporary folder can be written to.
     _lower(resource.RLIMIT_FSIZE, bounds.bytes if writes else 2**20)
