@@ -44,9 +44,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_its_own(tmp_path_factory):
-    """Keep what was proven here out of the user's cache."""
+    """Keep what was written and opened here out of the user's folders."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNIKERAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("UNIKERAS_STATE", str(tmp_path_factory.mktemp("state")))
         yield
 
 

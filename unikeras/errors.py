@@ -16,6 +16,7 @@ from typing import Any
 __all__ = [
     "ArgumentError",
     "ArgumentValueError",
+    "ArtifactError",
     "ArtifactNotFound",
     "BackendUnavailable",
     "CannotLower",
@@ -44,6 +45,7 @@ __all__ = [
     "UnknownBackend",
     "UnknownFormat",
     "UnknownSession",
+    "UnsafeArtifact",
     "WorkerDied",
     "WorkerError",
     "WorkerTimeout",
@@ -152,6 +154,18 @@ class SignatureError(UnikerasError, ValueError):
 
 class CorruptArtifact(UnikerasError, ValueError):
     """A file is not a readable artifact of its format."""
+
+
+class UnsafeArtifact(UnikerasError, ValueError):
+    """Opening a file could run its code, or touch other files; `trust=True` opens it all the same.
+
+    It is a ValueError as `CorruptArtifact` is. It is no PermissionError: the system would allow it, and code that
+    answers an OSError by changing modes or trying again must not do so here.
+    """
+
+
+class ArtifactError(UnikerasError, RuntimeError):
+    """The runtime of an artifact failed, although the inputs fit its signature."""
 
 
 class ArtifactNotFound(UnikerasError, FileNotFoundError):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 
 import numpy as np
 import pytest
@@ -17,10 +15,11 @@ from unikeras.errors import (
     MissingDependency,
     SignatureError,
     UnknownFormat,
+    UnsafeArtifact,
 )
 from unikeras.export import _proven, runtimes
 from unikeras.export._formats import FORMATS
-from unikeras.export.runtimes import RUNTIMES
+from unikeras.export.runtimes import RUNTIMES, _trial
 from unikeras.export.runtimes._openvino import load_openvino
 
 OFFERS = {row.format: row for row in uk.export_formats()}
@@ -247,37 +246,39 @@ def test_what_others_made_is_read(tmp_path, format):
         assert str(caught.value) == RUNTIMES[format].missing()
         return
     expected, result = FOREIGN[format](path)
-    artifact = uk.load_artifact(path)
+    if RUNTIMES[format].runs_code:
+        with pytest.raises(UnsafeArtifact, match=r"opening one runs its code.* trust=True"):
+            uk.load_artifact(path)
+    artifact = uk.load_artifact(path, trust=RUNTIMES[format].runs_code)
     assert (str(artifact.signature), artifact.metadata, artifact.format) == (expected, {}, format)
     a, b = np.ones((3, 2), "float32"), np.full((3, 2), 2, "float32")
     np.testing.assert_array_equal(result(artifact.predict({"b": b, "a": a})), a + b)
 
 
-def _crash(path, runtime):
-    os.kill(os.getpid(), signal.SIGSEGV)
-
-
 def test_a_file_that_crashes_its_runtime_crashes_a_child(tmp_path, exported, monkeypatch):
     if exported is None:
         return
-    path = _copy(exported, tmp_path)
-    monkeypatch.setattr(_proven, "is_known", lambda digest: False)
-    monkeypatch.setattr(runtimes, "_failure_of", _crash)
+    code = "import os, signal, sys; sys.stdin.readline(); os.kill(os.getpid(), signal.SIGSEGV) #"
+    monkeypatch.setattr(
+        _trial, "_BOOT", f"import os\nos.write(int(__import__('sys').argv[1]), b'{{}}\\n')\n{code}"
+    )
+    monkeypatch.setattr(_proven.harmless, "known", set())
+    monkeypatch.setenv("UNIKERAS_CACHE", str(tmp_path / "cache"))
     with pytest.raises(CorruptArtifact, match=r"it crashes its runtime .*SIGSEGV"):
-        uk.load_artifact(path)
+        uk.load_artifact(exported)
 
 
 def test_a_child_looks_at_a_file_once(tmp_path, exported, monkeypatch):
     if exported is None:
         return
     looked = []
-    monkeypatch.setattr(runtimes, "_try", lambda path, runtime: looked.append(path))
+    monkeypatch.setattr(runtimes, "_try", lambda copy, runtime: looked.append(copy.origin))
     uk.load_artifact(exported)
     assert looked == []  # proven when it was exported
-    monkeypatch.setattr(_proven, "_known", set())
+    monkeypatch.setattr(_proven.harmless, "known", set())
     monkeypatch.setenv("UNIKERAS_CACHE", str(tmp_path / "cache"))
     uk.load_artifact(exported)
-    monkeypatch.setattr(_proven, "_known", set())  # a later process
+    monkeypatch.setattr(_proven.harmless, "known", set())  # a later process
     uk.load_artifact(exported)
     assert looked == [exported]
 
@@ -285,9 +286,10 @@ def test_a_child_looks_at_a_file_once(tmp_path, exported, monkeypatch):
 def test_a_cache_that_cannot_be_written_to_is_no_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("UNIKERAS_CACHE", str(tmp_path / "file" / "cache"))
-    _proven.remember("1" * 64)
-    monkeypatch.setattr(_proven, "_known", set())
-    assert not _proven.is_known("1" * 64)
+    _proven.harmless.add("1" * 64)
+    assert "1" * 64 in _proven.harmless
+    monkeypatch.setattr(_proven.harmless, "known", set())
+    assert "1" * 64 not in _proven.harmless
 
 
 def test_the_digest_is_of_every_file(tmp_path):

@@ -12,6 +12,7 @@ from typing import IO, Any, NoReturn
 import click
 
 import unikeras
+from unikeras._printable import printable
 from unikeras._suggest import did_you_mean
 from unikeras.errors import (
     ArgumentError,
@@ -112,7 +113,7 @@ def _tell(error: UnikerasError, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
         return
-    message = str(error)
+    message = printable(str(error))
     if isinstance(error, RemoteError) and error.remote_traceback:
         message = message.removesuffix(error.remote_traceback).rstrip() + "; --debug shows the traceback"
     _print_error(message)

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from unikeras._files import whole
 from unikeras._quiet import quiet
+from unikeras.export._proven import digest_of, harmless
 
 
 def give(path: Path, minutes: float, rounds: int | None, units: int | None, seed: int) -> None:
@@ -43,6 +44,7 @@ def give(path: Path, minutes: float, rounds: int | None, units: int | None, seed
                 lambda progress: bar.update(task, completed=progress.part, loss=progress.loss),
             )
         model.save(temporary)
+        harmless.add(digest_of(temporary))  # it need not be tried in a child when it is opened next
     with console.status("measuring what it remembers, in conversations that it has not seen"):
         found = chat.recall(model)
     console.print(f"right replies from memory: {found}", highlight=False)

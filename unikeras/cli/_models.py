@@ -10,23 +10,19 @@ SUFFIXES = (".keras", ".h5")
 
 
 def loaded(path: Path) -> Any:
-    """Return a saved Keras model, called after its file.
+    """Return a saved Keras model, called after its file; a file never opened before is first tried in a child.
 
     Raises:
         ArgumentError: the file is none, is broken, or needs classes that are not imported here.
+        CorruptArtifact: building it crashes, hangs, or takes more memory than the bounds allow.
     """
     from unikeras.errors import ArgumentError
 
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise ArgumentError(f"{path} is no saved Keras model: its name ends in {', or '.join(SUFFIXES)}")
     import unikeras as uk
+    from unikeras.export.runtimes._keras_file import load_keras
 
-    uk.backend()  # chooses the backend before Keras does
-    import keras
-
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # whatever a parser, or a class of the user's, raises
-        raise ArgumentError(f"{path} could not be loaded: {error}") from error
+    model = load_keras(path, uk.backend())  # which chooses the backend before Keras does
     model.name = path.stem
     return model

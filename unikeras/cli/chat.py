@@ -48,6 +48,7 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 @click.option("--rounds", type=click.IntRange(min=1), help="Train on as often 512 conversations, instead.")
 @click.option("--units", type=click.IntRange(min=1), help="Of the LSTM to train.")
 @click.option("--overwrite", is_flag=True, help="Replace MODEL by a newly trained one.")
+@click.option("--trust", is_flag=True, help="Open MODEL although its format runs code; know who made it.")
 def chat(
     model: Path,
     store: str,
@@ -62,6 +63,7 @@ def chat(
     rounds: int | None,
     units: int | None,
     overwrite: bool,
+    trust: bool,
 ) -> None:
     """Chat with a model that remembers each session, whenever the process ends and whatever backend runs it.
 
@@ -81,7 +83,7 @@ def chat(
     from unikeras.cli._talk import Talk
 
     with quiet():  # frameworks and runtimes greet
-        made = Chat(_load(model), store, temperature=temperature, seed=seed, length=length)
+        made = Chat(_load(model, trust), store, temperature=temperature, seed=seed, length=length)
     with made:
         talk = Talk(made, session, f"{model.name} in {store}")
         if forget:
@@ -95,19 +97,23 @@ def _check(path: Path, train: bool, overwrite: bool) -> None:
 
     if train and path.suffix != ".keras":
         raise ArgumentError(f"a trained model is saved as a file whose name ends in .keras; received {path}")
-    if train and path.exists() and not overwrite:
+    try:
+        exists = path.exists()
+    except (OSError, ValueError) as error:  # a name too long
+        raise ArgumentError(f"{str(path)[:80]!r} is no name of a file: {error}") from error
+    if train and exists and not overwrite:
         raise OutputError(
             f"{path} exists, and what sessions remember would be lost with it; chat without --train, "
             "or pass --overwrite"
         )
-    if not train and not path.exists():
+    if not train and not exists:
         way = f"`unikeras chat {path.with_suffix('.keras')} --train` makes a small one in minutes"
         raise ArgumentError(f"there is no model at {path}; {way}")
 
 
-def _load(path: Path) -> Any:
-    if path.suffix in SUFFIXES:
+def _load(path: Path, trust: bool) -> Any:
+    if path.suffix.lower() in SUFFIXES:
         return loaded(path)
     import unikeras as uk
 
-    return uk.load_artifact(path)
+    return uk.load_artifact(path, trust=trust)

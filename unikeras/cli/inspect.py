@@ -11,15 +11,27 @@ import click
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
+@click.option("--trust", is_flag=True, help="Open a file whose format runs code; know who made it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def inspect(path: Path, as_json: bool) -> None:
-    """Show the format, inputs, outputs, memory, free axes, metadata and size of an exported model."""
+def inspect(path: Path, trust: bool, as_json: bool) -> None:
+    """Show the format, inputs, outputs, memory, dynamic axes, metadata and size of an exported model.
+
+    A TorchScript file or a SavedModel from elsewhere is not opened, because that would run its code: what it says
+    of itself is shown. --trust opens it.
+    """
     import unikeras as uk
     from unikeras._quiet import quiet
+    from unikeras.errors import UnsafeArtifact
+    from unikeras.export.runtimes import read_header
 
-    with quiet():  # runtimes greet
-        artifact = uk.load_artifact(path)
-    found = describe(path, artifact)
+    try:
+        with quiet():  # runtimes greet
+            found = describe(path, uk.load_artifact(path, trust=trust))
+    except UnsafeArtifact:
+        header = read_header(path)
+        if header is None:
+            raise
+        found = describe_header(path, *header)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
@@ -33,25 +45,42 @@ def describe(path: Path, artifact: Any) -> dict[str, Any]:
         path: where it stands.
         artifact: what `load_artifact` returned for it.
     """
+    return _described(path, artifact.format, artifact.signature.to_dict(), artifact.metadata)
+
+
+def describe_header(path: Path, format: str, header: Any) -> dict[str, Any]:
+    """Return what a file that was not opened says of itself.
+
+    Args:
+        path: where it stands.
+        format: its format.
+        header: from `read_header`.
+    """
+    from unikeras.export._signature import Signature
+
+    said = header.metadata.get("signature")
+    signature = Signature.from_dict(said).to_dict() if said else {"inputs": [], "outputs": []}
+    found = _described(path, format, signature, header.metadata)
+    return {**found, "opened": False, "file_operators": header.touches}
+
+
+def _described(path: Path, format: str, signature: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     from unikeras.export._formats import FORMATS
     from unikeras.export._targets import files_of
 
-    row = FORMATS[artifact.format]
+    row = FORMATS[format]
     beside = row.beside if row.beside and path.with_suffix(row.beside).is_file() else ""
     files = {str(file): file.stat().st_size for file in files_of(path, beside)}
-    signature = artifact.signature.to_dict()
-    metadata = {
-        name: value for name, value in artifact.metadata.items() if name not in ("signature", "memory")
-    }
     return {
         "path": str(path),
-        "format": artifact.format,
+        "format": format,
+        "opened": True,
         "bytes": sum(files.values()),
         "files": files,
         "inputs": signature["inputs"],
         "outputs": signature["outputs"],
-        "memory": artifact.metadata.get("memory"),
-        "metadata": metadata,
+        "memory": said.get("memory"),
+        "metadata": {name: value for name, value in said.items() if name not in ("signature", "memory")},
     }
 
 
@@ -59,14 +88,15 @@ def _show(found: dict[str, Any]) -> None:
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     console = Console()
-    console.print(Text(f"{found['path']}: {found['format']}, {found['bytes']:,} bytes"))
+    console.print(_text(f"{found['path']}: {found['format']}, {found['bytes']:,} bytes"))
+    if not found["opened"]:
+        console.print(_warning(found["file_operators"]))
     table = Table("", "name", "dtype", "shape", box=SIMPLE)
     for side in ("inputs", "outputs"):
         for row in found[side]:
-            table.add_row(side[:-1], Text(row["name"]), row["dtype"] or "?", _shape(row))
+            table.add_row(side[:-1], _text(row["name"]), _text(row["dtype"] or "?"), _text(_shape(row)))
     console.print(table)
     if found["memory"]:
         console.print(_memory(found["memory"]))
@@ -75,23 +105,40 @@ def _show(found: dict[str, Any]) -> None:
         return
     facts = Table.grid(padding=(0, 2))
     for name, value in found["metadata"].items():
-        facts.add_row(Text(name, "dim"), Text(_fact(value)))
+        facts.add_row(_text(name, "dim"), _text(_fact(value)))
     console.print(facts)
 
 
 def _memory(memory: dict[str, Any]) -> Any:
     """Return what is carried from step to step, as lines."""
-    from rich.text import Text
-
     lines = [f"memory of model {memory['fingerprint'][:12]}, which each step takes and returns:"]
     for row in memory["states"]:
         shape = ", ".join(map(str, ["batch", *row["shape"]]))
         lines.append(f"  {row['layer']}/{row['name']}: {row['dtype']} ({shape})")
-    return Text("\n".join(lines) + "\n")
+    return _text("\n".join(lines) + "\n")
+
+
+def _warning(operators: list[str]) -> Any:
+    """Return what is to be known of a file that was not opened."""
+    text = (
+        "not opened, because opening it runs its code; all below is what it says of itself; --trust opens it"
+    )
+    if operators:
+        text += f"\noperators that touch files or call Python: {', '.join(operators)}"
+    return _text(text, "yellow")
+
+
+def _text(text: str, style: str = "") -> Any:
+    """Return a text of a file as it is, without markup or control characters in effect."""
+    from rich.text import Text
+
+    from unikeras._printable import printable
+
+    return Text(printable(str(text)), style)
 
 
 def _shape(row: dict[str, Any]) -> str:
-    """Return a shape with the names of its free axes."""
+    """Return a shape with the names of its dynamic axes."""
     if row["shape"] is None:
         return "?"
     names = iter(row["axes"])

@@ -78,8 +78,6 @@ def _first_equal(job: Job, target: Target, routes: Sequence[Route], artifact: Ar
             artifact.passed_over.append(PassedOver(route.name, str(error)))
         else:
             artifact.route, artifact.size = route.name, size_of(target)
-            if job.verify:
-                _proven.remember(_proven.digest_of(target.path, target.format.beside))
             artifact.verified_at, artifact.rtol, artifact.atol = _verified_at(job), job.rtol, job.atol
             return
     reasons = "".join(f"\n  {passed.route}: {passed.reason}" for passed in artifact.passed_over)
@@ -113,6 +111,7 @@ def _write_and_prove(job: Job, target: Target, route: Route, artifact: ArtifactR
             )
             artifact.max_error = _prove(job, format, temporary) if job.verify else None
             artifact.remarks = [text for text in (remark, job.remark, target.format.advice) if text]
+            digest = _proven.digest_of(temporary, target.format.beside)  # before others know the name
         except ExportError:
             raise
         except Exception as error:  # each toolchain has its own ways to fail
@@ -120,6 +119,9 @@ def _write_and_prove(job: Job, target: Target, route: Route, artifact: ArtifactR
             if _is_the_disk(error, temporary.parent):
                 raise OutputError(f"cannot write {target.path}: {text}") from error
             raise ExportError(text) from error
+    _proven.written.add(digest)
+    if job.verify:
+        _proven.harmless.add(digest)
 
 
 def _prove(job: Job, format: str, path: Path) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from unikeras._printable import printable
 from unikeras.errors import ArgumentError, OutputError
 from unikeras.export import _formats
 from unikeras.export._formats import Format
@@ -56,6 +57,11 @@ def check_free(target: Target, overwrite: bool) -> None:
             than an earlier export, or a file where a folder shall be.
     """
     path, beside = target.path, target.path.with_suffix(target.format.beside)
+    try:
+        path.exists()
+    except (OSError, ValueError) as error:  # a name too long; a NUL in it
+        shown = printable(str(path))[:80]
+        raise OutputError(f"cannot write {shown}: {getattr(error, 'strerror', None) or error}") from error
     for place in [path, beside] if target.format.beside else [path]:
         if not overwrite and (place.exists() or place.is_symlink()):
             raise OutputError(f"{place} exists; pass overwrite=True to replace it")

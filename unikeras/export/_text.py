@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+from unikeras._printable import printable
 from unikeras.errors import WorkerError
 
 
 def plain(error: BaseException) -> str:
-    """Return an error's text without the colours that torch and Keras give it."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    """Return an error's text without the colors that torch and Keras give it, and without control characters."""
+    return printable(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip())
 
 
 def brief(error: BaseException) -> str:

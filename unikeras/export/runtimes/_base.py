@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from unikeras._printable import printable
+from unikeras.errors import ArtifactError, UnikerasError
 from unikeras.export._memory import Memory
 from unikeras.export._metadata import loads
 from unikeras.export._samples import Array
 from unikeras.export._signature import Signature, TensorSpec
 from unikeras.export._structure import put_together
+from unikeras.export._text import brief
 from unikeras.export.runtimes import _steps
+from unikeras.export.runtimes._agreement import agreed_memory, agreed_signature
 from unikeras.export.runtimes._fitting import fitted
 from unikeras.recurrent._state import State, StateSpec
 
@@ -40,10 +45,40 @@ class Artifact(ABC):
     format: ClassVar[str]
     # The backend whose worker has the runtime at hand; None for one without a framework.
     worker: ClassVar[str | None]
+    # Whether opening a file can run what its maker wrote.
+    runs_code: ClassVar[bool] = False
+    # What the runtime calls the inputs: the model's own names, identifiers made of them, or nothing sure.
+    names: ClassVar[Literal["own", "identifiers", "positions"]] = "own"
+    # What stands at this place of each file; `b""` where nothing is sure.
+    magic: ClassVar[tuple[int, bytes]] = (0, b"")
+    # What to import before a file is opened.
+    modules: ClassVar[tuple[str, ...]] = ()
 
     metadata: dict[str, Any]
     signature: Signature
     _memory: Memory | None
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Import the runtime."""
+        for name in cls.modules:
+            importlib.import_module(name)
+
+    @classmethod
+    def look(cls, path: Path, trust: bool) -> list[str]:
+        """Refuse operators that only a trusted file may have.
+
+        Args:
+            path: the artifact's.
+            trust: whether it may have them.
+
+        Returns:
+            The names of further files that it takes weights from.
+
+        Raises:
+            Refused: it has one.
+        """
+        return []
 
     @classmethod
     @abstractmethod
@@ -79,12 +114,37 @@ class Artifact(ABC):
 
         Raises:
             SignatureError: names, number, shapes or dtypes do not fit the signature.
+            ArtifactError: they fit, and the runtime fails on them.
         """
         values = self.signature.flatten(x)
-        outputs = self.run(
+        outputs = self.compute(
             [fitted(spec, value) for spec, value in zip(self.signature.inputs, values, strict=True)]
         )
         return put_together(self.signature.results, outputs) if self.signature.outputs else outputs
+
+    def compute(self, inputs: list[Array]) -> Any:
+        """Return what `run` returns, or raise what its runtime raises under a name.
+
+        Args:
+            inputs: one array per input, in the signature's order, of its dtypes.
+
+        Raises:
+            ArtifactError: the runtime fails, or returns more or fewer outputs than the signature says.
+        """
+        try:
+            outputs = self.run(inputs)
+        except UnikerasError:
+            raise
+        except Exception as error:  # each runtime has its own
+            shapes = ", ".join(
+                f"{printable(spec.name)} {array.shape}"
+                for spec, array in zip(self.signature.inputs, inputs, strict=True)
+            )
+            raise ArtifactError(f"the {self.format} runtime failed on {shapes}: {brief(error)}") from error
+        known = len(self.signature.outputs)
+        if known and len(outputs) != known:
+            raise ArtifactError(f"the {self.format} artifact returned {len(outputs)} outputs, not {known}")
+        return outputs
 
     @property
     def states(self) -> tuple[StateSpec, ...]:
@@ -148,16 +208,21 @@ class Artifact(ABC):
         Raises:
             StateError: the artifact was not exported from a step.
             SignatureError: names, shapes, dtypes, batch or number of steps do not fit.
+            ArtifactError: they fit, and the runtime fails on them.
         """
         return _steps.step(self, x, state)
 
     def _read(self, text: str | bytes | None, foreign: Signature) -> None:
-        """Set metadata and signature from the metadata's text, or from what the runtime itself knows."""
+        """Set metadata and signature from the metadata's text, or from what the runtime itself knows.
+
+        Raises:
+            ValueError: the metadata contradicts the runtime, or is not what `export_model` writes.
+        """
         self.metadata = loads(text)
-        known = self.metadata.get("signature")
-        self.signature = Signature.from_dict(known) if known else foreign
-        memory = self.metadata.get("memory")
-        self._memory = Memory.from_dict(memory) if memory else None
+        self.signature, self._memory = foreign, None
+        if self.metadata:
+            self.signature = agreed_signature(self.metadata["signature"], foreign, self.names)
+            self._memory = agreed_memory(self.metadata.get("memory"), self.signature)
 
     def __repr__(self) -> str:
         return f"<{self.format} artifact {self.signature}>"

@@ -21,7 +21,10 @@ def fitted(spec: TensorSpec, value: Any) -> Array:
     Raises:
         SignatureError: the input takes neither its dtype nor its shape.
     """
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:  # such as lists of different lengths
+        raise SignatureError(f"input {spec} received what is no array: {error}") from error
     if spec.dtype is not None:
         dtype = numpy_dtype(spec.dtype)
         if array.dtype != dtype and not np.can_cast(array.dtype, dtype, "same_kind"):

@@ -8,12 +8,13 @@ from `torch` on, executes conditions on inputs, and opens compiled libraries. He
 
 from __future__ import annotations
 
-import ast
 import io
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
+
+from unikeras.export.runtimes._pt2_text import is_condition, is_expression
 
 FILES = re.compile(
     r"""(archive_format|archive_version|byteorder|\.data/\w+|version
@@ -26,11 +27,14 @@ FILES = re.compile(
     re.VERBOSE,
 )
 
+# By operator: `from_file` maps a file, and creates it; `save` pickles into one. The rest of ATen computes.
+FILE_OPERATORS = r"(_?from_file|save|load)(?!\w)"
+
 # Higher-order operators that call the archive's own graphs, and arithmetic on sizes.
 HIGHER = "scan|cond|while_loop|map_impl|associative_scan|wrap_with_set_grad_enabled|wrap_with_autocast"
 ARITHMETIC = "add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_|not_|getitem"
 OPERATORS = re.compile(
-    rf"""torch\.ops\.(aten|prims)\.(?!from_file)\w+(\.\w+)?
+    rf"""torch\.ops\.(aten|prims)\.(?!{FILE_OPERATORS})\w+(\.\w+)?
     |torch\.ops\.higher_order\.({HIGHER})
     |torch\.sym_\w+
     |_operator\.({ARITHMETIC})
@@ -40,17 +44,6 @@ OPERATORS = re.compile(
 
 # Names, types and paths of parameters: nothing that Python could call.
 PLAIN = re.compile(r"[\w./+\-]*", re.ASCII)
-
-# What SymPy may call when it reads the size of a tensor.
-FUNCTIONS = re.compile(
-    """Symbol|Integer|Add|Mul|Pow|Mod|PythonMod|Max|Min|FloorDiv|CleanDiv|CeilDiv|ModularIndexing|Where
-    |IntTrueDiv|FloatTrueDiv|ToFloat|TruncToInt|PowByNatural|Eq|Ne|Lt|Le|Gt|Ge|And|Or|Not""",
-    re.VERBOSE,
-)
-EXPRESSION = (ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.UnaryOp, ast.USub)
-
-# A condition on the inputs' sizes, such as "L['a'].size()[0] == L['b'].size()[0]": nothing else has a name.
-CONDITION = re.compile(r"(L\['\w+'\]|\.size\(\)|\[\d+\]|\d+|[ (),<>=!+*%/\-]|and|or|not|max|min)*", re.ASCII)
 
 ORIGIN = {"stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "custom", "from_node"}
 
@@ -129,32 +122,12 @@ def _is_harmless(key: str, text: str) -> bool:
     if key in ("target", "as_operator"):
         return OPERATORS.fullmatch(text) is not None
     if key == "guards_code":
-        return CONDITION.fullmatch(text) is not None
+        return is_condition(text)
     if key == "expr_str":
-        return _is_expression(text)
+        return is_expression(text)
     if key in ("in_spec", "out_spec"):
         return text == "" or _is_nest(json.loads(text))
     return PLAIN.fullmatch(text) is not None
-
-
-def _is_expression(text: str) -> bool:
-    """Say whether a text is arithmetic on symbols, such as `Mul(Integer(2), Symbol('s0'))`."""
-    nodes = list(ast.walk(ast.parse(text, mode="eval")))
-    known = {id(node.func) for node in nodes if isinstance(node, ast.Call) and _is_known(node.func)}
-    for node in nodes:
-        if not isinstance(node, EXPRESSION):
-            return False
-        if isinstance(node, ast.Call) and id(node.func) not in known:
-            return False
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not node.value.isidentifier():
-            return False
-        if isinstance(node, ast.Name) and id(node) not in known and not re.fullmatch(r"[su]\d+", node.id):
-            return False
-    return True
-
-
-def _is_known(function: ast.expr) -> bool:
-    return isinstance(function, ast.Name) and FUNCTIONS.fullmatch(function.id) is not None
 
 
 def _is_nest(spec: Any) -> bool:

@@ -152,4 +152,4 @@ def _chunks(artifact: Artifact, memory: Memory, values: dict[str, Array]) -> Ite
 
 
 def _run(artifact: Artifact, values: dict[str, Array]) -> list[Array]:
-    return list(artifact.run([values[name] for name in artifact.signature.input_names]))
+    return list(artifact.compute([values[name] for name in artifact.signature.input_names]))

@@ -14,6 +14,7 @@ from unikeras.export._needs import lacking
 from unikeras.export._samples import Array
 from unikeras.export._signature import Signature, TensorSpec
 from unikeras.export.runtimes._base import Artifact, foreign
+from unikeras.export.runtimes._operators import check_litert
 
 
 class LiteRtArtifact(Artifact):
@@ -21,11 +22,21 @@ class LiteRtArtifact(Artifact):
 
     format = "litert"
     worker = None
+    names = "identifiers"
+    magic = (4, b"TFL3")
+    modules = ("ai_edge_litert.interpreter",)
 
     @classmethod
     def missing(cls) -> str | None:
         """Say whether LiteRT is absent."""
         return lacking("running litert", {"litert": ["ai_edge_litert"]})
+
+    @classmethod
+    def look(cls, path: Path, trust: bool) -> list[str]:
+        """Refuse custom operators."""
+        if not trust:
+            check_litert(path.read_bytes())
+        return []
 
     def __init__(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter

@@ -10,6 +10,7 @@ from unikeras.export._needs import lacking
 from unikeras.export._samples import Array
 from unikeras.export._signature import TensorSpec
 from unikeras.export.runtimes._base import Artifact, foreign
+from unikeras.export.runtimes._operators import check_onnx
 
 # ONNX Runtime's names where they differ from numpy's.
 DTYPES = {"float": "float32", "double": "float64"}
@@ -20,11 +21,17 @@ class OnnxArtifact(Artifact):
 
     format = "onnx"
     worker = None
+    modules = ("onnxruntime",)
 
     @classmethod
     def missing(cls) -> str | None:
         """Say whether onnxruntime is absent."""
         return lacking("running onnx", {"onnx": ["onnxruntime"]})
+
+    @classmethod
+    def look(cls, path: Path, trust: bool) -> list[str]:
+        """Refuse operators that ONNX Runtime does not have; return the files with weights."""
+        return check_onnx(path.read_bytes(), trust)
 
     def __init__(self, path: Path) -> None:
         import onnxruntime

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from unikeras.export._metadata import KEY, WEIGHTS_KEY, sha256_of_file
+from unikeras.export._metadata import KEY, WEIGHTS_KEY, loads, sha256_of_file
 from unikeras.export._needs import lacking
 from unikeras.export._samples import Array
 from unikeras.export._signature import TensorSpec
 from unikeras.export.runtimes._base import Artifact, foreign
 from unikeras.export.runtimes._openvino import load_openvino
+from unikeras.export.runtimes._operators import check_openvino
 
 # OpenVINO's names where they differ from numpy's.
 DTYPES = {
@@ -34,6 +36,18 @@ class OpenVinoArtifact(Artifact):
         """Say whether OpenVINO is absent."""
         return lacking("running openvino", {"openvino": ["openvino"]})
 
+    @classmethod
+    def look(cls, path: Path, trust: bool) -> list[str]:
+        """Refuse extensions."""
+        if not trust:
+            check_openvino(path)
+        return []
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Import OpenVINO without its statistics."""
+        load_openvino()
+
     def __init__(self, path: Path) -> None:
         weights = path.with_suffix(".bin")
         if not weights.is_file():
@@ -45,9 +59,12 @@ class OpenVinoArtifact(Artifact):
             if sha256_of_file(weights) != expected:
                 raise ValueError(f"its weights, {weights.name}, are not those that it was written with")
         self._compiled = core.compile_model(model, "CPU", EXACT)
-        inputs, outputs = (list(map(_spec, side)) for side in (self._compiled.inputs, self._compiled.outputs))
-        self._names = [spec.name for spec in inputs]
         note = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
+        inputs, outputs = (
+            [_spec(port, name) for port, name in zip_longest(ports, _said(note, side)[: len(ports)])]
+            for side, ports in (("inputs", self._compiled.inputs), ("outputs", self._compiled.outputs))
+        )
+        self._names = [spec.name for spec in inputs]
         self._read(note, foreign(inputs, outputs))
 
     def run(self, inputs: list[Array]) -> list[Array]:
@@ -56,7 +73,15 @@ class OpenVinoArtifact(Artifact):
         return [outputs[port] for port in self._compiled.outputs]
 
 
-def _spec(port: Any) -> TensorSpec:
+def _said(note: str | None, side: str) -> list[Any]:
+    """Return what metadata calls the tensors of one side, whatever that is."""
+    rows = (loads(note).get("signature") or {}).get(side) or []
+    return [row.get("name") for row in rows]
+
+
+def _spec(port: Any, name: Any) -> TensorSpec:
+    """Return one tensor, under the metadata's name for it where that is one of the several that it has."""
     shape = tuple(None if size.is_dynamic else size.get_length() for size in port.get_partial_shape())
     kind = port.get_element_type().get_type_name()
-    return TensorSpec(port.get_any_name(), shape, DTYPES.get(kind, kind))
+    known = name if name in port.get_names() else port.get_any_name()
+    return TensorSpec(known, shape, DTYPES.get(kind, kind))

@@ -25,6 +25,9 @@ class Pt2Artifact(Artifact):
 
     format = "pt2"
     worker = "torch"
+    names = "positions"
+    magic = (0, b"PK\x03\x04")
+    modules = ("torch", "torch.export.pt2_archive._package")
 
     @classmethod
     def missing(cls) -> str | None:

@@ -18,6 +18,9 @@ class SavedModelArtifact(Artifact):
 
     format = "saved_model"
     worker = "tensorflow"
+    runs_code = True
+    names = "identifiers"
+    modules = ("tensorflow",)
 
     @classmethod
     def missing(cls) -> str | None:

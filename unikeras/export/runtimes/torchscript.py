@@ -19,6 +19,10 @@ class TorchScriptArtifact(Artifact):
 
     format = "torchscript"
     worker = "torch"
+    runs_code = True
+    names = "positions"
+    magic = (0, b"PK\x03\x04")
+    modules = ("torch",)
 
     @classmethod
     def missing(cls) -> str | None:
