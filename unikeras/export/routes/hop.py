@@ -23,6 +23,7 @@ class Hop(Route):
         self.formats = route.formats
         self.backends = tuple(name for name in _registry.names() if name != backend)
         self.packages = (*route.packages, backend)
+        self.options = route.options
         self._route = route
         self._backend = backend
 

@@ -29,10 +29,17 @@ FILES = re.compile(
 # Higher-order operators that call the archive's own graphs, and arithmetic on sizes.
 HIGHER = "scan|cond|while_loop|map_impl|associative_scan|wrap_with_set_grad_enabled|wrap_with_autocast"
 ARITHMETIC = "add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_|not_|getitem"
+# What torch.vmap and forward differentiation leave in a graph: wrappers of PyTorch's own, which take tensors.
+PREDISPATCH = (
+    "_add_batch_dim|_remove_batch_dim|_vmap_increment_nesting|_vmap_decrement_nesting|lazy_load_decompositions"
+    "|_make_dual|_unpack_dual|_enter_dual_level|_exit_dual_level|_jvp_increment_nesting|_jvp_decrement_nesting"
+    "|_unwrap_for_grad"
+)
 OPERATORS = re.compile(
     rf"""torch\.ops\.(aten|prims)\.(?!from_file)\w+(\.\w+)?
     |torch\.ops\.higher_order\.({HIGHER})
     |torch\.sym_\w+
+    |torch\._functorch\.predispatch\.({PREDISPATCH})
     |_operator\.({ARITHMETIC})
     |math\.\w+""",
     re.VERBOSE,
@@ -44,7 +51,9 @@ PLAIN = re.compile(r"[\w./+\-]*", re.ASCII)
 # What SymPy may call when it reads the size of a tensor.
 FUNCTIONS = re.compile(
     """Symbol|Integer|Add|Mul|Pow|Mod|PythonMod|Max|Min|FloorDiv|CleanDiv|CeilDiv|ModularIndexing|Where
-    |IntTrueDiv|FloatTrueDiv|ToFloat|TruncToInt|PowByNatural|Eq|Ne|Lt|Le|Gt|Ge|And|Or|Not""",
+    |IntTrueDiv|FloatTrueDiv|ToFloat|TruncToInt|PowByNatural|Eq|Ne|Lt|Le|Gt|Ge|And|Or|Not
+    |CeilToInt|FloorToInt|RoundToInt|RoundDecimal|TruncToFloat|FloatPow|LShift|RShift|Identity|Abs
+    |Equality|Unequality|StrictLessThan|LessThan|StrictGreaterThan|GreaterThan|ITE|Piecewise|ExprCondPair""",
     re.VERBOSE,
 )
 EXPRESSION = (ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.UnaryOp, ast.USub)
