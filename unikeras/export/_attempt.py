@@ -133,7 +133,8 @@ def _write_and_prove(job: Job, target: Target, route: Route, artifact: ArtifactR
         except Exception as error:  # each toolchain has its own ways to fail
             text = brief(error).replace(str(temporary.absolute()), str(target.path))
             if _is_full(error, temporary.parent):
-                raise OutputError(f"cannot write {target.path}: the disk is full: {text}") from error
+                said = "" if isinstance(error, OSError) else "the disk is full: "
+                raise OutputError(f"cannot write {target.path}: {said}{text}") from error
             if _is_the_disk(error):
                 raise OutputError(f"cannot write {target.path}: {text}") from error
             raise ExportError(text) from error

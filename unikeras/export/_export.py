@@ -15,6 +15,7 @@ from unikeras.export._memory import Memory
 from unikeras.export._metadata import sha256_of_weights
 from unikeras.export._offers import usable_routes
 from unikeras.export._options import (
+    ROUNDED,
     TAKEN_BY,
     check_known,
     check_opset,
@@ -22,7 +23,7 @@ from unikeras.export._options import (
     sorted_by_format,
     tolerances,
 )
-from unikeras.export._probe import probe, remarks_on, rounds_of, shortest_of
+from unikeras.export._probe import probe, remarks_on, rounds_images, rounds_of, shortest_of
 from unikeras.export._report import ArtifactReport, ExportReport
 from unikeras.export._stepped import ONE_STEP, StepLike, memory_of, one_step, stretch
 from unikeras.export._targets import Target, check_free, targets
@@ -121,6 +122,8 @@ def export_model(
     found, rounds = probe(model, signature)
     remarks = remarks_on(model, found, rounds, signature)
     tolerance = tolerances(model, None, rtol, atol)
+    if rounds_images(model, found):
+        tolerance = max(tolerance[0], ROUNDED[0]), max(tolerance[1], ROUNDED[1])
     long = stretch(model, found, memory) if memory and verify else None
     job = Job(
         model, found, rounds, sha256_of_weights(model), verify, *tolerance, {}, memory, long, tuple(remarks)
@@ -226,15 +229,9 @@ def _check_model(model: Any) -> None:
     import keras
 
     if type(model).call in (keras.Model.call, keras.layers.Layer.call):
-        parts = [name for name, value in vars(model).items() if isinstance(value, keras.Model)]
-        which = (
-            f"export one of its parts: {', '.join(f'model.{name}' for name in parts)}"
-            if parts
-            else "define it"
-        )
-        raise ExportError(
-            f"model {model.name!r} has no call(), so there is nothing that it computes; {which}"
-        )
+        parts = [repr(layer.name) for layer in model.layers if isinstance(layer, keras.Model)]
+        way = f"export one of the models that it holds: {', '.join(parts)}" if parts else "define it"
+        raise ExportError(f"model {model.name!r} has no call(), so there is nothing that it computes; {way}")
     if not model.built:
         raise ExportError(
             f"model {model.name!r} is not built, so it has no weights yet; call it once on data"

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from unikeras import backends
-from unikeras.export._samples import Array, Sizes, numpy_dtype
-from unikeras.export._signature import TensorSpec
+from unikeras.export._samples import Array, Sizes
+from unikeras.export._signature import TensorSpec, numpy_dtype
 from unikeras.export._structure import put_together
 
 # Of more inputs than this not every combination of dtypes is tried.

@@ -36,6 +36,9 @@ SET_BY_US: dict[str, str] = {
 # value and one of bfloat16 8e-3, and sums of many steps differ with their order.
 COARSE: dict[str, tuple[float, float]] = {"float16": (1e-2, 5e-3), "bfloat16": (5e-2, 5e-2)}
 
+# The same where images of integers are resized and rounded: what lies halfway may go to either side.
+ROUNDED = (1e-2, 5e-3)
+
 # The same where LiteRT rounds the weights, and for int8 the activations, to the range of the samples.
 QUANTIZED: dict[str, tuple[float, float]] = {"float16": (1e-2, 5e-3), "int8": (1e-1, 1e-1)}
 

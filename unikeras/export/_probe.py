@@ -113,6 +113,10 @@ def remarks_on(
         )
     if _predicts_otherwise(model):
         remarks.append("the model's predict_step is its own; the artifact computes what call() computes")
+    if rounds_images(model, signature):
+        remarks.append(
+            "Resizing rounds integers here: a value halfway between two may round the other way in another runtime"
+        )
     if (length := shortest_of(signature, rounds)) > max(map(max, LENGTHS)):
         remarks.append(f"verified where dynamic axes are {length} or more; the model refused shorter ones")
     return [remark for remark in remarks if remark]
@@ -128,6 +132,23 @@ def shortest_of(signature: Signature, rounds: list[Round]) -> int:
         if axis
     ]
     return min(sizes, default=0)
+
+
+def rounds_images(model: Any, signature: Signature) -> bool:
+    """Say whether a model resizes integers and rounds what comes out, as it is predicted with."""
+    import keras
+
+    if not any(str(spec.dtype).startswith(("int", "uint")) for spec in signature.inputs):
+        return False
+    resizing = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Resizing)]
+    return any(map(_gives_integers, resizing))
+
+
+def _gives_integers(layer: Any) -> bool:
+    image = np.zeros((1, 2, 2, 1), "uint8")
+    spec = TensorSpec("image", image.shape, "uint8")
+    (resized,) = as_predicted(lambda tensors: [layer(tensors[0])], [spec], [image], False)
+    return resized.dtype.kind in "iu"
 
 
 def _runs_eagerly(model: Any) -> bool:
@@ -199,6 +220,8 @@ def _candidates(specs: Sequence[TensorSpec], shortest: int = 1) -> Iterator[list
     ]
     usual = [lengths for lengths in LENGTHS if min(lengths) >= shortest]
     tries = [(way, lengths) for way in ways for lengths in (usual if any(free) else LENGTHS[:1])]
+    # Where one is 1 it may be repeated to the length of the other, which says nothing.
+    tries = [(way, lengths) for way, lengths in tries if not way[1] or max(lengths) > 1]
     if any(free):
         longer = (lengths for lengths in _doubled(specs) if min(lengths) >= shortest)
         tries += [(ways[-1], lengths) for lengths in longer]
@@ -235,7 +258,14 @@ def _runs(
         results = structure[0]
         if not all(output.size for output in outputs):
             raise ValueError(f"an output is empty where a dynamic axis is {one.length}")
+        if any(axis for spec in specs for axis in spec.dynamic) and any(map(_is_nan, outputs)):
+            # Such as the mean over no steps, where TensorFlow convolves what is shorter than the kernel.
+            raise ValueError(f"an output is NaN alone where a dynamic axis is {one.length}")
         yield results, Round(one.batch, inputs, outputs)
+
+
+def _is_nan(array: Array) -> bool:
+    return array.dtype.kind == "f" and bool(np.isnan(array).all())
 
 
 def _flat_call(
