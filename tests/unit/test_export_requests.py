@@ -72,7 +72,7 @@ def test_formats_are_known_by_their_suffix_too():
 )
 def test_files_of_another_kind_are_told_how_to_be_read(tmp_path, name, way):
     (tmp_path / name).write_bytes(b"1")
-    with pytest.raises(UnknownFormat, match=f"is no exported model; .*{way}"):
+    with pytest.raises(UnknownFormat, match=f"which means no format; .*{way}"):
         uk.load_artifact(tmp_path / name)
 
 

@@ -44,7 +44,7 @@ FORMATS: dict[str, Format] = {
 }
 
 
-# What other files hold, and how to read them.
+# How to read other files than artifacts.
 _KERAS = "keras.saving.load_model reads a saved Keras model, and uk.export_model exports it"
 _TORCH = "torch.load reads weights of PyTorch, and load_state_dict of the module puts them in"
 OTHERS = {
@@ -98,14 +98,14 @@ def of_path(path: Path) -> Format:
     for row in FORMATS.values():
         if row.suffix == path.suffix.lower():
             return row
-    if reader := OTHERS.get(path.suffix.lower()):
-        raise UnknownFormat(f"{path.name!r} is no exported model; {reader}")
     allowed = ", ".join(f"{row.suffix} ({row.name})" for row in FORMATS.values() if row.suffix)
+    reader = OTHERS.get(path.suffix.lower(), "")
+    reader = f" To read such a file: {reader}." if reader else ""
     close = difflib.get_close_matches(path.suffix.lower(), [row.suffix for row in FORMATS.values()], 1)
     hint = f" did you mean {close[0]!r}?" if close and close[0] else ""
     raise UnknownFormat(
         f"{path.name!r} ends in {path.suffix!r}, which means no format;{hint} allowed are {allowed} and, for a "
-        "saved_model folder, no suffix. A saved_model folder of any name needs format='saved_model'."
+        f"saved_model folder, no suffix. A saved_model folder of any name needs format='saved_model'.{reader}"
     )
 
 
