@@ -61,8 +61,7 @@ def export(
     """
     from unikeras.errors import ExportError
 
-    names = [name.strip() for name in formats.split(",") if name.strip()]
-    _check(names, verify=not no_verify)
+    names = _checked([name.strip() for name in formats.split(",") if name.strip()], verify=not no_verify)
     loaded, failure = _load(model, stateful), None
     try:
         report = _export(loaded, out, names, overwrite=overwrite, verify=not no_verify, opset=opset)
@@ -77,14 +76,16 @@ def export(
         raise failure
 
 
-def _check(formats: list[str], verify: bool) -> None:
-    """Refuse formats that cannot be written before a framework is loaded."""
+def _checked(formats: list[str], verify: bool) -> list[str]:
+    """Return the formats by their own names; refuse what cannot be written before a framework is loaded."""
     from unikeras import _config
     from unikeras.export._formats import named
     from unikeras.export._offers import usable_routes
 
-    for name in formats:
-        usable_routes(named(name).name, _config.choose().name, verify)
+    names = [named(name).name for name in formats]
+    for name in names:
+        usable_routes(name, _config.choose().name, verify)
+    return names
 
 
 def _load(path: Path, stateful: bool) -> Any:

@@ -13,8 +13,8 @@ from typing import Any
 
 from unikeras import workers
 from unikeras._files import whole
-from unikeras.errors import ExportError, ExportMismatch, OutputError
-from unikeras.export import _metadata, _proven, runtimes
+from unikeras.errors import CorruptArtifact, ExportError, ExportMismatch, OutputError, WorkerDied, WorkerError
+from unikeras.export import _metadata, _proven, _read_back, runtimes
 from unikeras.export._compare import largest_error
 from unikeras.export._limits import axes_hint, check_can_hold
 from unikeras.export._memory import Memory, Stretch
@@ -25,6 +25,9 @@ from unikeras.export._targets import Target, size_of
 from unikeras.export._text import brief
 from unikeras.export.routes import Order, Route
 
+# How an exported program says that the sizes of its inputs are none that it was traced for.
+GUARDS = ("Guard failed: ", "Runtime assertion failed for expression")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -33,7 +36,8 @@ class Job:
     Attributes:
         memory: what the artifact shall carry from step to step; None for a model without.
         stretch: what it has to reproduce in chunks; None where nothing of the kind is to be proven.
-        remark: what the report shall say of it.
+        remarks: what the report says of every artifact.
+        any_size: as in `Order`.
     """
 
     model: Any
@@ -46,7 +50,8 @@ class Job:
     options: Mapping[str, Any]
     memory: Memory | None = None
     stretch: Stretch | None = None
-    remark: str = ""
+    remarks: tuple[str, ...] = ()
+    any_size: bool = False
 
 
 def make(job: Job, target: Target, routes: Sequence[Route]) -> tuple[ArtifactReport, Exception | None]:
@@ -64,6 +69,11 @@ def make(job: Job, target: Target, routes: Sequence[Route]) -> tuple[ArtifactRep
         failure, artifact.error = error, str(error)
     artifact.seconds = round(time.perf_counter() - start, 3)
     return artifact, failure
+
+
+def refuses_sizes(artifact: ArtifactReport) -> bool:
+    """Say whether a guard on sizes, which `torch.export` writes, is why an artifact failed."""
+    return any(guard in passed.reason for passed in artifact.passed_over for guard in GUARDS)
 
 
 def _first_equal(job: Job, target: Target, routes: Sequence[Route], artifact: ArtifactReport) -> None:
@@ -104,19 +114,27 @@ def _write_and_prove(job: Job, target: Target, route: Route, artifact: ArtifactR
         weights=job.weights,
         memory=job.memory,
     )
+    if unknown := [name for name in job.options if name not in route.options]:
+        raise ExportError(f"does not take {', '.join(f'{name}=' for name in unknown)}")
     with whole(target.path, beside=target.format.beside) as temporary:
         try:
             remark = route.write(
-                job.model, temporary, Order(format, job.signature, note, job.options, job.memory)
+                job.model,
+                temporary,
+                Order(format, job.signature, note, job.options, job.memory, job.any_size),
             )
+            _read_back.check(format, temporary, job.options)
             artifact.max_error = _prove(job, format, temporary) if job.verify else None
-            artifact.remarks = [text for text in (remark, job.remark, target.format.advice) if text]
+            artifact.remarks = [text for text in (remark, *job.remarks, target.format.advice) if text]
             digest = _proven.digest_of(temporary, target.format.beside)  # before others know the name
         except ExportError:
             raise
         except Exception as error:  # each toolchain has its own ways to fail
             text = brief(error).replace(str(temporary.absolute()), str(target.path))
-            if _is_the_disk(error, temporary.parent):
+            if _is_full(error, temporary.parent):
+                said = "" if isinstance(error, OSError) else "the disk is full: "
+                raise OutputError(f"cannot write {target.path}: {said}{text}") from error
+            if _is_the_disk(error):
                 raise OutputError(f"cannot write {target.path}: {text}") from error
             raise ExportError(text) from error
     _proven.written.add(digest)
@@ -128,7 +146,12 @@ def _prove(job: Job, format: str, path: Path) -> float:
     """Return the largest error of an artifact, run in a process of its own: native parsers can crash."""
     inputs = [run.inputs for run in job.rounds]
     worker = runtimes.RUNTIMES[format].worker
-    received, chunked = workers.call(worker, runtimes.outputs_of, (str(path.absolute()), inputs, job.stretch))
+    try:
+        received, chunked = workers.call(
+            worker, runtimes.outputs_of, (str(path.absolute()), inputs, job.stretch)
+        )
+    except WorkerError as error:
+        raise ExportError(_not_running(error, format)) from error
     names, tolerances = job.signature.output_names, (job.rtol, job.atol)
     errors = [
         largest_error(names, run.outputs, outputs, *tolerances, f"at batch {run.batch}")
@@ -141,9 +164,22 @@ def _prove(job: Job, format: str, path: Path) -> float:
     return max(errors)
 
 
-def _is_the_disk(error: Exception, folder: Path) -> bool:
+def _not_running(error: WorkerError, format: str) -> str:
+    """Return why an artifact that was just written does not load or run: the writer's fault, not the user's."""
+    text = brief(error)
+    if isinstance(error, CorruptArtifact):
+        return f"wrote a file that its runtime does not load: {text.partition(f'{format} artifact: ')[2] or text}"
+    if isinstance(error, WorkerDied):
+        return text
+    return f"wrote a file that its runtime does not run: {text.partition(' raised ')[2] or text}"
+
+
+def _is_full(error: Exception, folder: Path) -> bool:
+    """Say whether the disk is full; writers in C++ lose the error's number."""
+    return os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(folder).free < 2**16
+
+
+def _is_the_disk(error: Exception) -> bool:
     """Say whether a write failed for a reason that another toolchain would meet too."""
     numbers = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
-    # Writers in C++ lose the number; a full disk is still full.
-    full = os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(folder).free < 2**16
-    return full or (isinstance(error, OSError) and error.errno in numbers)
+    return isinstance(error, OSError) and error.errno in numbers

@@ -9,15 +9,25 @@ from typing import Any
 
 from unikeras import _config
 from unikeras.errors import ArgumentError, ExportError
-from unikeras.export._attempt import Job, make
+from unikeras.export._attempt import Job, make, refuses_sizes
+from unikeras.export._formats import named
 from unikeras.export._memory import Memory
 from unikeras.export._metadata import sha256_of_weights
 from unikeras.export._offers import usable_routes
-from unikeras.export._options import check_quantize, sorted_by_format, tolerances
-from unikeras.export._probe import probe, rounds_of
-from unikeras.export._report import ExportReport
+from unikeras.export._options import (
+    ROUNDED,
+    TAKEN_BY,
+    check_known,
+    check_opset,
+    check_quantize,
+    sorted_by_format,
+    tolerances,
+)
+from unikeras.export._probe import probe, remarks_on, rounds_images, rounds_of, shortest_of
+from unikeras.export._report import ArtifactReport, ExportReport
 from unikeras.export._stepped import ONE_STEP, StepLike, memory_of, one_step, stretch
-from unikeras.export._targets import check_free, targets
+from unikeras.export._targets import Target, check_free, targets
+from unikeras.export.routes import ROUTES, Route
 
 
 def export_model(
@@ -61,14 +71,16 @@ def export_model(
             computes in float16, and 5e-2 in bfloat16.
         atol: absolute tolerance of the proof, on floating-point outputs; at least 5e-3 where a layer
             computes in float16, and 5e-2 in bfloat16.
-        opset: ONNX's operator set; None for the toolchain's own choice.
+        opset: ONNX's operator set, from 7 on; None for the toolchain's own choice. An exporter that
+            writes another one is skipped.
         endpoints: more functions for a SavedModel: `{name: (function, [keras.InputSpec, ...])}`, each
             called with the model and its inputs.
         quantize: `"float16"` or `"int8"`, for LiteRT; then proven within `1e-2 * |value| + 5e-3`, or
             `0.1 * |value| + 0.1`, of the model.
         samples: inputs as the model will see them, as for `predict`, for `quantize="int8"`; the proof
             runs on them then.
-        **exporter: keyword arguments for the toolchain's own function; with one format at a time.
+        **exporter: keyword arguments for the toolchain's own function; with one format at a time. An
+            exporter that does not take them is skipped, and one that none takes is refused.
 
     Returns:
         A report: per artifact its path, size in bytes, route, largest error, and the routes that were
@@ -96,27 +108,59 @@ def export_model(
     name, model, memory = _taken_apart(model)
     _check_model(model)
     _check_tolerances(rtol=rtol, atol=atol)
-    wanted = targets(name, path, format)
-    named = {"opset": opset, "endpoints": endpoints, "quantize": quantize}
-    options = sorted_by_format([target.format.name for target in wanted], named, exporter)
+    wanted = targets(name, path, _once_each(format))
+    formats = [target.format.name for target in wanted]
+    check_known(exporter, _keywords(formats), _OWN)
+    options = sorted_by_format(
+        formats, {"opset": opset, "endpoints": endpoints, "quantize": quantize}, exporter
+    )
     check_quantize(quantize, samples)
     plan = [(target, usable_routes(target.format.name, backend, verify)) for target in wanted]
+    check_opset(opset)
     for target in wanted:
         check_free(target, overwrite)
     found, rounds = probe(model, signature)
+    remarks = remarks_on(model, found, rounds, signature)
     tolerance = tolerances(model, None, rtol, atol)
+    if rounds_images(model, found):
+        tolerance = max(tolerance[0], ROUNDED[0]), max(tolerance[1], ROUNDED[1])
     long = stretch(model, found, memory) if memory and verify else None
-    job = Job(model, found, rounds, sha256_of_weights(model), verify, *tolerance, {}, memory, long)
+    job = Job(
+        model, found, rounds, sha256_of_weights(model), verify, *tolerance, {}, memory, long, tuple(remarks)
+    )
     report = ExportReport(name, backend)
     failures = []
     for target, routes in plan:
         of_format = _in_one_step(job, signature) if target.format.name == "litert" else job
-        artifact, failure = make(_with(of_format, options[target.format.name], samples), target, routes)
+        asked = _with(of_format, options[target.format.name], samples)
+        artifact, failure = make(asked, target, routes)
+        if failure and refuses_sizes(artifact):
+            artifact, failure = _made_for_fewer_sizes(asked, target, routes, signature)
         report.artifacts.append(artifact)
         failures += [failure] if failure else []
     if failures:
         raise _one_error(failures, report, is_list=not isinstance(format, str | None))
     return report
+
+
+# How often an export is tried anew where all that its artifact refuses are short sequences.
+MOST_RETRIES = 3
+
+# The options of `export_model` that a typo may have meant.
+_OWN = ("format", "signature", "verify", "overwrite", "rtol", "atol", *TAKEN_BY, "samples")
+
+
+def _keywords(formats: Sequence[str]) -> set[str]:
+    """Return the keywords that toolchains of these formats take beyond the options of `export_model`."""
+    named = {name for route in ROUTES if set(formats) & set(route.formats) for name in route.options}
+    return named - set(_OWN)
+
+
+def _once_each(format: Any) -> Any:
+    """Return what was asked for without a second name of the same format."""
+    if isinstance(format, list | tuple) and all(isinstance(one, str) for one in format):
+        return list(dict.fromkeys(named(one).name for one in format))
+    return format
 
 
 def _with(job: Job, options: dict[str, Any], samples: Any) -> Job:
@@ -134,13 +178,38 @@ def _with(job: Job, options: dict[str, Any], samples: Any) -> Job:
     return dataclasses.replace(job, options=options, rounds=rounds, rtol=rtol, atol=atol, stretch=long)
 
 
+def _made_for_fewer_sizes(
+    job: Job, target: Target, routes: Sequence[Route], signature: Mapping[str, Any] | None
+) -> tuple[ArtifactReport, Exception | None]:
+    """Make an artifact whose guards refused sizes: without torch's assumptions, then for longer sequences."""
+    artifact, failure = make(dataclasses.replace(job, any_size=True), target, routes)
+    for _ in range(MOST_RETRIES):
+        if failure is None or not shortest_of(job.signature, job.rounds):
+            break
+        job = _with_longer(job, signature)
+        artifact, failure = make(job, target, routes)
+        if not refuses_sizes(artifact):
+            break
+    return artifact, failure
+
+
+def _with_longer(job: Job, signature: Mapping[str, Any] | None) -> Job:
+    """Return the job with longer sequences to compare, where PyTorch's guards refuse short ones."""
+    shortest = max(8, 2 * shortest_of(job.signature, job.rounds))
+    found, rounds = probe(job.model, signature, shortest)
+    lengths = f"verified where dynamic axes are {shortest_of(found, rounds)} or more"
+    remarks = [remark for remark in job.remarks if "where dynamic axes are" not in remark]
+    remarks.append(f"PyTorch's guards in the file refuse short sequences; {lengths}")
+    return dataclasses.replace(job, signature=found, rounds=rounds, remarks=tuple(remarks))
+
+
 def _in_one_step(job: Job, signature: Mapping[str, Any] | None) -> Job:
     """Return the job for a format whose recurrences have a free batch only where their time is fixed."""
     wanted = one_step(job.signature, job.memory) if job.memory else {}
     if not wanted:
         return job
     found, rounds = probe(job.model, {**(signature or {}), **wanted})
-    return dataclasses.replace(job, signature=found, rounds=rounds, remark=ONE_STEP)
+    return dataclasses.replace(job, signature=found, rounds=rounds, remarks=(*job.remarks, ONE_STEP))
 
 
 def _taken_apart(model: Any) -> tuple[str, Any, Memory | None]:
@@ -157,6 +226,12 @@ def _taken_apart(model: Any) -> tuple[str, Any, Memory | None]:
 
 
 def _check_model(model: Any) -> None:
+    import keras
+
+    if type(model).call in (keras.Model.call, keras.layers.Layer.call):
+        parts = [repr(layer.name) for layer in model.layers if isinstance(layer, keras.Model)]
+        way = f"export one of the models that it holds: {', '.join(parts)}" if parts else "define it"
+        raise ExportError(f"model {model.name!r} has no call(), so there is nothing that it computes; {way}")
     if not model.built:
         raise ExportError(
             f"model {model.name!r} is not built, so it has no weights yet; call it once on data"

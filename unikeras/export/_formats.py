@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,15 +44,45 @@ FORMATS: dict[str, Format] = {
 }
 
 
+# How to read other files than artifacts.
+_KERAS = "keras.saving.load_model reads a saved Keras model, and uk.export_model exports it"
+_TORCH = "torch.load reads weights of PyTorch, and load_state_dict of the module puts them in"
+OTHERS = {
+    ".keras": _KERAS,
+    ".h5": "a Keras model is read by keras.saving.load_model, weights alone by model.load_weights",
+    ".hdf5": "a Keras model is read by keras.saving.load_model, weights alone by model.load_weights",
+    ".pth": _TORCH,
+    ".ckpt": _TORCH,
+    ".safetensors": "safetensors.numpy.load_file reads its arrays, and set_weights puts them into a model",
+    ".npz": "numpy.load reads its arrays, and set_weights puts them into a model",
+    ".pb": "load the folder in which saved_model.pb stands",
+    ".bin": "load the .xml beside it",
+}
+
+# Other names of formats: what people call them, and what their files end in.
+ALIASES = {row.suffix.removeprefix("."): row.name for row in FORMATS.values() if row.suffix} | {
+    "savedmodel": "saved_model",
+    "tensorflow": "saved_model",
+}
+
+
 def named(name: str) -> Format:
-    """Return the format of this name.
+    """Return the format of this name, or whose files end in it.
 
     Raises:
         UnknownFormat: no format has this name.
+
+    Example:
+        >>> named("tflite").name
+        'litert'
     """
-    if name not in FORMATS:
-        raise UnknownFormat(f"unknown format {name!r}; offered are {', '.join(FORMATS)}")
-    return FORMATS[name]
+    known = name.strip().lower().removeprefix(".")
+    known = ALIASES.get(known, known)
+    if known not in FORMATS:
+        close = difflib.get_close_matches(known, [*FORMATS, *ALIASES], 1)
+        hint = f" did you mean {close[0]!r}?" if close else ""
+        raise UnknownFormat(f"unknown format {name!r};{hint} offered are {', '.join(FORMATS)}")
+    return FORMATS[known]
 
 
 def of_path(path: Path) -> Format:
@@ -68,9 +99,13 @@ def of_path(path: Path) -> Format:
         if row.suffix == path.suffix.lower():
             return row
     allowed = ", ".join(f"{row.suffix} ({row.name})" for row in FORMATS.values() if row.suffix)
+    reader = OTHERS.get(path.suffix.lower(), "")
+    reader = f" To read such a file: {reader}." if reader else ""
+    close = difflib.get_close_matches(path.suffix.lower(), [row.suffix for row in FORMATS.values()], 1)
+    hint = f" did you mean {close[0]!r}?" if close and close[0] else ""
     raise UnknownFormat(
-        f"{path.name!r} ends in {path.suffix!r}, which means no format; allowed are {allowed} and, for a "
-        "saved_model folder, no suffix. A saved_model folder of any name needs format='saved_model'."
+        f"{path.name!r} ends in {path.suffix!r}, which means no format;{hint} allowed are {allowed} and, for a "
+        f"saved_model folder, no suffix. A saved_model folder of any name needs format='saved_model'.{reader}"
     )
 
 

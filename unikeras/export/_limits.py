@@ -22,6 +22,13 @@ def check_can_hold(model: Any, signature: Signature, format: str) -> None:
     if format == "saved_model":
         return
     for layer in model._flatten_layers():
+        mode = getattr(layer, "quantization_mode", None)
+        if mode and format == "litert":
+            raise ExportError(
+                f"layer {layer.name!r} is quantized by Keras ({mode}), in operators that LiteRT does not have; "
+                "export the model as it was before model.quantize, with quantize='int8' and samples=, which "
+                "has LiteRT's own converter quantize it"
+            )
         if type(layer).__name__ in TABLES:
             raise ExportError(
                 f"layer {layer.name!r} ({type(layer).__name__}) looks values up in a table, which only a "

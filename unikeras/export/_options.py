@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentError, ArgumentValueError
 
 # Which formats an option is for.
 TAKEN_BY: dict[str, tuple[str, ...]] = {
@@ -16,9 +17,27 @@ TAKEN_BY: dict[str, tuple[str, ...]] = {
 
 QUANTIZE = ("float16", "int8")
 
+# The oldest operator set that a toolchain writes.
+OLDEST_OPSET = 7
+
+# Keywords of toolchains that would contradict what `export_model` passes, and what to use instead.
+SET_BY_US: dict[str, str] = {
+    "args": "signature=",
+    "dynamic_axes": "signature=",
+    "dynamic_shapes": "signature=",
+    "dynamo": "the exporters are tried in turn",
+    "example_inputs": "signature=",
+    "input_names": "the model's own names are kept",
+    "input_signature": "signature=",
+    "output_names": "the model's own names are kept",
+}
+
 # rtol and atol at least, where numbers of fewer digits are computed with: a step of float16 is 1e-3 of the
 # value and one of bfloat16 8e-3, and sums of many steps differ with their order.
 COARSE: dict[str, tuple[float, float]] = {"float16": (1e-2, 5e-3), "bfloat16": (5e-2, 5e-2)}
+
+# The same where images of integers are resized and rounded: what lies halfway may go to either side.
+ROUNDED = (1e-2, 5e-3)
 
 # The same where LiteRT rounds the weights, and for int8 the activations, to the range of the samples.
 QUANTIZED: dict[str, tuple[float, float]] = {"float16": (1e-2, 5e-3), "int8": (1e-1, 1e-1)}
@@ -56,6 +75,60 @@ def sorted_by_format(
         format: {name: value for name, value in given.items() if format in TAKEN_BY[name]} | dict(exporter)
         for format in formats
     }
+
+
+def check_known(exporter: Collection[str], known: Collection[str], own: Collection[str]) -> None:
+    """Refuse keywords that neither `export_model` nor a toolchain of the formats takes.
+
+    Args:
+        exporter: those of a call beyond the options of `export_model`.
+        known: what the toolchains take.
+        own: the options of `export_model`.
+
+    Raises:
+        ArgumentError: some are unknown, or set by `export_model` itself; the message names all of them.
+
+    Example:
+        >>> check_known(["quantise"], [], ["quantize"])
+        Traceback (most recent call last):
+        unikeras.errors.ArgumentError: export_model takes no quantise=, did you mean quantize=?
+    """
+    reasons = []
+    for name in exporter:
+        if name in SET_BY_US:
+            reasons.append(f"{name}=, which it sets itself ({SET_BY_US[name]})")
+        elif name not in known:
+            close = difflib.get_close_matches(name, [*own, *known], 1)
+            reasons.append(f"{name}=, did you mean {close[0]}=?" if close else f"{name}=")
+    if reasons:
+        allowed = "" if any("did you mean" in reason for reason in reasons) or not known else _allowed(known)
+        raise ArgumentError(f"export_model takes no {'; no '.join(reasons)}{allowed}")
+
+
+def _allowed(known: Collection[str]) -> str:
+    return f"; the toolchains of this format take {', '.join(sorted(known))}"
+
+
+def check_opset(opset: Any) -> None:
+    """Refuse an operator set that no toolchain writes.
+
+    Raises:
+        ArgumentError: it is no number.
+        ArgumentValueError: it is older than any that is written.
+    """
+    if opset is None:
+        return
+    if not isinstance(opset, int) or isinstance(opset, bool):
+        raise ArgumentError(f"opset is the number of one of ONNX's operator sets; received {opset!r}")
+    newest = _newest_opset()
+    if not OLDEST_OPSET <= opset <= newest:
+        raise ArgumentValueError(f"opset is a number from {OLDEST_OPSET} to {newest}; received {opset}")
+
+
+def _newest_opset() -> int:
+    import onnx
+
+    return int(onnx.defs.onnx_opset_version())
 
 
 def check_quantize(quantize: Any, samples: Any) -> None:

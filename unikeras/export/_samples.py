@@ -26,27 +26,35 @@ class Sizes:
         length: the first dynamic axis after it.
         stretch: how many times `length` the dynamic axes after that one are: height and width differ, so
             that the one is not taken for the other.
+        apart: how much longer each input is than the one before it, so that two inputs whose lengths have
+            nothing to do with each other are not taken for equally long.
     """
 
     batch: int
     length: int
     stretch: int = 1
+    apart: int = 0
 
-    def of(self, spec: TensorSpec) -> tuple[int, ...]:
-        """Return the shape of one input.
+    def of(self, spec: TensorSpec, number: int = 0) -> tuple[int, ...]:
+        """Return the shape of one input, where `number` others come before it.
 
         Example:
             >>> Sizes(3, 8, 2).of(TensorSpec("image", (None, None, None, 5), "float32"))
             (3, 8, 16, 5)
         """
         free = [axis for axis, size in enumerate(spec.shape or ()) if size is None and axis]
-        lengths = {axis: self.length * (self.stretch if axis in free[1:] else 1) for axis in free}
+        length = self.length + number * self.apart
+        lengths = {axis: length * (self.stretch if axis in free[1:] else 1) for axis in free}
         shape = enumerate(spec.shape or ())
         return tuple(lengths.get(axis, self.batch) if size is None else size for axis, size in shape)
 
 
-def sample(spec: TensorSpec, high: int, sizes: Sizes, seed: int, words: Sequence[str] = ()) -> Array:
+def sample(
+    spec: TensorSpec, high: int, sizes: Sizes, seed: int, words: Sequence[str] = (), number: int = 0
+) -> Array:
     """Return one input, the same for the same arguments.
+
+    Sequences hold steps of zeros, which masks take for padding.
 
     Args:
         spec: which input.
@@ -54,11 +62,12 @@ def sample(spec: TensorSpec, high: int, sizes: Sizes, seed: int, words: Sequence
         sizes: those of the dynamic axes.
         seed: different seeds give different values.
         words: what text may be.
+        number: how many inputs come before it.
 
     Raises:
         ExportError: nothing is known about values of its dtype.
     """
-    shape = sizes.of(spec)
+    shape = sizes.of(spec, number)
     rng = np.random.default_rng([seed, *spec.name.encode()])
     dtype = numpy_dtype(spec.dtype)
     if spec.dtype == "string":
@@ -66,10 +75,20 @@ def sample(spec: TensorSpec, high: int, sizes: Sizes, seed: int, words: Sequence
     if dtype == np.bool_:
         return rng.random(shape) < 0.5
     if high:
-        return np.asarray(rng.integers(0, high, shape)).astype(dtype)
+        return _padded(np.asarray(rng.integers(0, high, shape)).astype(dtype), 2)
     if dtype.kind in "fcV":  # V: bfloat16
-        return np.asarray(rng.normal(size=shape)).astype(dtype)
+        return _padded(np.asarray(rng.normal(size=shape)).astype(dtype), 3)
     raise ExportError(f"input {spec.name!r} is of dtype {spec.dtype}, for which no values can be made up")
+
+
+def _padded(array: Array, rank: int) -> Array:
+    """Set steps of a sequence to zero: the last third of the first example, one in the middle of the last."""
+    if array.ndim < rank or array.shape[1] < 3:
+        return array
+    steps = array.shape[1]
+    array[0, steps - steps // 3 :] = 0
+    array[-1, steps // 2] = 0
+    return array
 
 
 def example(signature: Signature) -> list[Array]:
@@ -77,11 +96,11 @@ def example(signature: Signature) -> list[Array]:
 
     The batch is 2, because tracers take a size of 1 for a constant.
     """
-    sizes = Sizes(2, signature.length, signature.stretch)
+    sizes = Sizes(2, signature.length, signature.stretch, signature.apart)
     values = [0 if str(spec.dtype).startswith(("int", "uint")) else 1 for spec in signature.inputs]
     return [
-        np.full(sizes.of(spec), value, numpy_dtype(spec.dtype))
-        for spec, value in zip(signature.inputs, values, strict=True)
+        np.full(sizes.of(spec, number), value, numpy_dtype(spec.dtype))
+        for number, (spec, value) in enumerate(zip(signature.inputs, values, strict=True))
     ]
 
 

@@ -61,6 +61,7 @@ class Signature:
         results: what a call returns, nested, with numbers of outputs as leaves.
         length: a size that the first dynamic axis after the batch is known to take, in every input.
         stretch: how many times that size the dynamic axes after it are.
+        apart: how much longer each input is than the one before it.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -69,6 +70,7 @@ class Signature:
     results: Any
     length: int = 8
     stretch: int = 1
+    apart: int = 0
 
     def __str__(self) -> str:
         return f"({', '.join(map(str, self.inputs))}) -> ({', '.join(map(str, self.outputs))})"
@@ -142,14 +144,14 @@ class Signature:
     def to_dict(self) -> dict[str, Any]:
         """Return the signature as data for JSON."""
         rows = {side: [_row(spec) for spec in getattr(self, side)] for side in ("inputs", "outputs")}
-        sizes = {"length": self.length, "stretch": self.stretch}
+        sizes = {"length": self.length, "stretch": self.stretch, "apart": self.apart}
         return {**rows, "arguments": self.arguments, "results": self.results, **sizes}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Signature:
         """Return the signature that `to_dict` made this from."""
         inputs, outputs = (tuple(_spec(row) for row in data[side]) for side in ("inputs", "outputs"))
-        sizes = data.get("length", 8), data.get("stretch", 1)
+        sizes = data.get("length", 8), data.get("stretch", 1), data.get("apart", 0)
         return cls(inputs, outputs, data["arguments"], data["results"], *sizes)
 
 

@@ -5,12 +5,28 @@ from __future__ import annotations
 import re
 
 from unikeras._printable import printable
-from unikeras.errors import WorkerError
+from unikeras.errors import RemoteError, WorkerError
+
+# Colors of torch and Keras; TensorFlow's names for places inside its graphs.
+_MARKUP = re.compile(r"\x1b\[[0-9;]*m|\{\{\w*node [^}]*\}\}\s*|\s*\[Op:\w+\]")
+
+# Lines that say where an error arose, and not what it is: Python's, Keras', OpenVINO's.
+_PLACE = re.compile(
+    r"""Traceback\ \(most|File\ "|in\ user\ code:|[~^\s]+$|Arguments\ received\ by|•
+    |Exception\ from\ src/|Check\ '.*'\ failed\ at\ src/|.*in\ the\ TorchScript\ interpreter\.$
+    |.*Exception\ encountered\ when\ calling""",
+    re.VERBOSE,
+)
+_TRACEBACK = re.compile(r"^Traceback|^File \"|in user code:$|in the TorchScript interpreter\.$")
+_RAISED = re.compile(r"[\w.]*(Error|Exception|Refusal)\b.*: .")
 
 
 def plain(error: BaseException) -> str:
-    """Return an error's text without the colors that torch and Keras give it, and without control characters."""
-    return printable(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip())
+    """Return an error's text without colors, graph positions, control characters, and a worker's traceback."""
+    text = str(error)
+    if isinstance(error, RemoteError) and error.remote_traceback:
+        text = text.removesuffix(error.remote_traceback)
+    return printable(_MARKUP.sub("", text).strip())
 
 
 def brief(error: BaseException) -> str:
@@ -30,9 +46,8 @@ def brief(error: BaseException) -> str:
 
 def _line(error: BaseException) -> str:
     lines = [line.strip() for line in plain(error).splitlines() if line.strip()] or [""]
-    number = 0
-    if lines[0].endswith(("in user code:", "in the TorchScript interpreter.")):  # and then a traceback
-        number = -1
-    elif "Exception encountered when calling" in lines[0] and len(lines) > 1:  # Keras names the layer first
-        number = 1
-    return lines[number][:500]
+    if any(map(_TRACEBACK.search, lines)):
+        lines = [line for line in lines if _RAISED.match(line)][-1:] or lines[-1:]
+    telling = [line for line in lines if not _PLACE.match(line)] or lines
+    # "conversion failed:" announces what the next line says.
+    return next((line for line in telling if not line.endswith(":")), telling[-1])[:500]

@@ -11,6 +11,7 @@ import warnings
 import zipfile
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -29,11 +30,12 @@ def pack(saveable: Any) -> tuple[bytes, dict[str, Any]]:
     from keras.src.saving.keras_saveable import KerasSaveable
 
     # Keras pickles by writing a .keras file to memory, but leaves custom code behind.
-    with without_tensorflow():
-        _, (archive,) = KerasSaveable.__reduce__(saveable)
-    with zipfile.ZipFile(archive) as opened:
-        config = json.loads(opened.read("config.json"))
-    custom = _custom_objects(saveable, config)
+    with _distinct_names(saveable):
+        with without_tensorflow():
+            _, (archive,) = KerasSaveable.__reduce__(saveable)
+        with zipfile.ZipFile(archive) as opened:
+            config = json.loads(opened.read("config.json"))
+        custom = _custom_objects(saveable, config)
     fitted = _fitted(config, custom)
     return _with_config(archive, fitted) if fitted != config else archive.getvalue(), custom
 
@@ -136,21 +138,57 @@ def _is_private(module: str) -> bool:
     return not module.startswith("keras.") or module.startswith("keras.src.backend.")
 
 
+@contextmanager
+def _distinct_names(saveable: Any) -> Iterator[None]:
+    """Give lambdas, and functions that share a name, names of their own, by which Keras saves them.
+
+    Keras saves a lambda as bytecode, which loses the globals and the cells that it names, and of any other
+    function the name alone. Under a name of its own each of them travels as a custom object, by value.
+    """
+    functions = [value for value in _walk(saveable) if isinstance(value, FunctionType)]
+    own = [function for function in functions if not _is_of_keras(function)]
+    taken: dict[str, FunctionType] = {}
+    renamed = []
+    for function in own:
+        first = taken.setdefault(function.__name__, function)
+        if function.__name__ == "<lambda>" or first is not function:
+            renamed.append((function, function.__name__))
+    try:
+        for number, (function, name) in enumerate(renamed):
+            function.__name__ = f"{name.strip('<>')}_unikeras_{number}"
+        yield
+    finally:
+        for function, name in renamed:
+            function.__name__ = name
+
+
+def _is_of_keras(function: FunctionType) -> bool:
+    return (function.__module__ or "").partition(".")[0] == "keras"
+
+
 def _reachable(root: Any, names: set[str]) -> dict[str, Any]:
     """Return those of the named functions, and classes of instances, that an object refers to."""
     import keras
 
     found: dict[str, Any] = {}
-    seen, queue = {id(root)}, deque([root])
-    while queue and names - found.keys():
-        value = queue.popleft()
+    for value in _walk(root):
+        if not names - found.keys():
+            break
         candidate = value if isinstance(value, FunctionType) else type(value)
         name = keras.saving.get_registered_name(candidate)
         if name in names:
             found.setdefault(name, candidate)
+    return found
+
+
+def _walk(root: Any) -> Iterator[Any]:
+    """Yield each object that an object refers to, the nearest first."""
+    seen, queue = {id(root)}, deque([root])
+    while queue:
+        value = queue.popleft()
+        yield value
         # Through these leads a way to everything that was ever imported.
         if not isinstance(value, FunctionType | ModuleType | type):
             fresh = [inner for inner in gc.get_referents(value) if id(inner) not in seen]
             seen.update(map(id, fresh))
             queue.extend(fresh)
-    return found

@@ -22,6 +22,7 @@ class Order:
         metadata: data for JSON, to be kept in the artifact.
         options: what the user asks of the toolchain beyond that; names that it does not know are errors.
         memory: which inputs and outputs are states, where the model is that of a step.
+        any_size: have torch.export assume nothing of dynamic axes, not that they are 2 or more either.
     """
 
     format: str
@@ -29,6 +30,7 @@ class Order:
     metadata: Mapping[str, Any]
     options: Mapping[str, Any] = field(default_factory=dict)
     memory: Memory | None = None
+    any_size: bool = False
 
 
 class Route(ABC):
@@ -40,6 +42,8 @@ class Route(ABC):
         backends: the backends under which `write` runs.
         packages: the distributions whose versions go into an artifact's metadata.
         hops: whether another backend than the one in use is worth a try.
+        options: what `Order.options` may hold: options of `export_model`, and keywords of the toolchain's
+            own function. A route is not asked for what it would ignore.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Route(ABC):
     backends: tuple[str, ...]
     packages: tuple[str, ...]
     hops: bool = True
+    options: tuple[str, ...] = ()
 
     @abstractmethod
     def missing(self, format: str) -> str | None:

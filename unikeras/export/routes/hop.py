@@ -7,6 +7,7 @@ from typing import Any
 
 from unikeras.backends import _registry
 from unikeras.export.routes._base import Order, Route
+from unikeras.export.routes._data_layers import integers_stay
 from unikeras.workers import run_on
 
 
@@ -23,6 +24,7 @@ class Hop(Route):
         self.formats = route.formats
         self.backends = tuple(name for name in _registry.names() if name != backend)
         self.packages = (*route.packages, backend)
+        self.options = route.options
         self._route = route
         self._backend = backend
 
@@ -37,4 +39,9 @@ class Hop(Route):
 
     def write(self, model: Any, path: Path, order: Order) -> str | None:
         """Send the model and have it written there."""
-        return run_on(self._backend, self._route.write, model, path.absolute(), order)
+        return run_on(self._backend, _write, self._route, model, path.absolute(), order)
+
+
+def _write(route: Route, model: Any, path: Path, order: Order) -> str | None:
+    with integers_stay():
+        return route.write(model, path, order)

@@ -28,6 +28,7 @@ class KerasSavedModel(Route):
     formats = ("saved_model",)
     backends = ("tensorflow", "jax")
     packages = ("tensorflow",)
+    options = ("endpoints", "options")
 
     def missing(self, format: str) -> str | None:
         """Say whether TensorFlow is absent."""

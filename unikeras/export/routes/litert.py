@@ -13,6 +13,7 @@ from unikeras.export._metadata import dumps
 from unikeras.export._needs import lacking
 from unikeras.export._quiet import quiet
 from unikeras.export._signature import Signature
+from unikeras.export._text import brief
 from unikeras.export.routes import _flatbuffer, _litert_rewrites
 from unikeras.export.routes._base import Order, Route
 from unikeras.export.routes._float32 import in_float32
@@ -24,7 +25,25 @@ MOST_STEPS = 256
 
 ONE_BY_ONE = (
     "holds one example at a time, because LiteRT cannot free the batch together with {axes}; "
-    "load_artifact(...).predict takes any number, signature= fixes another batch size"
+    "load_artifact(...).predict takes any number, signature= fixes another batch size (with a free batch: {why})"
+)
+
+
+# Attributes of TFLiteConverter that a caller may set.
+CONVERTER = (
+    "allow_custom_ops",
+    "canonicalizing_inf_as_min_max_float",
+    "exclude_conversion_metadata",
+    "experimental_new_converter",
+    "experimental_new_dynamic_range_quantizer",
+    "experimental_new_quantizer",
+    "inference_input_type",
+    "inference_output_type",
+    "optimizations",
+    "representative_dataset",
+    "serialize_debug_metadata",
+    "target_spec",
+    "unfold_batchmatmul",
 )
 
 
@@ -35,6 +54,7 @@ class LiteRt(Route):
     formats = ("litert",)
     backends = ("tensorflow",)
     packages = ("tensorflow", "ai-edge-litert")
+    options = ("quantize", "samples", *CONVERTER)
 
     def missing(self, format: str) -> str | None:
         """Say whether TensorFlow, or LiteRT's own package, is absent."""
@@ -49,7 +69,7 @@ class LiteRt(Route):
         if isinstance(content, Exception) and single != signature:
             first, content = content, _convert(model, single, False, order.options)
             axes = [name for spec in signature.inputs for axis, name in spec.dynamic.items() if axis]
-            remark = ONE_BY_ONE.format(axes=", ".join(axes) or "a recurrence this long")
+            remark = ONE_BY_ONE.format(axes=", ".join(axes) or "what the model computes", why=brief(first))
             content = first if isinstance(content, Exception) else content
         if isinstance(content, Exception):
             raise content

@@ -13,8 +13,8 @@ from unikeras.export._structure import put_together
 from unikeras.export.routes._base import Order, Route
 from unikeras.export.routes._float32 import in_float32
 from unikeras.export.routes.torch_onnx import TorchOnnx, TorchTraceOnnx
-from unikeras.export.routes.torch_pt2 import write_program
-from unikeras.export.routes.torchscript import write_traced
+from unikeras.export.routes.torch_pt2 import TorchExport, write_program
+from unikeras.export.routes.torchscript import TorchScriptTrace, write_traced
 from unikeras.export.runtimes._tensors import to_tensor
 
 
@@ -25,6 +25,7 @@ class Lowered(Route):
     formats: tuple[str, ...] = ("torchscript", "pt2")
     backends = tuple(_registry.names())
     packages: tuple[str, ...] = ("torch",)
+    options: tuple[str, ...] = (*TorchExport.options, *TorchScriptTrace.options)
     hops = False  # it reads the weights as numpy arrays, and does the same under each backend
 
     def missing(self, format: str) -> str | None:
@@ -53,6 +54,7 @@ class LoweredOnnx(Lowered):
     def __init__(self, exporter: TorchOnnx | TorchTraceOnnx) -> None:
         self.name = exporter.name.replace("torch.onnx", "torch lowering")
         self.packages = exporter.packages
+        self.options = exporter.options
         self._exporter = exporter
 
     def missing(self, format: str) -> str | None:

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from unikeras.export import _read_back
 from unikeras.export._metadata import KEY, WEIGHTS_KEY, dumps, sha256_of_file
 from unikeras.export._needs import lacking
 from unikeras.export.routes._base import Order, Route
@@ -26,6 +27,7 @@ class OpenVino(Route):
         self.backends = onnx.backends
         self.packages = (*onnx.packages, "openvino")
         self.hops = onnx.hops
+        self.options = onnx.options
         self._onnx = onnx
 
     def missing(self, format: str) -> str | None:
@@ -38,6 +40,7 @@ class OpenVino(Route):
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             onnx = Path(folder, "model.onnx")
             remark = self._onnx.write(model, onnx, Order("onnx", order.signature, {}, order.options))
+            _read_back.check("onnx", onnx, order.options)
             # Not openvino.convert_model, which sends usage statistics over the network.
             converted = openvino.Core().read_model(str(onnx))
         converted.set_rt_info(dumps(order.metadata), KEY)

@@ -19,6 +19,18 @@ class Tf2Onnx(Route):
     formats = ("onnx",)
     backends = ("tensorflow",)
     packages = ("tensorflow", "onnx", "tf2onnx")
+    options = (
+        "opset",
+        "custom_ops",
+        "custom_op_handlers",
+        "custom_rewriter",
+        "extra_opset",
+        "inputs_as_nchw",
+        "large_model",
+        "outputs_as_nchw",
+        "shape_override",
+        "target",
+    )
 
     def missing(self, format: str) -> str | None:
         """Say whether TensorFlow, onnx or tf2onnx is absent."""

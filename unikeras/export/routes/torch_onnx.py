@@ -50,6 +50,18 @@ class TorchOnnx(_TorchOnnx):
 
     name = "torch.onnx"
     packages = ("torch", "onnx", "onnxscript")
+    options = (
+        "opset",
+        "opset_version",
+        "artifacts_dir",
+        "custom_translation_table",
+        "dump_exported_program",
+        "keep_initializers_as_inputs",
+        "optimize",
+        "profile",
+        "report",
+        "verbose",
+    )
 
     @staticmethod
     def _convert(module: Any, tensors: Any, signature: Signature, options: Mapping[str, Any]) -> Any:
@@ -62,7 +74,7 @@ class TorchOnnx(_TorchOnnx):
         with quiet(
             *EXPORTED_PROGRAM,
             "# The axis name: ",  # several inputs share one batch axis
-            loggers=["torch.onnx", "torch.fx"],
+            loggers=["torch.onnx", "torch.fx", "onnxscript"],
         ):
             # One entry in dynamic_shapes: the module's forward takes `*tensors`. torch.export calls the
             # length of an LSTM constant, but its operator in ONNX takes any; the proof sees what does not.
@@ -76,6 +88,19 @@ class TorchTraceOnnx(_TorchOnnx):
 
     name = "torch.onnx by tracing"
     packages = ("torch", "onnx")
+    options = (
+        "opset",
+        "opset_version",
+        "autograd_inlining",
+        "custom_opsets",
+        "do_constant_folding",
+        "export_modules_as_functions",
+        "export_params",
+        "keep_initializers_as_inputs",
+        "operator_export_type",
+        "training",
+        "verbose",
+    )
 
     @staticmethod
     def _convert(module: Any, tensors: Any, signature: Signature, options: Mapping[str, Any]) -> Any:

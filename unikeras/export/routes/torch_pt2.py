@@ -21,6 +21,7 @@ class TorchExport(Route):
     formats = ("pt2",)
     backends = ("torch",)
     packages = ("torch",)
+    options = ("strict", "preserve_module_call_signature", "prefer_deferred_runtime_asserts_over_guards")
 
     def missing(self, format: str) -> str | None:
         """Say whether torch is absent."""
@@ -38,11 +39,13 @@ class TorchExport(Route):
 def write_program(module: Any, tensors: tuple[Any, ...], path: Path, order: Order) -> None:
     """Export a module of flat tensors and write the archive."""
     import torch
+    import torch.fx.experimental._config
 
     from unikeras.export.routes._torch_module import with_parameters
 
     named = with_parameters(module, order.signature.identifiers)
-    program = _export(named, tensors, order.signature, order.options)
+    with torch.fx.experimental._config.patch(backed_size_oblivious=order.any_size):
+        program = _export(named, tensors, order.signature, order.options)
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files={FILE: dumps(order.metadata)})
     path.write_bytes(buffer.getbuffer())

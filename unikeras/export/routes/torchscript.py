@@ -22,6 +22,7 @@ class TorchScriptTrace(Route):
     formats = ("torchscript",)
     backends = ("torch",)
     packages = ("torch",)
+    options = ("check_inputs", "check_tolerance", "check_trace", "optimize", "strict")
 
     def missing(self, format: str) -> str | None:
         """Say whether torch is absent."""

@@ -33,10 +33,17 @@ FILE_OPERATORS = r"(_?from_file|save|load)(?!\w)"
 # Higher-order operators that call the archive's own graphs, and arithmetic on sizes.
 HIGHER = "scan|cond|while_loop|map_impl|associative_scan|wrap_with_set_grad_enabled|wrap_with_autocast"
 ARITHMETIC = "add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_|not_|getitem"
+# What torch.vmap and forward differentiation leave in a graph: wrappers of PyTorch's own, which take tensors.
+PREDISPATCH = (
+    "_add_batch_dim|_remove_batch_dim|_vmap_increment_nesting|_vmap_decrement_nesting|lazy_load_decompositions"
+    "|_make_dual|_unpack_dual|_enter_dual_level|_exit_dual_level|_jvp_increment_nesting|_jvp_decrement_nesting"
+    "|_unwrap_for_grad"
+)
 OPERATORS = re.compile(
     rf"""torch\.ops\.(aten|prims)\.(?!{FILE_OPERATORS})\w+(\.\w+)?
     |torch\.ops\.higher_order\.({HIGHER})
     |torch\.sym_\w+
+    |torch\._functorch\.predispatch\.({PREDISPATCH})
     |_operator\.({ARITHMETIC})
     |math\.\w+""",
     re.VERBOSE,

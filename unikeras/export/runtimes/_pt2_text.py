@@ -18,9 +18,12 @@ _LARGEST_EXPONENT = 64
 _FUNCTIONS = {
     "Symbol", "Integer", "Add", "Mul", "Pow", "Mod", "PythonMod", "Max", "Min", "FloorDiv", "CleanDiv", "CeilDiv",
     "ModularIndexing", "Where", "IntTrueDiv", "FloatTrueDiv", "ToFloat", "TruncToInt", "PowByNatural",
-    "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "And", "Or", "Not",
+    "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "And", "Or", "Not", "ITE", "Piecewise", "ExprCondPair",
+    "Equality", "Unequality", "StrictLessThan", "LessThan", "StrictGreaterThan", "GreaterThan",
+    "CeilToInt", "FloorToInt", "RoundToInt", "RoundDecimal", "TruncToFloat", "FloatPow", "LShift", "RShift",
+    "Identity", "Abs",
 }  # fmt: skip
-_POWERS = {"Pow", "PowByNatural"}
+_POWERS = {"Pow", "PowByNatural", "FloatPow", "LShift"}
 _EXPRESSION = (
     ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.UnaryOp, ast.USub,
 )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from keras import layers
 from torch import nn
+from torch.nn import functional
 
 from unikeras.lowering._call import Call
 from unikeras.lowering._registry import rule
@@ -40,7 +41,19 @@ def _max_pooling(call: Call) -> Value:
     x = call.x.to(layout)
     if call.layer.padding == "same":
         x = _padded(call, x, float("-inf"))
+    if call.recurrence == "scan" and call.x.rank == 3 and call.x.shape[1:].count(None):
+        return described(call, _in_two_dimensions(call, x), layout)
     return described(call, call.module(lambda layer: _pool(MAX, layer))(x), layout)
+
+
+def _in_two_dimensions(call: Call, x: Any) -> Any:
+    """Pool a sequence as an image of height 1.
+
+    torch.export takes the length of what it pools by `max_pool1d` for a constant where that is computed from
+    the length of an input, as behind a strided convolution.
+    """
+    (size,), (stride,) = _geometry(call.layer)
+    return functional.max_pool2d(x.unsqueeze(2), (1, size), (1, stride)).squeeze(2)
 
 
 @rule(layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D)

@@ -39,9 +39,12 @@ def _resizing(call: Call) -> Value:
     mode = modes[layer.interpolation]
     corners = {"align_corners": False} if mode == "bilinear" else {}
     x = call.x.to(layout).to(_weights.dtype(layer.compute_dtype))
-    return described(
-        call, functional.interpolate(x, size=(layer.height, layer.width), mode=mode, **corners), layout
-    )
+    resized = functional.interpolate(x, size=(layer.height, layer.width), mode=mode, **corners)
+    # Compiled under TensorFlow, Keras takes integers for floats from here on; elsewhere it rounds to them.
+    if call.x.dtype.startswith(("int", "uint")) and keras.backend.backend() != "tensorflow":
+        limits = torch.iinfo(_weights.dtype(call.x.dtype))
+        resized = torch.clamp(torch.round(resized), limits.min, limits.max)
+    return described(call, resized, layout)
 
 
 @rule(layers.CategoryEncoding)
