@@ -13,7 +13,7 @@ from unikeras.export._signature import Signature, TensorSpec
 from unikeras.export._structure import put_together
 from unikeras.export.runtimes import _steps
 from unikeras.export.runtimes._fitting import fitted
-from unikeras.recurrent._state import State, StateSpec
+from unikeras.recurrent._state import ABSENT, State, StateSpec
 
 
 class Artifact(ABC):
@@ -80,10 +80,11 @@ class Artifact(ABC):
         Raises:
             SignatureError: names, number, shapes or dtypes do not fit the signature.
         """
-        values = self.signature.flatten(x)
-        outputs = self.run(
-            [fitted(spec, value) for spec, value in zip(self.signature.inputs, values, strict=True)]
-        )
+        specs = self.signature.inputs
+        arrays = [fitted(spec, value) for spec, value in zip(specs, self.signature.flatten(x), strict=True)]
+        if self._memory:
+            _steps.check_batch({spec.name: array for spec, array in zip(specs, arrays, strict=True)})
+        outputs = self.run(arrays)
         return put_together(self.signature.results, outputs) if self.signature.outputs else outputs
 
     @property
@@ -131,7 +132,7 @@ class Artifact(ABC):
         """
         return _steps.initial_state(_steps.memory_of(self), batch_size)
 
-    def step(self, x: Any, state: Any) -> tuple[Any, State]:
+    def step(self, x: Any, state: Any = ABSENT) -> tuple[Any, State]:
         """Run the artifact over some steps, from a memory on.
 
         Chunks of any length give what the whole sequence gives at once. An artifact that takes a fixed number
@@ -146,6 +147,7 @@ class Artifact(ABC):
             time axis is that of the last step.
 
         Raises:
+            ArgumentError: there is no state.
             StateError: the artifact was not exported from a step.
             SignatureError: names, shapes, dtypes, batch or number of steps do not fit.
         """
