@@ -40,7 +40,13 @@ class Step:
             for the last step of the chunk).
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, sequence_outputs: Sequence[bool] | None = None) -> None:
+        """Make the step of a model.
+
+        Args:
+            model: the model.
+            sequence_outputs: what the check of the model found, where it was checked before; None to check it.
+        """
         self._source = model
         self._graph = streaming(model)
         if not self._graph.states:
@@ -53,7 +59,8 @@ class Step:
         self.sequence_inputs = tuple(
             tensor.shape[1:2] == (None,) for tensor in tree.flatten(self._graph.inputs)
         )
-        self.sequence_outputs = tuple(check(model, self._graph))
+        found = check(model, self._graph) if sequence_outputs is None else sequence_outputs
+        self.sequence_outputs = tuple(found)
         self.model = self._graph.model
         self._run = function(self._graph.run)
 
@@ -143,6 +150,11 @@ class Step:
     def _inputs(self, x: Any) -> list[Any]:
         """Return what a caller passes as the model's inputs, in order."""
         return flatten_inputs(self._graph, self.sequence_inputs, x)
+
+    def __reduce__(self) -> Any:
+        from unikeras.recurrent._copies import reduce_step  # which makes steps
+
+        return reduce_step(self)
 
     def __repr__(self) -> str:
         return f"<uk.stateful {self.name!r}: {', '.join(spec.input_name for spec in self.states)}>"

@@ -67,7 +67,9 @@ def load_artifact(path: str | os.PathLike[str]) -> Artifact:
     if not _proven.is_known(digest):
         _try(final, runtime)
         _proven.remember(digest)
-    return _open(final, runtime)
+    artifact = _open(final, runtime)
+    artifact.source = final.absolute(), digest
+    return artifact
 
 
 def outputs_of(

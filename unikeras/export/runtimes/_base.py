@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
+from unikeras.errors import ArgumentError, CorruptArtifact
 from unikeras.export._memory import Memory
 from unikeras.export._metadata import loads
 from unikeras.export._samples import Array
@@ -43,6 +44,8 @@ class Artifact(ABC):
 
     metadata: dict[str, Any]
     signature: Signature
+    # The file and its digest, set by `load_artifact`: a copy in another process opens the file again.
+    source: tuple[Path, str] | None = None
     _memory: Memory | None
 
     @classmethod
@@ -161,8 +164,32 @@ class Artifact(ABC):
         memory = self.metadata.get("memory")
         self._memory = Memory.from_dict(memory) if memory else None
 
+    def __reduce__(self) -> Any:
+        if self.source is None:
+            raise ArgumentError(
+                f"this {self.format} artifact was not opened by load_artifact, so that a copy does not know its file"
+            )
+        return reopened, self.source
+
     def __repr__(self) -> str:
         return f"<{self.format} artifact {self.signature}>"
+
+
+def reopened(path: Path, digest: str) -> Artifact:
+    """Return a pickled artifact: its file, opened again.
+
+    Raises:
+        ArtifactNotFound: the file is gone.
+        CorruptArtifact: its content is not that of the artifact that was pickled.
+    """
+    from unikeras.export.runtimes import load_artifact  # the package imports this module
+
+    artifact = load_artifact(path)
+    if artifact.source != (path, digest):
+        raise CorruptArtifact(
+            f"{path} has other content than the artifact that was pickled; load it anew with load_artifact"
+        )
+    return artifact
 
 
 def foreign(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> Signature:
