@@ -130,12 +130,12 @@ class Step:
             SignatureError: an input or a state does not fit the model.
         """
         leaves = [self._inputs(x) for x in inputs]
-        states = [None if state is None else checked(self.states, list(state), 1) for state in states]
+        memory = [None if state is None else checked(self.states, list(state), 1) for state in states]
         if not self._graph.takes_padding:
-            outputs, after = SplitTurns(self, self._flat_call).turns(leaves, states)
+            outputs, after = SplitTurns(self, self._flat_call).turns(leaves, memory)
             return [tree.pack_sequence_as(self._graph.outputs, flat_y) for flat_y in outputs], after
-        begin = flat(self.states, self.initial_state(1)) if any(state is None for state in states) else []
-        known: list[Any] = [begin if state is None else state for state in states]
+        begin = flat(self.states, self.initial_state(1)) if any(state is None for state in memory) else []
+        known: list[Any] = [begin if state is None else state for state in memory]
         with backends.current().evaluating():
             return self._batched(leaves, known)
 
