@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 
@@ -49,3 +49,23 @@ def renamed(layer: Any, name: str) -> Any:
     vars(other).update(vars(layer))
     vars(other).update(name=name, _inbound_nodes=[], _outbound_nodes=[])
     return other
+
+
+def name_variables(variables: Sequence[Any], paths: Sequence[str]) -> None:
+    """Give variables the paths that they had before they were saved: Keras leaves out the model's name as it loads."""
+    for variable, path in zip(variables, paths, strict=True):
+        variable._path = path
+
+
+def mask_of(tensor: Any) -> Any | None:
+    """Return the mask that Keras keeps beside a tensor; None where there is none."""
+    from keras.src.backend.common.masking import get_keras_mask
+
+    return get_keras_mask(tensor)
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Keep a mask beside a tensor, as Keras does."""
+    from keras.src.backend.common.masking import set_keras_mask
+
+    set_keras_mask(tensor, mask)

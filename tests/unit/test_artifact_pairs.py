@@ -63,7 +63,7 @@ def test_weights_of_another_model_are_refused_and_a_replacement_is_finished(tmp_
     with monkeypatch.context() as patch:  # as if the replacement were still going on in another process
         patch.setattr("unikeras.export.runtimes.recover", lambda _: None)
         with pytest.raises(
-            CorruptArtifact, match=r"its weights, m\.bin, are not those that it was written with"
+            CorruptArtifact, match=r"the \.bin beside it is not the one that it was written with"
         ):
             load_artifact(path)
     assert value_of(load_artifact(path)) == 2.0

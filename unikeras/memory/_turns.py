@@ -10,7 +10,7 @@ import numpy as np
 
 from unikeras.errors import ArgumentError, ArgumentValueError, StateError
 from unikeras.export._structure import leaves_as, put_together, take_apart
-from unikeras.recurrent._state import State, StateSpec, flat, nested
+from unikeras.recurrent._state import State, StateSpec, checked, flat, nested
 
 Array = np.ndarray[Any, Any]
 
@@ -103,7 +103,7 @@ class SplitTurns:
             x = put_together(structure, self._chunk([leaves[row] for row in rows], start, stop))
             y, state = self._step(x, nested(self.states, batch))
             results, parts = take_apart(y)
-            batch = [to_numpy(value) for value in flat(self.states, state)]
+            batch = [to_numpy(value) for value in flat(self.states, state, len(rows))]
             parts = [to_numpy(part) for part in parts]
             for place, row in enumerate(rows):
                 pieces[row].append([part[place : place + 1] for part in parts])
@@ -149,7 +149,7 @@ class SplitTurns:
 
     def _batch(self, states: list[list[Array] | None]) -> list[Array]:
         begin = flat(self.states, self.initial_state(1)) if None in states else []
-        rows = [begin if state is None else state for state in states]
+        rows = [begin if state is None else checked(self.states, state, 1) for state in states]
         return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
 
     def _chunk(self, leaves: list[list[Array]], start: int, stop: int) -> list[Array]:

@@ -12,24 +12,27 @@ import numpy as np
 from keras import tree
 
 from unikeras import backends
-from unikeras._graphs import nodes
+from unikeras._graphs import graph_of, mask_of, nodes
 from unikeras.export._samples import Sizes, ranges, sample
 from unikeras.export._signature import TensorSpec
 from unikeras.export._text import brief
+from unikeras.recurrent._alone import check_alone, random_values
+from unikeras.recurrent._closeness import is_close
 from unikeras.recurrent._refusal import refusal
 from unikeras.recurrent._streaming import Streaming
 from unikeras.training._function import Function
 
 BATCH = 2
-# Two chunks of different lengths: what a layer does to the second shows whether it needed the first.
-CHUNKS = (2, 3)
+# Chunks of different lengths: what a layer does to the second shows whether it needed the first, and what it does to
+# a single step whether it needs several.
+CHUNKS = (2, 3, 1)
 
 
 def check(model: Any, graph: Streaming) -> list[bool]:
     """Refuse a graph of which a call needs steps of another chunk.
 
     It runs with random weights, since those of a new model may hide what a layer does: a gate that begins
-    closed, a kernel of zeros.
+    closed, a kernel of zeros. What looks further than these chunks is found by `check_alone`.
 
     Args:
         model: what the graph is of.
@@ -41,19 +44,43 @@ def check(model: Any, graph: Streaming) -> list[bool]:
     Raises:
         CannotStream: it names the first layer whose output differs.
     """
-    inputs = _samples(model, graph)
+    inputs = _samples(model, graph, sum(CHUNKS))
+    length = _length(model, graph)
+    own = None if length == sum(CHUNKS) else _samples(model, graph, length)
     # One program for all of it: op by op, JAX would compile dozens.
     run = Function(functools.partial(_run_both_ways, model, graph, _random_weights(graph)))
     zeros = [np.zeros((BATCH, *spec.shape), spec.dtype) for spec in graph.states]
-    outputs, *runs = [[_numpy(value) for value in values] for values in run(inputs, zeros)]
+    found, masks = run(inputs, own, zeros)
+    outputs, expected, *runs = [[_numpy(value) for value in values] for values in found]
     whole, *parts = [dict(zip(_ids(graph), values, strict=True)) for values in runs]
-    _compare_calls(graph, whole, parts)
-    _compare_with_model(model, graph, outputs, whole)
-    return [_is_sequence(id(tensor), whole, parts) for tensor in tree.flatten(graph.outputs)]
+    known = {
+        key: _numpy(masks[str(number)]) for number, key in enumerate(_ids(graph)) if str(number) in masks
+    }
+    _compare_calls(graph, whole, parts, known)
+    if not all(map(is_close, outputs, expected)):
+        raise refusal(model.name, model, "computes something else than the graph that Keras keeps of it")
+    sequences = {key for key in whole if _is_sequence(key, whole, parts)}
+    check_alone(graph, whole, known, sequences)
+    return [id(tensor) in sequences for tensor in tree.flatten(graph.outputs)]
 
 
-def _run_both_ways(model: Any, graph: Streaming, weights: Any, inputs: Any, zeros: Any) -> list[list[Any]]:
-    """Return what the model gives, then what each tensor of the graph is for the whole and for each chunk."""
+def _run_both_ways(
+    model: Any, graph: Streaming, weights: Any, inputs: Any, own: Any, zeros: Any
+) -> tuple[list[list[Any]], dict[str, Any]]:
+    """Run model and graph.
+
+    Args:
+        model: the model.
+        graph: it with memory.
+        weights: what to put in place of its variables.
+        inputs: as many steps as all chunks have.
+        own: inputs of the one length that the model takes; None where it takes that of all chunks.
+        zeros: the state at the beginning.
+
+    Returns:
+        What the model gives, what the graph gives in its place, and each tensor of the graph for the whole and for each
+        chunk; and the masks of the whole, by the numbers of the tensors.
+    """
     with keras.StatelessScope(state_mapping=weights):
         runs = [_run(graph, inputs, zeros)]
         memory = zeros
@@ -62,8 +89,13 @@ def _run_both_ways(model: Any, graph: Streaming, weights: Any, inputs: Any, zero
             memory = [runs[-1][id(tensor)] for tensor in graph.state_outputs]
         # A stateful layer takes the batch that it was made for, and what it remembers.
         remembers = any(getattr(layer, "stateful", False) for layer in model._flatten_layers())
-        outputs = [] if remembers else tree.flatten(_model_outputs(model, graph, inputs))
-    return [outputs, *([values[key] for key in _ids(graph)] for values in runs)]
+        taken = inputs if own is None else own
+        outputs = [] if remembers else tree.flatten(_model_outputs(model, graph, taken))
+        known = runs[0] if own is None or remembers else _run(graph, own, zeros)
+        expected = [known[id(tensor)] for tensor in tree.flatten(graph.outputs)][: len(outputs)]
+    found = {str(number): mask_of(runs[0][key]) for number, key in enumerate(_ids(graph))}
+    masks = {number: mask for number, mask in found.items() if mask is not None}
+    return [outputs, expected, *([values[key] for key in _ids(graph)] for values in runs)], masks
 
 
 def _model_outputs(model: Any, graph: Streaming, inputs: Sequence[Any]) -> Any:
@@ -75,20 +107,46 @@ def _ids(graph: Streaming) -> list[int]:
     return list(dict.fromkeys(id(tensor) for node in nodes(graph.model) for tensor in node.outputs))
 
 
-def _samples(model: Any, graph: Streaming) -> list[Any]:
+def _length(model: Any, graph: Streaming) -> int:
+    """Return a number of steps that the model takes."""
+    source: Any = graph_of(model)
+    pairs = zip(tree.flatten(source._inputs_struct), _timed(graph), strict=True)
+    fixed = [tensor.shape[1] for tensor, has_time in pairs if has_time and tensor.shape[1] is not None]
+    return max(fixed, default=sum(CHUNKS))
+
+
+def _samples(model: Any, graph: Streaming, length: int) -> list[Any]:
     tensors = tree.flatten(graph.inputs)
     specs = [
         TensorSpec(f"input_{number}", tensor.shape, tensor.dtype) for number, tensor in enumerate(tensors)
     ]
-    sizes = Sizes(BATCH, sum(CHUNKS))
-    return [
+    sizes = Sizes(BATCH, length)
+    values = [
         sample(spec, high, sizes, number)
         for number, (spec, high) in enumerate(zip(specs, ranges(model, specs, model.inputs), strict=True))
     ]
+    return [
+        _with_masked_steps(model, value, has_time)
+        for value, has_time in zip(values, _timed(graph), strict=True)
+    ]
+
+
+def _with_masked_steps(model: Any, value: Any, has_time: bool) -> Any:
+    """Return an input with two steps of the second row that a Masking layer of the model leaves out."""
+    masked = [
+        layer.mask_value for layer in model._flatten_layers() if isinstance(layer, keras.layers.Masking)
+    ]
+    if masked and has_time and value.dtype.kind == "f":
+        value[1, 1:4:2] = masked[0]
+    return value
+
+
+def _timed(graph: Streaming) -> list[bool]:
+    return [tensor.shape[1:2] == (None,) for tensor in tree.flatten(graph.inputs)]
 
 
 def _chunks(graph: Streaming, inputs: Sequence[Any]) -> Iterator[list[Any]]:
-    has_time = [tensor.shape[1:2] == (None,) for tensor in tree.flatten(graph.inputs)]
+    has_time = _timed(graph)
     begin = 0
     for length in CHUNKS:
         end = begin + length
@@ -99,18 +157,10 @@ def _chunks(graph: Streaming, inputs: Sequence[Any]) -> Iterator[list[Any]]:
 def _random_weights(graph: Streaming) -> list[tuple[Any, Any]]:
     rng = np.random.default_rng(0)
     return [
-        (variable, keras.ops.convert_to_tensor(_random(rng, variable), variable.dtype))
+        (variable, keras.ops.convert_to_tensor(random_values(rng, variable), variable.dtype))
         for variable in graph.model.weights
         if "float" in variable.dtype
     ]
-
-
-def _random(rng: np.random.Generator, variable: Any) -> Any:
-    values = rng.normal(size=variable.shape)
-    if not variable.trainable:
-        return np.abs(values) + 0.1  # variances are among them
-    fan_in = int(np.prod(variable.shape[:-1])) or 1
-    return values * max(0.05, fan_in**-0.5)
 
 
 def _run(graph: Streaming, inputs: Sequence[Any], memory: Sequence[Any]) -> dict[int, Any]:
@@ -141,21 +191,18 @@ def _named(graph: Streaming, layer: Any) -> Iterator[None]:
         ) from error
 
 
-def _compare_calls(graph: Streaming, whole: dict[int, Any], parts: Sequence[dict[int, Any]]) -> None:
+def _compare_calls(
+    graph: Streaming, whole: dict[int, Any], parts: Sequence[dict[int, Any]], masks: dict[int, Any]
+) -> None:
     for node in nodes(graph.model):
         for tensor in node.outputs:
             pieces = [part[id(tensor)] for part in parts]
             in_chunks = np.concatenate(pieces, 1) if _is_sequence(id(tensor), whole, parts) else pieces[-1]
-            if not _close(whole[id(tensor)], in_chunks) and not node.is_input:
+            mask = masks.get(id(tensor))
+            if not is_close(whole[id(tensor)], in_chunks, mask) and not node.is_input:
                 raise refusal(
                     graph.path(node.operation), node.operation, "uses steps of other chunks, or chance"
                 )
-
-
-def _compare_with_model(model: Any, graph: Streaming, outputs: Sequence[Any], whole: dict[int, Any]) -> None:
-    for tensor, output in zip(tree.flatten(graph.outputs), outputs, strict=False):
-        if not _close(output, whole[id(tensor)]):
-            raise refusal(model.name, model, "computes something else than the graph that Keras keeps of it")
 
 
 def _is_sequence(key: int, whole: dict[int, Any], parts: Sequence[dict[int, Any]]) -> bool:
@@ -165,14 +212,3 @@ def _is_sequence(key: int, whole: dict[int, Any], parts: Sequence[dict[int, Any]
 
 def _numpy(tensor: Any) -> Any:
     return backends.current().to_numpy(tensor)
-
-
-def _close(one: Any, other: Any) -> bool:
-    if one.shape != other.shape:
-        return False
-    if one.dtype.kind in "biu":
-        return bool((one == other).all())
-    tolerance = 1e-3 if one.dtype.itemsize > 2 else 5e-2
-    one, other = (array.astype("float64") for array in (one, other))
-    scale = float(np.max(np.abs(one), initial=1e-6))
-    return bool(np.allclose(one, other, rtol=0, atol=tolerance * scale, equal_nan=True))

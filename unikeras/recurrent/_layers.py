@@ -8,6 +8,7 @@ import keras
 from keras import activations, ops, tree
 
 from unikeras import backends
+from unikeras.recurrent._operands import fit_operands
 
 # What comes of a sequence: the last output, the outputs of all steps, and the final states.
 Run = tuple[Any, Any, list[Any]]
@@ -87,9 +88,10 @@ def _fused(
     if training and cell.dropout:
         x = x * ops.expand_dims(cell.get_dropout_mask(sequences[:, 0, :]), 1)
     mask = None if mask is None else ops.cast(mask, "bool")
+    states = [ops.cast(state, cell.compute_dtype) for state in tree.flatten(initial_state)]
+    states, mask = fit_operands(layer, x, states, mask)
     if layer.go_backwards:
         x, mask = ops.flip(x, 1), None if mask is None else ops.flip(mask, 1)
-    states = [ops.cast(state, cell.compute_dtype) for state in tree.flatten(initial_state)]
     if layer.stateful:
         # The states are variables, which are assigned to before a gradient is asked for.
         states = [ops.copy(state) for state in states]

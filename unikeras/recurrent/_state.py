@@ -5,11 +5,12 @@ Nothing here imports keras: an artifact's memory is read where no framework is i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from unikeras.errors import SignatureError
+from unikeras.errors import ArgumentError, SignatureError
 
 # What a caller holds.
 State = dict[str, dict[str, Any]]
@@ -70,13 +71,31 @@ def nested(specs: Sequence[StateSpec], values: Sequence[Any]) -> State:
     return state
 
 
-def flat(specs: Sequence[StateSpec], state: Any) -> list[Any]:
+# Instead of a state where a caller passed none.
+ABSENT: Any = object()
+
+# Dtypes of which values become a state's: as numpy, TensorFlow, PyTorch and JAX call them.
+NUMBERS = re.compile(r"(b?float|u?int|bool)\d*")
+
+
+def flat(specs: Sequence[StateSpec], state: Any, batch: int | None = None) -> list[Any]:
     """Return what a caller holds as a list in the order of `specs`.
 
+    Args:
+        specs: what the model carries.
+        state: what the caller holds.
+        batch: how many sequences the state has to be of; None where that is not known.
+
     Raises:
-        SignatureError: a layer or a state is missing, is one too many, or has another shape than the model's.
-            All of them are named.
+        ArgumentError: there is no state.
+        SignatureError: a layer or a state is missing, is one too many, or has another shape, batch size or kind of
+            numbers than the model's. All of them are named.
     """
+    if state is ABSENT:
+        raise ArgumentError(
+            "step(x, state) needs the state as its second argument: begin with initial_state(batch_size), and go on "
+            "with the state that the call before returned: y, state = step(x, state)"
+        )
     if not isinstance(state, Mapping) or not all(isinstance(part, Mapping) for part in state.values()):
         raise SignatureError(
             f"a state is {{layer path: {{name: array}}}}, as initial_state(batch_size) returns; received {state!r:.200}"
@@ -87,18 +106,62 @@ def flat(specs: Sequence[StateSpec], state: Any) -> list[Any]:
     problems += [
         f"has {layer}/{name}, which no layer does" for layer, name in held if (layer, name) not in known
     ]
-    problems += [
-        f"holds {layer}/{name} of shape {_shape(held[layer, name])}, where {('batch', *spec.shape)} is due"
-        for (layer, name), spec in known.items()
-        if (layer, name) in held and _shape(held[layer, name])[1:] != spec.shape
-    ]
-    batches = {_shape(value)[:1] for value in held.values()}
-    if len(batches) > 1:
-        problems.append(f"mixes the batch sizes {sorted(size for (size,) in batches)}")
+    present = {key: spec for key, spec in known.items() if key in held}
+    problems += [problem for key, spec in present.items() for problem in _problems(spec, held[key])]
+    problems += _batch_problems({"/".join(map(str, key)): shape_of(held[key]) for key in present}, batch)
     if problems:
         raise SignatureError("the state " + "; ".join(problems))
     return [held[key] for key in known]
 
 
-def _shape(value: Any) -> tuple[int, ...]:
-    return tuple(getattr(value, "shape", ()))
+def checked(specs: Sequence[StateSpec], values: Sequence[Any], batch: int | None = None) -> list[Any]:
+    """Return a flat state; see `flat` for the arguments and for what is refused."""
+    if len(values) != len(specs):
+        raise SignatureError(f"the state has {len(values)} tensors, where {len(specs)} are due")
+    return flat(specs, nested(specs, values), batch)
+
+
+def _problems(spec: StateSpec, value: Any) -> list[str]:
+    """Return what is wrong with one tensor, batch size aside."""
+    name, shape, dtype = f"{spec.layer}/{spec.name}", shape_of(value), getattr(value, "dtype", None)
+    if shape is None or dtype is None:
+        return [f"holds {name} as {type(value).__name__}, where a tensor or an array is due"]
+    if len(shape) != 1 + len(spec.shape) or not all(map(_agree, shape[1:], spec.shape)):
+        return [f"holds {name} of shape {shape}, where {('batch', *spec.shape)} is due"]
+    kind = dtype_name(dtype)
+    return [] if NUMBERS.match(kind) else [f"holds {name} of dtype {kind}, where {spec.dtype} is due"]
+
+
+def _batch_problems(shapes: Mapping[str, tuple[int | None, ...] | None], batch: int | None) -> list[str]:
+    sizes = {name: shape[0] for name, shape in shapes.items() if shape and shape[0] is not None}
+    if len(set(sizes.values())) > 1:
+        return [f"mixes the batch sizes {sorted(set(sizes.values()))}"]
+    if batch is None or set(sizes.values()) <= {batch}:
+        return []
+    (size,) = set(sizes.values())
+    return [
+        f"is of batch size {size} and the input of batch size {batch}; begin with initial_state({batch}), or pass "
+        "the rows that belong together"
+    ]
+
+
+def _agree(size: int | None, wanted: int) -> bool:
+    return size is None or size == wanted
+
+
+def dtype_name(dtype: Any) -> str:
+    """Return what a dtype of any framework is called, such as `"float32"`.
+
+    Example:
+        >>> dtype_name("float32"), dtype_name("torch.int64")
+        ('float32', 'int64')
+    """
+    return getattr(dtype, "name", None) or str(dtype).rpartition(".")[2]
+
+
+def shape_of(value: Any) -> tuple[int | None, ...] | None:
+    """Return a shape, with None for a size that a trace leaves open; None for what has no shape, or an unknown one."""
+    try:
+        return tuple(value.shape)
+    except (AttributeError, TypeError, ValueError):
+        return None

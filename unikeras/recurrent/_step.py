@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -13,11 +13,12 @@ from keras import tree
 from unikeras import _config, backends
 from unikeras._graphs import graph_of, is_graph
 from unikeras.autodiff._recording import tapes
-from unikeras.errors import ArgumentError, ArgumentValueError, SignatureError
+from unikeras.errors import ArgumentError, ArgumentValueError
 from unikeras.memory._turns import SplitTurns
+from unikeras.recurrent._arguments import batch_size_of, flatten_inputs
 from unikeras.recurrent._chunks import check
 from unikeras.recurrent._fingerprint import fingerprint
-from unikeras.recurrent._state import State, StateSpec, flat, nested
+from unikeras.recurrent._state import ABSENT, State, StateSpec, checked, flat, nested
 from unikeras.recurrent._streaming import streaming
 from unikeras.recurrent._turns import PaddedTurns
 from unikeras.training import function
@@ -39,7 +40,13 @@ class Step:
             for the last step of the chunk).
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, sequence_outputs: Sequence[bool] | None = None) -> None:
+        """Make the step of a model.
+
+        Args:
+            model: the model.
+            sequence_outputs: what the check of the model found, where it was checked before; None to check it.
+        """
         self._source = model
         self._graph = streaming(model)
         if not self._graph.states:
@@ -52,7 +59,8 @@ class Step:
         self.sequence_inputs = tuple(
             tensor.shape[1:2] == (None,) for tensor in tree.flatten(self._graph.inputs)
         )
-        self.sequence_outputs = tuple(check(model, self._graph))
+        found = check(model, self._graph) if sequence_outputs is None else sequence_outputs
+        self.sequence_outputs = tuple(found)
         self.model = self._graph.model
         self._run = function(self._graph.run)
 
@@ -82,12 +90,12 @@ class Step:
         layers = self._graph.recurrent.values()
         return nested(self.states, tree.flatten([layer.get_initial_state(batch_size) for layer in layers]))
 
-    def __call__(self, x: Any, state: State, training: bool = False) -> tuple[Any, State]:
+    def __call__(self, x: Any, state: State = ABSENT, training: bool = False) -> tuple[Any, State]:
         """Run a chunk.
 
         Args:
             x: what the model takes, batch first, time second; any batch size, any number of steps.
-            state: what `initial_state` or the call before returned, for the same batch; from any backend.
+            state: what `initial_state` or the call before returned, for the same batch; from any backend. Required.
             training: whether layers such as Dropout shall behave as in training. Where not, PyTorch's own
                 gradients (`.backward()`) are off; a uk.GradientTape records either way.
 
@@ -95,12 +103,15 @@ class Step:
             What the model returns, and the state after the chunk.
 
         Raises:
-            SignatureError: x or the state does not fit the model.
+            ArgumentError: there is no state.
+            SignatureError: x or the state does not fit the model, or they are of different batch sizes.
         """
+        inputs = self._inputs(x)
+        memory = flat(self.states, state, batch_size_of(inputs))
         with (
             contextlib.nullcontext() if training or _is_differentiated() else backends.current().evaluating()
         ):
-            y, after = self._run(self._inputs(x), flat(self.states, state), training)
+            y, after = self._run(inputs, memory, training)
         return y, nested(self.states, after)
 
     def turns(
@@ -116,14 +127,15 @@ class Step:
             For each sequence what the model returns, and its state as such a list; numpy arrays, a batch of 1 each.
 
         Raises:
-            SignatureError: an input does not fit the model.
+            SignatureError: an input or a state does not fit the model.
         """
         leaves = [self._inputs(x) for x in inputs]
+        memory = [None if state is None else checked(self.states, list(state), 1) for state in states]
         if not self._graph.takes_padding:
-            outputs, after = SplitTurns(self, self._flat_call).turns(leaves, [*map(_listed, states)])
+            outputs, after = SplitTurns(self, self._flat_call).turns(leaves, memory)
             return [tree.pack_sequence_as(self._graph.outputs, flat_y) for flat_y in outputs], after
-        begin = flat(self.states, self.initial_state(1)) if any(state is None for state in states) else []
-        known: list[Any] = [begin if state is None else state for state in states]
+        begin = flat(self.states, self.initial_state(1)) if any(state is None for state in memory) else []
+        known: list[Any] = [begin if state is None else state for state in memory]
         with backends.current().evaluating():
             return self._batched(leaves, known)
 
@@ -137,18 +149,12 @@ class Step:
 
     def _inputs(self, x: Any) -> list[Any]:
         """Return what a caller passes as the model's inputs, in order."""
-        names = self._graph.x_names
-        values = [x] if len(names) == 1 and not isinstance(x, Mapping | list | tuple) else x
-        if isinstance(x, Mapping) and set(x) == set(names):
-            values = [x[name] for name in names]
-        if not isinstance(values, list | tuple) or len(values) != len(names):
-            raise SignatureError(
-                f"expected the inputs {', '.join(names)}; received {type(x).__name__} {x!r:.100}"
-            )
-        timed = [value for value, has_time in zip(values, self.sequence_inputs, strict=True) if has_time]
-        if any(tuple(getattr(value, "shape", ())[1:2]) == (0,) for value in timed):
-            raise SignatureError("a chunk has at least one step; received an input of none")
-        return list(values)
+        return flatten_inputs(self._graph, self.sequence_inputs, x)
+
+    def __reduce__(self) -> Any:
+        from unikeras.recurrent._copies import reduce_step  # which makes steps
+
+        return reduce_step(self)
 
     def __repr__(self) -> str:
         return f"<uk.stateful {self.name!r}: {', '.join(spec.input_name for spec in self.states)}>"
@@ -199,10 +205,6 @@ def stateful(model: Any) -> Step:
             f"model {model.name!r} is not built, so it has no weights yet; begin it with keras.Input, or call it once"
         )
     return Step(model)
-
-
-def _listed(state: Sequence[Any] | None) -> list[Any] | None:
-    return None if state is None else list(state)
 
 
 def _is_differentiated() -> bool:

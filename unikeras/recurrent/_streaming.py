@@ -12,6 +12,7 @@ from keras import layers, tree
 from unikeras._graphs import graph_of, is_graph, renamed, replay
 from unikeras.export._signature import unique
 from unikeras.export._text import brief
+from unikeras.export.routes._time_distributed import time_joins_batch
 from unikeras.recurrent._carried import Carried
 from unikeras.recurrent._layers import FUSED
 from unikeras.recurrent._refusal import refusal
@@ -90,7 +91,8 @@ class Streaming:
     ) -> tuple[Any, list[Any]]:
         """Return what the model returns, and its memory afterwards, flat."""
         values = [*inputs, *memory, *([] if steps is None else [steps])]
-        results = self.model(dict(zip(self.input_names, values, strict=True)), training=training)
+        with time_joins_batch():  # TensorFlow leaves time open where the lengths of chunks vary
+            results = self.model(dict(zip(self.input_names, values, strict=True)), training=training)
         y = [results[name] for name in self.y_names]
         return tree.pack_sequence_as(self.outputs, y), [results[spec.output_name] for spec in self.states]
 

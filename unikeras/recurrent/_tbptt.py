@@ -52,13 +52,15 @@ class TruncatedBPTT(Model):
             y: a target for each step, likewise.
             batch_size: how many sequences are read side by side; 32 unless said.
             **options: as for `keras.Model.fit`; `shuffle` exchanges sequences, `validation_data` is (x, y).
+                `sample_weight`, `class_weight` and `validation_split` are refused: chunks carry weights of their own.
 
         Returns:
             Keras' history.
 
         Raises:
-            ArgumentValueError: x and y differ in number or lengths.
+            ArgumentValueError: x and y differ in number or lengths, y is missing, or an option is refused.
         """
+        _refuse(options, x, y)
         shuffle = options.pop("shuffle", True)
         if y is not None:
             x = self._chunks(x, y, batch_size, shuffle)
@@ -67,6 +69,7 @@ class TruncatedBPTT(Model):
             if len(validation) != 2:
                 raise ArgumentValueError(
                     f"validation_data has to be (x, y); received {len(validation)} parts"
+                    f"{': ' + _REFUSED['sample_weight'] if len(validation) == 3 else ''}"
                 )
             size = options.pop("validation_batch_size", None) or batch_size
             validation = self._chunks(validation[0], validation[1], size)
@@ -75,6 +78,7 @@ class TruncatedBPTT(Model):
 
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, **options: Any) -> Any:
         """Evaluate on whole sequences; the arguments are those of `fit` and of `keras.Model.evaluate`."""
+        _refuse(options, x, y)
         if y is not None:
             x = self._chunks(x, y, batch_size)
         return super().evaluate(x, **options)
@@ -83,6 +87,36 @@ class TruncatedBPTT(Model):
         chunks = Chunks(x, y, self.chunk, batch_size or 32, shuffle)
         self._memory(chunks.batch_size)  # a compiled step makes no variables
         return chunks
+
+
+# What cannot be cut into chunks, and what to do instead.
+_REFUSED = {
+    "sample_weight": "chunks carry weights of their own, which leave out the steps behind the end of a sequence; "
+    "weight the loss, or pass a data source of batches ({'x': chunk, 'starts': (batch,)}, y, sample_weight)",
+    "class_weight": "a target for each step has no single class; weight the loss by class instead",
+    "validation_split": "split the sequences and pass validation_data=(x, y)",
+}
+
+
+def _refuse(options: dict[str, Any], x: Any, y: Any) -> None:
+    """Refuse options that mean nothing for whole sequences, and sequences without targets.
+
+    Raises:
+        ArgumentValueError: there are such; all of them are named.
+    """
+    problems = [
+        f"{name} is not supported: {reason}"
+        for name, reason in _REFUSED.items()
+        if not _is_unset(options.get(name))
+    ]
+    if y is None and (hasattr(x, "shape") or isinstance(x, list | tuple | dict)):
+        problems.append("y is missing: whole sequences need a target for each step")
+    if problems:
+        raise ArgumentValueError("; ".join(problems))
+
+
+def _is_unset(value: Any) -> bool:
+    return value is None or (isinstance(value, float | int) and value == 0)
 
 
 class _Memory:

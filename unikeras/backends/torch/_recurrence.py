@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unikeras.errors import ArgumentValueError
+
 Result = tuple[Tensor, list[Tensor]]
 
 # A gate this far out is exactly closed, or open, in every floating type.
@@ -36,6 +38,7 @@ def by_kernel(
     What it makes of the steps behind them is not read, but an LSTM's cell has no outputs by step: there, an
     input of its own closes the gates.
     """
+    _check(cell, x, states, mask, weights)
     kernel, recurrent, bias, recurrent_bias = _for_torch(cell, weights)
     if mask is None:
         return _run(cell, x, states, [kernel, recurrent, bias, recurrent_bias])
@@ -53,6 +56,38 @@ def by_kernel(
     outputs = torch.cat([states[0].unsqueeze(1), outputs], 1)
     outputs = outputs.gather(1, seen.unsqueeze(-1).expand(-1, -1, outputs.shape[-1]))
     return outputs, [outputs[:, -1], *last[1:]]
+
+
+def _check(
+    cell: str, x: Tensor, states: Sequence[Tensor], mask: Tensor | None, weights: Sequence[Tensor]
+) -> None:
+    """Refuse what the kernels would take for something else: they compare no batch sizes (torch 2.13).
+
+    A state of another batch size makes them read and write outside its memory.
+    """
+    units, gates = weights[1].shape[0], 4 if cell == "lstm" else 3
+    bias = (gates * units,) if cell == "lstm" else (2, gates * units)
+    wanted = [("x", x, (*x.shape[:2], weights[0].shape[0]))]
+    wanted += [
+        (f"state {name}", state, (x.shape[0], units)) for name, state in zip("hc", states, strict=False)
+    ]
+    wanted += [("mask", mask, tuple(x.shape[:2]))] if mask is not None else []
+    shapes = [(weights[0].shape[0], gates * units), (units, gates * units), bias]
+    names = ("kernel", "recurrent kernel", "bias")
+    wanted += [(name, weight, shape) for name, weight, shape in zip(names, weights, shapes, strict=False)]
+    problems = [
+        f"{name} is {tuple(value.shape)} {value.dtype} on {value.device}; allowed is {shape}"
+        for name, value, shape in wanted
+        if tuple(value.shape) != tuple(shape)
+        or value.dtype != (torch.bool if value is mask else x.dtype)
+        or value.device != x.device
+    ]
+    if len(states) != (2 if cell == "lstm" else 1):
+        problems.append(f"{len(states)} states came")
+    if problems:
+        raise ArgumentValueError(
+            f"the {cell} kernel takes tensors that fit x of {x.dtype} on {x.device}: {'; '.join(problems)}"
+        )
 
 
 def _run(cell: str, x: Tensor, states: Sequence[Tensor], weights: list[Tensor]) -> Result:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
+
+_lock = threading.Lock()
+# What Keras' method was when each of those that are in the context came in; the first is Keras' own.
+_inside: list[Any] = []
 
 
 @contextlib.contextmanager
 def time_joins_batch() -> Iterator[None]:
-    """Have TimeDistributed hand all steps to its layer at once, as further examples of the batch."""
+    """Have TimeDistributed hand all steps to its layer at once, as further examples of the batch.
+
+    Threads may be in it together: the first one in patches Keras, the last one out puts its method back.
+    """
     from keras import layers
 
-    original = layers.TimeDistributed.call
-    layers.TimeDistributed.call = _joined(original)
+    with _lock:
+        _inside.append(layers.TimeDistributed.call)
+        if len(_inside) == 1:
+            layers.TimeDistributed.call = _joined(_inside[0])
     try:
         yield
     finally:
-        layers.TimeDistributed.call = original
+        with _lock:
+            original = _inside[0]
+            _inside.pop()
+            if not _inside:
+                layers.TimeDistributed.call = original
 
 
 def _joined(original: Any) -> Any:

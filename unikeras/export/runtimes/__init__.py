@@ -81,12 +81,27 @@ def load_artifact(path: str | os.PathLike[str], trust: bool = False) -> Artifact
     """
     if not isinstance(trust, bool):
         raise ArgumentError(f"trust must be True or False; received {trust!r}")
-    final = _path(path)
-    runtime = _runtime_of(final)
+    return open_artifact(_path(path), trust)
+
+
+def open_artifact(final: Path, trust: bool, expected: str | None = None) -> Artifact:
+    """Open an artifact as `load_artifact` does.
+
+    Args:
+        final: where it is.
+        trust: whether its code may run.
+        expected: the digest that it must have.
+    """
+    runtime = _runtime_of(_path(final))
     bounds = Bounds.from_environment()
     with private_copy(final, _formats.FORMATS[runtime.format].beside, trust, bounds) as copy:
         _check_beginning(copy, runtime)
         digest = copy.digest
+        if expected not in (None, digest):
+            raise CorruptArtifact(
+                f"{printable(str(final))} has other content than the artifact that was pickled; "
+                "load it anew with load_artifact"
+            )
         copy.trust = trust or digest in _proven.written
         if runtime.runs_code and not copy.trust:
             _header(copy, runtime)
@@ -97,6 +112,7 @@ def load_artifact(path: str | os.PathLike[str], trust: bool = False) -> Artifact
             if not copy.further:  # else the digest is not of all that was looked at
                 _proven.harmless.add(mark)
         artifact = _open(copy.path, runtime, copy)
+        artifact.source = final.absolute(), digest, trust
         if copy.path.is_dir():  # its assets may be read when it runs
             copy.keep_for(artifact)
         return artifact

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from unikeras._printable import printable
-from unikeras.errors import ArtifactError, UnikerasError
+from unikeras.errors import ArgumentError, ArtifactError, UnikerasError
 from unikeras.export._memory import Memory
 from unikeras.export._metadata import loads
 from unikeras.export._samples import Array
@@ -18,7 +18,7 @@ from unikeras.export._text import brief
 from unikeras.export.runtimes import _steps
 from unikeras.export.runtimes._agreement import agreed_memory, agreed_signature
 from unikeras.export.runtimes._fitting import fitted
-from unikeras.recurrent._state import State, StateSpec
+from unikeras.recurrent._state import ABSENT, State, StateSpec
 
 
 class Artifact(ABC):
@@ -56,6 +56,8 @@ class Artifact(ABC):
 
     metadata: dict[str, Any]
     signature: Signature
+    # The file, its digest and whether it is trusted, set by `load_artifact`: a copy opens the file again.
+    source: tuple[Path, str, bool] | None = None
     _memory: Memory | None
 
     @classmethod
@@ -116,10 +118,11 @@ class Artifact(ABC):
             SignatureError: names, number, shapes or dtypes do not fit the signature.
             ArtifactError: they fit, and the runtime fails on them.
         """
-        values = self.signature.flatten(x)
-        outputs = self.compute(
-            [fitted(spec, value) for spec, value in zip(self.signature.inputs, values, strict=True)]
-        )
+        specs = self.signature.inputs
+        arrays = [fitted(spec, value) for spec, value in zip(specs, self.signature.flatten(x), strict=True)]
+        if self._memory:
+            _steps.check_batch({spec.name: array for spec, array in zip(specs, arrays, strict=True)})
+        outputs = self.compute(arrays)
         return put_together(self.signature.results, outputs) if self.signature.outputs else outputs
 
     def compute(self, inputs: list[Array]) -> Any:
@@ -191,7 +194,7 @@ class Artifact(ABC):
         """
         return _steps.initial_state(_steps.memory_of(self), batch_size)
 
-    def step(self, x: Any, state: Any) -> tuple[Any, State]:
+    def step(self, x: Any, state: Any = ABSENT) -> tuple[Any, State]:
         """Run the artifact over some steps, from a memory on.
 
         Chunks of any length give what the whole sequence gives at once. An artifact that takes a fixed number
@@ -206,6 +209,7 @@ class Artifact(ABC):
             time axis is that of the last step.
 
         Raises:
+            ArgumentError: there is no state.
             StateError: the artifact was not exported from a step.
             SignatureError: names, shapes, dtypes, batch or number of steps do not fit.
             ArtifactError: they fit, and the runtime fails on them.
@@ -224,8 +228,27 @@ class Artifact(ABC):
             self.signature = agreed_signature(self.metadata["signature"], foreign, self.names)
             self._memory = agreed_memory(self.metadata.get("memory"), self.signature)
 
+    def __reduce__(self) -> Any:
+        if self.source is None:
+            raise ArgumentError(
+                f"this {self.format} artifact was not opened by load_artifact, so that a copy does not know its file"
+            )
+        return reopened, self.source
+
     def __repr__(self) -> str:
         return f"<{self.format} artifact {self.signature}>"
+
+
+def reopened(path: Path, digest: str, trust: bool) -> Artifact:
+    """Return a pickled artifact: its file, opened again.
+
+    Raises:
+        ArtifactNotFound: the file is gone.
+        CorruptArtifact: its content is not that of the artifact that was pickled; nothing of it ran.
+    """
+    from unikeras.export.runtimes import open_artifact  # the package imports this module
+
+    return open_artifact(path, trust, digest)
 
 
 def foreign(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> Signature:

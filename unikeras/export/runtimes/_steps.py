@@ -58,7 +58,7 @@ def step(artifact: Artifact, x: Any, state: Any) -> tuple[Any, State]:
 def _outputs_and_state(artifact: Artifact, memory: Memory, x: Any, state: Any) -> tuple[list[Array], State]:
     """Return the flat outputs of `step`, and the memory after it."""
     values = _own_values(artifact, memory, x) | _states(artifact, memory, state)
-    _check_batch(values)
+    check_batch(values)
     outputs = []
     for chunk in _chunks(artifact, memory, values):
         results = dict(zip(artifact.signature.output_names, _run(artifact, values | chunk), strict=True))
@@ -127,7 +127,12 @@ def _states(artifact: Artifact, memory: Memory, state: Any) -> dict[str, Array]:
     return {name: fitted(specs[name], value) for name, value in held}
 
 
-def _check_batch(values: dict[str, Array]) -> None:
+def check_batch(values: dict[str, Array]) -> None:
+    """Refuse inputs and states of different batch sizes: not every runtime compares them.
+
+    Raises:
+        SignatureError: they differ.
+    """
     sizes = {name: len(array) for name, array in values.items()}
     if len(set(sizes.values())) > 1:
         came = ", ".join(f"{name} has {size}" for name, size in sizes.items())

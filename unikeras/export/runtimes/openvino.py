@@ -57,7 +57,7 @@ class OpenVinoArtifact(Artifact):
         if model.has_rt_info(WEIGHTS_KEY):
             expected = model.get_rt_info(WEIGHTS_KEY).astype(str)
             if sha256_of_file(weights) != expected:
-                raise ValueError(f"its weights, {weights.name}, are not those that it was written with")
+                raise ValueError("the .bin beside it is not the one that it was written with")
         self._compiled = core.compile_model(model, "CPU", EXACT)
         note = model.get_rt_info(KEY).astype(str) if model.has_rt_info(KEY) else None
         inputs, outputs = (

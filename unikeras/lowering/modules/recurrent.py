@@ -53,6 +53,8 @@ class Recurrence(nn.Module):
             The outputs (batch, time, units), the last of them (batch, units), and the final states.
         """
         _forget_dispatch()
+        if not torch.compiler.is_exporting():  # an exported program compares the sizes of its inputs itself
+            mask, state = self.broadcast(x, mask, state)
         if self.backwards:
             x = x.flip(1)
             mask = None if mask is None else mask.flip(1)
@@ -65,6 +67,20 @@ class Recurrence(nn.Module):
             if self.zero_masked:
                 outputs = torch.where(mask.unsqueeze(-1), outputs, 0.0)
         return outputs, outputs[:, -1], *states
+
+    def broadcast(
+        self, x: Tensor, mask: Tensor | None, state: tuple[Tensor, ...] | None
+    ) -> tuple[Tensor | None, tuple[Tensor, ...] | None]:
+        """Return mask and states in the batch size of x; any size but that and 1 is torch's RuntimeError.
+
+        A trace keeps this check. The kernels have none: with a state of another batch size they write outside
+        their memory (torch 2.13).
+        """
+        if mask is not None:
+            mask = mask.expand(x.shape[0], x.shape[1])
+        if state is not None:
+            state = tuple(part.expand(x.shape[0], self.kernel.hidden_size) for part in state)
+        return mask, state
 
     def run(self, x: Tensor, state: tuple[Tensor, ...] | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run over all steps."""
