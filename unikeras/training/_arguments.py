@@ -56,17 +56,19 @@ class Call:
             `Composite` for one that consists of several.
         shapes: of the tensors, and of the parts of those that have parts.
         dtypes: of the tensors.
+        captured: what the values were that the function reads besides its arguments.
     """
 
     structure: Any
     static: tuple[Any, ...]
     shapes: tuple[tuple[int | None, ...], ...]
     dtypes: tuple[Hashable, ...]
+    captured: Any = None
 
     @property
     def family(self) -> Hashable:
         """What calls have in common that differ only in the sizes of axes."""
-        return self.structure, self.static, self.dtypes, tuple(map(len, self.shapes))
+        return self.structure, self.static, self.dtypes, tuple(map(len, self.shapes)), self.captured
 
 
 class Parameters:
@@ -100,13 +102,13 @@ class Parameters:
         return bound.args, bound.kwargs
 
 
-_PLAIN = (bool, int, float, str, bytes, type(None))
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
-def split(tree: Any, backend: Backend) -> tuple[Call, list[Any]]:
+def split(tree: Any, backend: Backend, captured: Hashable = None) -> tuple[Call, list[Any]]:
     """Take nested values apart into what a trace is made for and the tensors that go through it.
 
-    numpy arrays and numbers count as tensors.
+    numpy arrays and numbers count as tensors. `captured` is what the calls are told apart by besides.
     """
     leaves, structure = optree.tree_flatten(tree, none_is_leaf=True, namespace="keras")
     static: list[Any] = []
@@ -134,7 +136,33 @@ def split(tree: Any, backend: Backend) -> tuple[Call, list[Any]]:
             static.append(_float(leaf) if type(leaf) is float else (type(leaf), leaf))
     shapes = tuple([tuple(tensor.shape) for tensor in tensors])
     dtypes = tuple([tensor.dtype for tensor in tensors])
-    return Call(structure, tuple(static), shapes, dtypes), tensors
+    return Call(structure, tuple(static), shapes, dtypes, captured), tensors
+
+
+def exact(value: Any) -> Hashable:
+    """Return what is equal for values that are the same to a program: True is not 1, -0.0 not 0.0, NaN is NaN.
+
+    Numbers, texts and tuples of them stand for their value, all else for itself.
+    """
+    if type(value) is float:
+        return _float(value)
+    if is_plain(value):
+        return type(value), repr(value) if type(value) is complex else value
+    if isinstance(value, np.generic):
+        return type(value), value.tobytes()
+    if isinstance(value, tuple):
+        return type(value), tuple(map(exact, value))
+    return _Same(value)
+
+
+def shown(entry: Any) -> str:
+    """Return how a reader would write what `exact` was made from."""
+    return repr(entry[1] if isinstance(entry, tuple) else entry)
+
+
+def is_plain(value: Any) -> bool:
+    """Say whether a value is a number, a flag, a text or None."""
+    return type(value) in _PLAIN
 
 
 def _float(value: float) -> tuple[Any, ...]:

@@ -61,7 +61,9 @@ class Function:
 
         _prepare_keras()
         untraced = backend.untraced(self._f, self._jit_compile)
-        return AsPython(untraced) if untraced else Traced(self._f, backend, self._jit_compile, self._warns)
+        if untraced:
+            return AsPython(untraced, of=self._f if self._warns else None)
+        return Traced(self._f, backend, self._jit_compile, self._warns)
 
     def _as_python(self) -> Any:
         from unikeras.training._runners import AsPython

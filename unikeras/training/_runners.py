@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from unikeras.backends import Backend
 from unikeras.errors import ArgumentError, StateError
 from unikeras.training import _retracing, _source
 from unikeras.training._arguments import Call, Parameters, merge, split, with_tensors
+from unikeras.training._captured import Captured
 from unikeras.training._creation import created_variables
 from unikeras.training._leaks import Watch
 from unikeras.training._rollback import all_or_nothing
@@ -53,16 +54,39 @@ class AsPython:
 
     Attributes:
         trace_count: 0, for nothing is traced.
+
+    Args:
+        f: the function, or what runs it.
+        of: the function, where Python values that it changes are worth a warning: another backend would trace it.
     """
 
     trace_count = 0
 
-    def __init__(self, f: Callable[..., Any]) -> None:
+    def __init__(self, f: Callable[..., Any], of: Callable[..., Any] | None = None) -> None:
         self._body = Body(f)
+        self._of = of
+        self._captured: Captured | None = None
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
-        with _writing, all_or_nothing():
+        with _writing, all_or_nothing(), self._watched():
             return self._body(*with_tensors((args, kwargs)))
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        if self._of is None:
+            yield
+            return
+        # A run that creates variables may change a flag that says so; then the next run is the first that counts.
+        is_first = self._captured is None or self._body.created
+        captured = self._captured = Captured(self._of) if is_first else self._captured
+        if not (is_first or captured.may_change):
+            yield
+            return
+        captured.begin()
+        captured.before_run()
+        yield
+        if not self._body.created:
+            captured.finish(warns=True, look_again=is_first)
 
 
 class Traced:
@@ -79,11 +103,12 @@ class Traced:
         self, f: Callable[..., Any], backend: Backend, jit_compile: bool | str, warns: bool = True
     ) -> None:
         self._body = Body(f)
+        self._captured: Captured | None = None
         self._parameters = Parameters(f)
         self._backend = backend
         self._jit_compile = jit_compile
         self._versions: dict[Call, _Version] = {}
-        self._families: dict[Hashable, list[_Version]] = {}
+        self._programs: list[_Version] = []
         self._warns = warns
         self._traced: list[Call] = []
 
@@ -93,7 +118,11 @@ class Traced:
         return len(self._traced)
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
-        call, tensors = split(self._parameters.ordered(args, kwargs), self._backend)
+        if self._captured is None:
+            self._captured = Captured(self._body.f)
+        call, tensors = split(
+            self._parameters.ordered(args, kwargs), self._backend, captured=self._captured.now()
+        )
         try:
             version = self._versions.get(call)
         except TypeError as error:
@@ -108,12 +137,13 @@ class Traced:
     def _version_for(self, call: Call) -> _Version:
         if call in self._versions:  # another thread made it while this one waited
             return self._versions[call]
-        family = self._families.setdefault(call.family, [])
+        family = [version for version in self._programs if version.call.family == call.family]
         version = next((version for version in family if _fits(version.call, call)), None)
         if version is None:
             version = self._trace_family(family, call)
-            family.append(version)
-        self._versions[call] = version
+            self._programs.append(version)
+        # What the trace changed is part of this kind of call as it is now.
+        self._versions[replace(call, captured=self._captured.now())] = version
         return version
 
     def _trace_family(self, family: Sequence[_Version], call: Call) -> _Version:
@@ -124,14 +154,31 @@ class Traced:
         return self._trace(call)
 
     def _trace(self, call: Call) -> _Version:
+        captured = self._captured
+        assert captured is not None
         watch = None if self._traced else Watch(self._body.f)
-        version = _Version(self._body, call, self._backend, self._jit_compile)
+        captured.begin()
+        version = _Version(self._body, call, self._backend, self._jit_compile, captured)
         if watch:
             watch.report(self._backend.is_symbolic)
         self._traced.append(call)
+        if captured.finish(self._warns):
+            self._convert(captured)
+        version.call = replace(call, captured=captured.now())
         if self._warns and len(self._traced) == _retracing.RETRACES + 1:
             _retracing.warn(self._body.f, self._traced)
         return version
+
+    def _convert(self, captured: Captured) -> None:
+        """Let the kinds of earlier calls be told apart by what is known to be captured now."""
+
+        def converted(call: Call) -> Call:
+            return replace(call, captured=captured.converted(call.captured))
+
+        self._versions = {converted(call): version for call, version in self._versions.items()}
+        self._traced = [converted(call) for call in self._traced]
+        for version in self._programs:
+            version.call = converted(version.call)
 
 
 class _Version:
@@ -142,11 +189,14 @@ class _Version:
         writes: whether it changes variables.
     """
 
-    def __init__(self, body: Body, call: Call, backend: Backend, jit_compile: bool | str) -> None:
+    def __init__(
+        self, body: Body, call: Call, backend: Backend, jit_compile: bool | str, captured: Captured
+    ) -> None:
         self.call = call
         self._output: Call
 
         def flat(tensors: Sequence[Any]) -> list[Any]:
+            captured.before_run(keeps=body.created)
             self._output, outputs = split(body(*merge(call, tensors)), backend)
             _refuse_holders(self._output, backend, body.f)
             return outputs
