@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,10 @@ FlatFunction = Callable[[Sequence[Any]], tuple[list[Any], list[Any]]]
 Pullback = Callable[[Sequence[Any]], list[Any]]
 # Takes a function and its primals; returns the outputs, the other tensors, and the pullback.
 Vjp = Callable[[FlatFunction, Sequence[Any]], tuple[list[Any], list[Any], Pullback]]
+
+# What a traced function may not do: choose by a tensor's value, make a Python number or a numpy array of it, iterate
+# over it, make a shape of it; and give branches or loops that do not fit.
+TraceFault = Literal["choice", "number", "numpy", "iteration", "size", "branches", "loop"]
 
 
 @dataclass(frozen=True)
@@ -233,6 +237,10 @@ class Backend(ABC):
     @abstractmethod
     def is_tracing(self) -> bool:
         """Say whether the code that runs now is being traced with its state, so that what it calls is too."""
+
+    def trace_fault(self, error: BaseException) -> TraceFault | None:
+        """Return what a traced function did, as the framework's error tells; None if it tells something else."""
+        return None
 
     @abstractmethod
     def program_input(self, array: Any) -> Any:

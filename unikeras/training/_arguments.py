@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import optree
 
-from unikeras.backends import Backend, Composite
+from unikeras.backends import Backend, Composite, _registry
 from unikeras.errors import ArgumentError
 
 TENSOR = object()  # stands where a tensor stood, once the tensors are taken out of a structure
@@ -127,6 +127,8 @@ def split(tree: Any, backend: Backend, captured: Hashable = None) -> tuple[Call,
         elif taken := backend.parts(leaf):
             static.append(taken[0])
             tensors.extend(taken[1])
+        elif is_foreign(leaf, backend):
+            raise ArgumentError(_foreign(leaf, backend))
         elif isinstance(leaf, Iterator) and type(leaf).__module__ in ("builtins", "itertools"):
             raise ArgumentError(
                 f"a {type(leaf).__name__} goes into or out of a compiled function; it can be read once, and a "
@@ -134,7 +136,10 @@ def split(tree: Any, backend: Backend, captured: Hashable = None) -> tuple[Call,
             )
         else:
             static.append(_float(leaf) if type(leaf) is float else (type(leaf), leaf))
-    shapes = tuple([tuple(tensor.shape) for tensor in tensors])
+    try:
+        shapes = tuple([tuple(tensor.shape) for tensor in tensors])
+    except ValueError:  # TensorFlow does not know the rank of a result, and nobody asks for it
+        shapes = ()
     dtypes = tuple([tensor.dtype for tensor in tensors])
     return Call(structure, tuple(static), shapes, dtypes, captured), tensors
 
@@ -190,6 +195,25 @@ def _leaf(entry: Any, remaining: Iterator[Any]) -> Any:
 def is_array(value: Any) -> bool:
     """Say whether a value is numpy's, and numeric: functions get it as a tensor."""
     return isinstance(value, np.ndarray | np.number | np.bool_)
+
+
+def is_foreign(value: Any, backend: Backend) -> bool:
+    """Say whether a value is a tensor of a framework that does not run here."""
+    package = type(value).__module__.partition(".")[0]
+    return package in _FRAMEWORKS and hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+# The module that a framework's tensors say they are of; jaxlib is JAX's.
+_FRAMEWORKS = frozenset([*(entry.framework for entry in _registry.ENTRIES.values()), "jaxlib"])
+
+
+def _foreign(value: Any, backend: Backend) -> str:
+    kind = f"{type(value).__module__.partition('.')[0]}'s {type(value).__qualname__}"
+    if "Ragged" in kind:
+        instead = "Ragged tensors exist on TensorFlow alone: pass a padded array, and a mask or the lengths"
+    else:
+        instead = "Pass a numpy array, which arrives as a tensor"
+    return f"an argument or a result of a compiled function is {kind}, and Keras runs on {backend.name}. {instead}"
 
 
 def with_tensors(tree: Any) -> Any:

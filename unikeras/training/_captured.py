@@ -51,6 +51,7 @@ class Captured:
         self._before: dict[Any, Any] = {}
         self._runs = 0
         self._reads = Reads(f)
+        self._last: tuple[list[Any], Seen]
         self._arrange({})
 
     @property

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
 from unikeras import backends
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentError, ArgumentValueError
 from unikeras.training import _debug, _source
 
 
@@ -118,9 +118,10 @@ class Function:
 
 
 def _prepare_keras() -> None:
-    from unikeras.training import _optimizers
+    from unikeras.training import _optimizers, _weights
 
     _optimizers.install()
+    _weights.install()
 
 
 @overload
@@ -136,6 +137,7 @@ def function(
     *,
     jit_compile: bool | str = "auto",
     static_argnames: str | Sequence[str] = (),
+    **unknown: Any,
 ) -> Any:
     """Compile a function that reads and writes Keras variables; also as a decorator, also of methods.
 
@@ -157,13 +159,16 @@ def function(
             for torch.compile on PyTorch; False runs without compiling on JAX and PyTorch.
         static_argnames: arguments that reach `f` as they are, arrays among them not as tensors; a value
             that is not equal to an earlier one is a new trace. They must be hashable.
+        unknown: nothing else is taken; what other frameworks take is refused, with what there is in its place.
 
     Returns:
         A callable with `f`'s signature.
 
     Raises:
-        ArgumentError: f is not callable, or another argument is something else.
+        ArgumentError: f is not callable, or an argument is not known.
+        ArgumentValueError: an argument has a value that means nothing.
         StateError: in a call, a variable would be created by a later run of `f`.
+        TraceError: in a call, `f` asks for the value of a tensor (`if`, `float`, numpy) while it is traced.
 
     Example:
         >>> import keras, unikeras as uk
@@ -175,8 +180,10 @@ def function(
         >>> float(add(keras.ops.ones(()))), float(add(keras.ops.ones(())))
         (2.0, 4.0)
     """
+    if unknown:
+        raise ArgumentError(_about(unknown))
     if jit_compile not in (True, False, "auto"):
-        raise ArgumentError(f"jit_compile must be True, False or 'auto', not {jit_compile!r}")
+        raise ArgumentValueError(f"jit_compile must be True, False or 'auto', not {jit_compile!r}")
     static = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     if f is None:
         return functools.partial(function, jit_compile=jit_compile, static_argnames=static)
@@ -191,12 +198,35 @@ def function(
     return Function(f, jit_compile, static)
 
 
+def _about(unknown: Iterable[str]) -> str:
+    """Return what to do in the place of arguments that there are not."""
+    known = [f"{name}: {_ELSEWHERE[name]}" for name in unknown if name in _ELSEWHERE]
+    return f"uk.function takes jit_compile and static_argnames, not {', '.join(unknown)}" + "".join(
+        f". For {text}" for text in known
+    )
+
+
+_ELSEWHERE = {
+    "input_signature": "nothing is to be declared; calls of other shapes and dtypes are traced by themselves, and on "
+    "TensorFlow an axis becomes dynamic when its size varies",
+    "reduce_retracing": "TensorFlow makes an axis dynamic when its size varies",
+    "static_argnums": "name the parameters instead: static_argnames=('n',)",
+    "donate_argnums": "the state that a function writes is donated already",
+    "donate_argnames": "the state that a function writes is donated already",
+    "autograph": "choose with keras.ops.cond and keras.ops.while_loop",
+    "fullgraph": "jit_compile=True asks for torch.compile on PyTorch",
+    "mode": "jit_compile=True asks for torch.compile on PyTorch",
+    "dynamic": "jit_compile=True asks for torch.compile on PyTorch",
+    "backend": "Keras' backend is chosen by KERAS_BACKEND",
+}
+
+
 def _check_names(f: Callable[..., Any], static: Sequence[str]) -> None:
     if not static:
         return
     parameters = inspect.signature(f).parameters
     if unknown := [name for name in static if name not in parameters]:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"static_argnames names {', '.join(map(repr, unknown))}; {_source.name(f)} has the parameters "
             f"{', '.join(parameters) or 'none'}"
         )

@@ -126,8 +126,9 @@ class Reads:
                 if isinstance(content := _contents(cell), types.FunctionType | types.MethodType):
                     self.follow(content)
             return
-        has_self = bound is not _NOTHING and f.__code__.co_argcount
-        known = {f.__code__.co_varnames[0]: (bound, None)} if has_self else {}
+        known: dict[str, tuple[Any, Place | None]] = {}
+        if bound is not _NOTHING and f.__code__.co_argcount:
+            known[f.__code__.co_varnames[0]] = bound, None
         named = dict(zip(f.__code__.co_freevars, cells, strict=True))
         _Scan(self, f.__code__, f.__globals__, named, known, f.__qualname__).run()
 
@@ -291,7 +292,7 @@ class _Scan:
         elif owner is super:
             self._of_super(name)
         elif isinstance(owner, types.ModuleType):
-            if name in vars(owner) and not _is_library_name(owner.__name__):
+            if name in vars(owner) and not is_library_name(owner.__name__):
                 self._read(Entry(name, f"a global of {owner.__name__}", vars(owner), name))
             else:
                 self._set(_NOTHING)
@@ -316,7 +317,7 @@ class _Scan:
         elif isinstance(found, _METHODS) or _wrapped(found) is not _NOTHING:
             if not _is_library(found):
                 self._reads.follow(found, _NOTHING if is_class else owner)
-        elif not hasattr(type(found), "__get__") and not _is_library_name(base.__module__):
+        elif not hasattr(type(found), "__get__") and not is_library_name(base.__module__):
             if own is not _NOTHING:
                 self._read(Entry(name, of, own, name, found))  # an instance may get one of its own
             self._read(ClassEntry(name, of, base, name))
@@ -401,10 +402,11 @@ def _is_library(value: Any) -> bool:
     """Say whether a function is one of Python's, of a framework's or of unikeras' own."""
     if not isinstance(value, types.FunctionType | types.MethodType):
         return False
-    return _is_library_name(str(getattr(value, "__module__", "")))
+    return is_library_name(str(getattr(value, "__module__", "")))
 
 
-def _is_library_name(module: str) -> bool:
+def is_library_name(module: str) -> bool:
+    """Say whether a module belongs to Python, to a framework or to unikeras, its default steps aside."""
     if module in _STEPS:
         return False
     package = module.partition(".")[0]

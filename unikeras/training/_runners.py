@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -11,10 +12,11 @@ from typing import Any
 from unikeras.backends import Backend
 from unikeras.errors import ArgumentError, StateError
 from unikeras.training import _retracing, _source
-from unikeras.training._arguments import Call, Parameters, merge, split, with_tensors
+from unikeras.training._arguments import Call, Parameters, Static, merge, names, split, with_tensors
 from unikeras.training._captured import Captured
 from unikeras.training._creation import created_variables
 from unikeras.training._leaks import Watch
+from unikeras.training._refusals import explained
 from unikeras.training._rollback import all_or_nothing
 
 # Calls that write take turns, those of different functions too: these may share variables.
@@ -78,7 +80,8 @@ class AsPython:
             return
         # A run that creates variables may change a flag that says so; then the next run is the first that counts.
         is_first = self._captured is None or self._body.created
-        captured = self._captured = Captured(self._of) if is_first else self._captured
+        captured = Captured(self._of) if self._captured is None or is_first else self._captured
+        self._captured = captured
         if not (is_first or captured.may_change):
             yield
             return
@@ -103,7 +106,6 @@ class Traced:
         self, f: Callable[..., Any], backend: Backend, jit_compile: bool | str, warns: bool = True
     ) -> None:
         self._body = Body(f)
-        self._captured: Captured | None = None
         self._parameters = Parameters(f)
         self._backend = backend
         self._jit_compile = jit_compile
@@ -112,24 +114,23 @@ class Traced:
         self._warns = warns
         self._traced: list[Call] = []
 
+    @functools.cached_property
+    def _captured(self) -> Captured:
+        return Captured(self._body.f)  # at the first call, when what the function names is there
+
     @property
     def trace_count(self) -> int:
         """How many programs were made."""
         return len(self._traced)
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
-        if self._captured is None:
-            self._captured = Captured(self._body.f)
         call, tensors = split(
             self._parameters.ordered(args, kwargs), self._backend, captured=self._captured.now()
         )
         try:
             version = self._versions.get(call)
         except TypeError as error:
-            raise ArgumentError(
-                f"an argument of {_source.name(self._body.f)} is neither a tensor nor hashable ({error}); "
-                "pass tensors, numpy arrays, or Python values that can be the key of a dictionary"
-            ) from None
+            raise ArgumentError(_unhashable(self._body.f, call, error)) from None
         with _writing if version is None or version.writes else contextlib.nullcontext():
             version = version or self._version_for(call)
             return version(tensors)
@@ -155,10 +156,10 @@ class Traced:
 
     def _trace(self, call: Call) -> _Version:
         captured = self._captured
-        assert captured is not None
         watch = None if self._traced else Watch(self._body.f)
         captured.begin()
-        version = _Version(self._body, call, self._backend, self._jit_compile, captured)
+        with explained(self._body.f, self._backend):
+            version = _Version(self._body, call, self._backend, self._jit_compile, captured)
         if watch:
             watch.report(self._backend.is_symbolic)
         self._traced.append(call)
@@ -221,6 +222,19 @@ def _refuse_holders(output: Call, backend: Backend, f: Callable[..., Any]) -> No
                 f"{_source.name(f)} returns a {type(value).__qualname__} that holds tensors; return them in lists, "
                 "(named) tuples or dictionaries, and make the object of them outside"
             )
+
+
+def _unhashable(f: Callable[..., Any], call: Call, error: TypeError) -> str:
+    for name, entry in zip(names(f, call.structure), call.static, strict=True):
+        try:
+            hash(entry)
+        except TypeError:
+            kind = type(entry.value if isinstance(entry, Static) else entry[1]).__qualname__
+            return (
+                f"argument {name!r} of {_source.name(f)} is a {kind}, neither a tensor nor hashable ({error}); "
+                "pass tensors, numpy arrays, or Python values that can be the key of a dictionary"
+            )
+    return f"an argument of {_source.name(f)} cannot be told from others: {error}"
 
 
 def _fits(free: Call, call: Call) -> bool:

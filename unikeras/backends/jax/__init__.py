@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental.sparse import JAXSparse
 
-from unikeras.backends._base import Backend, Composite, FlatFunction, KeptValue, Program, Tape
+from unikeras.backends._base import Backend, Composite, FlatFunction, KeptValue, Program, Tape, TraceFault
 
 
 class JaxBackend(Backend):
@@ -70,6 +70,11 @@ class JaxBackend(Backend):
         from keras.src.backend import in_stateless_scope
 
         return bool(in_stateless_scope())
+
+    def trace_fault(self, error: BaseException) -> TraceFault | None:
+        from unikeras.backends.jax import _faults
+
+        return _faults.fault(error)
 
     def program_input(self, array: Any) -> Any:
         return array

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from unikeras.backends._base import Backend, Composite, FlatFunction, KeptValue, Program, Tape
+from unikeras.backends._base import Backend, Composite, FlatFunction, KeptValue, Program, Tape, TraceFault
 from unikeras.errors import UnikerasError
 
 
@@ -95,6 +95,11 @@ class TensorflowBackend(Backend):
 
     def is_tracing(self) -> bool:
         return bool(tf.inside_function())
+
+    def trace_fault(self, error: BaseException) -> TraceFault | None:
+        from unikeras.backends.tensorflow import _faults
+
+        return _faults.fault(error)
 
     def program_input(self, array: Any) -> Any:
         return tf.convert_to_tensor(array)
