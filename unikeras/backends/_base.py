@@ -24,8 +24,8 @@ Pullback = Callable[[Sequence[Any]], list[Any]]
 Vjp = Callable[[FlatFunction, Sequence[Any]], tuple[list[Any], list[Any], Pullback]]
 
 # What a traced function may not do: choose by a tensor's value, make a Python number or a numpy array of it, iterate
-# over it, make a shape of it; and give branches or loops that do not fit.
-TraceFault = Literal["choice", "number", "numpy", "iteration", "size", "branches", "loop"]
+# over it, make a shape of it; give branches or loops that do not fit; and ask for a gradient that nothing recorded.
+TraceFault = Literal["choice", "number", "numpy", "iteration", "size", "branches", "loop", "backward"]
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,18 @@ class Backend(ABC):
     def evaluating(self) -> AbstractContextManager[None]:
         """Return a context for steps that do not train: they keep nothing for gradients, save what own tapes record."""
         return nullcontext()
+
+    def undifferentiated(self, run: Callable[[], Any], arguments: Sequence[Any]) -> Any:
+        """Return what `run` returns, for a function that no tape and no transform records.
+
+        Nothing is kept then for gradients of the framework's own, and the results are no part of its graph. Where an
+        argument is a part of it, the framework differentiates what this function belongs to, and goes on.
+
+        Args:
+            run: computes the results.
+            arguments: what the function was called with, flat.
+        """
+        return run()
 
     @abstractmethod
     def native_vjp(self) -> Vjp | None:

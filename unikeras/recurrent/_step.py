@@ -12,7 +12,7 @@ from keras import tree
 
 from unikeras import _config, backends
 from unikeras._graphs import graph_of, is_graph
-from unikeras.autodiff._recording import tapes
+from unikeras.autodiff._recording import is_differentiated
 from unikeras.errors import ArgumentError, ArgumentValueError, SignatureError
 from unikeras.memory._turns import SplitTurns
 from unikeras.recurrent._chunks import check
@@ -20,7 +20,7 @@ from unikeras.recurrent._fingerprint import fingerprint
 from unikeras.recurrent._state import State, StateSpec, flat, nested
 from unikeras.recurrent._streaming import streaming
 from unikeras.recurrent._turns import PaddedTurns
-from unikeras.training import function
+from unikeras.training._function import Function
 
 
 class Step:
@@ -54,7 +54,8 @@ class Step:
         )
         self.sequence_outputs = tuple(check(model, self._graph))
         self.model = self._graph.model
-        self._run = function(self._graph.run)
+        # The step itself says when PyTorch's own gradients are off.
+        self._run = Function(self._graph.run, records=True)
 
     @property
     def fingerprint(self) -> str:
@@ -97,9 +98,7 @@ class Step:
         Raises:
             SignatureError: x or the state does not fit the model.
         """
-        with (
-            contextlib.nullcontext() if training or _is_differentiated() else backends.current().evaluating()
-        ):
+        with contextlib.nullcontext() if training or is_differentiated() else backends.current().evaluating():
             y, after = self._run(self._inputs(x), flat(self.states, state), training)
         return y, nested(self.states, after)
 
@@ -203,8 +202,3 @@ def stateful(model: Any) -> Step:
 
 def _listed(state: Sequence[Any] | None) -> list[Any] | None:
     return None if state is None else list(state)
-
-
-def _is_differentiated() -> bool:
-    """Say whether a tape, or a transform in place of one, wants what is computed here."""
-    return bool(tapes()) or backends.current().native_vjp() is not None

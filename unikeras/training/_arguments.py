@@ -216,6 +216,11 @@ def _foreign(value: Any, backend: Backend) -> str:
     return f"an argument or a result of a compiled function is {kind}, and Keras runs on {backend.name}. {instead}"
 
 
+def leaves(tree: Any) -> list[Any]:
+    """Return nested values flat."""
+    return optree.tree_leaves(tree, none_is_leaf=True, namespace="keras")
+
+
 def with_tensors(tree: Any) -> Any:
     """Return nested values with tensors in the place of numpy arrays."""
     leaves, structure = optree.tree_flatten(tree, none_is_leaf=True, namespace="keras")

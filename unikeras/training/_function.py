@@ -15,7 +15,8 @@ from unikeras.training import _debug, _source
 class Function:
     """A function that is compiled by the backend at its first call; made by `uk.function`.
 
-    `warns=False` is for callers that keep the number of programs small by themselves.
+    `warns=False` is for callers that keep the number of programs small by themselves; `records=True` for those that let
+    the framework's own gradients go through it, where no tape asks for any.
     """
 
     def __init__(
@@ -24,6 +25,7 @@ class Function:
         jit_compile: bool | str = "auto",
         static_argnames: Sequence[str] = (),
         warns: bool = True,
+        records: bool = False,
     ) -> None:
         # What a layer or another object holds in its attributes is its own.
         functools.update_wrapper(self, f, updated=("__dict__",) if inspect.isroutine(f) else ())
@@ -31,6 +33,7 @@ class Function:
         self._jit_compile = jit_compile
         self._static_argnames = tuple(static_argnames)
         self._warns = warns
+        self._records = records
         self._runner: Any = None
         self._python: Any = None
         self._of: Function | None = (
@@ -62,14 +65,14 @@ class Function:
         _prepare_keras()
         untraced = backend.untraced(self._f, self._jit_compile)
         if untraced:
-            return AsPython(untraced, of=self._f if self._warns else None)
+            return AsPython(untraced, self._f if self._warns else None, self._records)
         return Traced(self._f, backend, self._jit_compile, self._warns)
 
     def _as_python(self) -> Any:
         from unikeras.training._runners import AsPython
 
         _prepare_keras()
-        self._python = self._python or AsPython(self._f)
+        self._python = self._python or AsPython(self._f, records=self._records)
         return self._python
 
     def _marked(self, args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -91,7 +94,11 @@ class Function:
         # A copied instance brings the method of the one that it was copied from.
         if method is None or method._of is not self or method._self is not instance:
             method = methods[key] = Function(
-                self._f.__get__(instance, owner), self._jit_compile, self._static_argnames, self._warns
+                self._f.__get__(instance, owner),
+                self._jit_compile,
+                self._static_argnames,
+                self._warns,
+                self._records,
             )
             method._of = self
         return method
@@ -111,7 +118,7 @@ class Function:
 
     def __reduce__(self) -> Any:
         # Programs belong to a process; a copy compiles its own.
-        return type(self), (self._f, self._jit_compile, self._static_argnames, self._warns)
+        return type(self), (self._f, self._jit_compile, self._static_argnames, self._warns, self._records)
 
     def __repr__(self) -> str:
         return f"<uk.function {_source.name(self._f)}>"
@@ -151,6 +158,9 @@ def function(
     all variables as they were. What a running program raises is another matter on TensorFlow, and on PyTorch
     with jit_compile=True, where the assignments before the error stand; on JAX a program that may fail while it
     runs changes nothing then.
+
+    What it computes is recorded for a `uk.GradientTape` or a transform inside or around it, and for nothing else:
+    PyTorch's own `.backward()` goes through it only where an argument requires a gradient.
 
     Args:
         f: takes and returns nested structures of tensors, numpy arrays (they arrive as tensors) and Python

@@ -12,33 +12,45 @@ from unikeras.errors import TraceError, UnikerasError
 from unikeras.training import _source
 from unikeras.training._reads import is_library_name
 
-_NO_VALUES = "A compiled function is traced: its tensors have shapes then, and no values. "
+
+def _without_values(instead: str) -> str:
+    return (
+        f"A compiled function is traced: its tensors have shapes then, and no values. {instead}. Under uk.debug() it "
+        "runs as Python, with values"
+    )
+
+
+# What the line does, and what to do in its place.
 _SENTENCES = {
     "choice": (
         "chooses by the value of a tensor (if, while, and, or, not, assert)",
-        _NO_VALUES
-        + "Choose with keras.ops.where, keras.ops.cond or keras.ops.while_loop, or by a Python value",
+        _without_values(
+            "Choose with keras.ops.where, keras.ops.cond or keras.ops.while_loop, or by a Python value"
+        ),
     ),
     "number": (
         "makes a Python number of a tensor (float, int, range, an index, a format)",
-        _NO_VALUES
-        + "Compute with the tensor itself, or return it and convert it outside; a number that is known before the call "
-        "may be an argument",
+        _without_values(
+            "Compute with the tensor itself, or return it and convert it outside; a number that is known before the "
+            "call may be an argument"
+        ),
     ),
     "numpy": (
         "makes a numpy array, or a number, of a tensor or a variable",
-        _NO_VALUES
-        + "Use keras.ops in the place of numpy, or return the tensor and convert it outside; the value of one variable "
-        "comes to another by a.assign(b)",
+        _without_values(
+            "Use keras.ops in the place of numpy, or return the tensor and convert it outside; the value of one "
+            "variable comes to another by a.assign(b)"
+        ),
     ),
     "iteration": (
         "iterates over a tensor",
-        _NO_VALUES + "Use keras.ops.unstack, keras.ops.scan or keras.ops.map",
+        _without_values("Use keras.ops.unstack, keras.ops.scan or keras.ops.map"),
     ),
     "size": (
         "makes a tensor whose shape depends on the values of another one",
-        _NO_VALUES
-        + "Keep the shape with keras.ops.where or a mask, or compute the size outside and pass it as a Python number",
+        _without_values(
+            "Keep the shape with keras.ops.where or a mask, or compute the size outside and pass it as a Python number"
+        ),
     ),
     "branches": (
         "calls keras.ops.cond with branches that return different structures, shapes or dtypes",
@@ -47,6 +59,11 @@ _SENTENCES = {
     "loop": (
         "runs a loop whose body returns other shapes or dtypes than it was given",
         "Return from the body what it takes: the same structure, shapes and dtypes",
+    ),
+    "backward": (
+        "calls backward() of PyTorch's own",
+        "A uk.function records for uk.GradientTape and uk.grad: use one of them, or torch.enable_grad() around what is "
+        "computed",
     ),
 }
 
@@ -68,9 +85,7 @@ def explained(f: Callable[..., Any], backend: Backend) -> Iterator[None]:
         cause, fault = found
         what, instead = _SENTENCES[fault]
         line = _users_line(cause.__traceback__) or _users_line(error.__traceback__) or _source.first_line(f)
-        raise _error_of(type(cause))(
-            f"{_source.name(f)} {what} at {line}. {instead}. Under uk.debug() it runs as Python, with values"
-        ) from cause
+        raise _error_of(type(cause))(f"{_source.name(f)} {what} at {line}. {instead}") from cause
 
 
 def _raised(error: BaseException) -> Iterator[BaseException]:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from unikeras import backends
+from unikeras.autodiff._recording import is_differentiated
 from unikeras.backends import Backend
 from unikeras.errors import ArgumentError, StateError
 from unikeras.training import _retracing, _source
-from unikeras.training._arguments import Call, Parameters, Static, merge, names, split, with_tensors
+from unikeras.training._arguments import Call, Parameters, Static, leaves, merge, names, split, with_tensors
 from unikeras.training._captured import Captured
 from unikeras.training._creation import created_variables
 from unikeras.training._leaks import Watch
@@ -60,18 +62,26 @@ class AsPython:
     Args:
         f: the function, or what runs it.
         of: the function, where Python values that it changes are worth a warning: another backend would trace it.
+        records: whether the framework's own gradients go through it, where no tape asks for any.
     """
 
     trace_count = 0
 
-    def __init__(self, f: Callable[..., Any], of: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self, f: Callable[..., Any], of: Callable[..., Any] | None = None, records: bool = False
+    ) -> None:
         self._body = Body(f)
         self._of = of
+        self._records = records
         self._captured: Captured | None = None
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
-        with _writing, all_or_nothing(), self._watched():
-            return self._body(*with_tensors((args, kwargs)))
+        backend = backends.current()
+        arguments = with_tensors((args, kwargs))
+        with _writing, all_or_nothing(), self._watched(), explained(self._body.f, backend):
+            if self._records or is_differentiated():
+                return self._body(*arguments)
+            return backend.undifferentiated(lambda: self._body(*arguments), leaves(arguments))
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:

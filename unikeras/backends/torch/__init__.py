@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 
-from unikeras.backends._base import Backend, FlatFunction, KeptValue, Program, Pullback, Tape, Vjp
+from unikeras.backends._base import Backend, FlatFunction, KeptValue, Program, Pullback, Tape, TraceFault, Vjp
 from unikeras.errors import TransformError
 
 
@@ -56,6 +57,14 @@ class TorchBackend(Backend):
     def evaluating(self) -> AbstractContextManager[None]:
         return torch.no_grad()
 
+    def undifferentiated(self, run: Callable[[], Any], arguments: Sequence[Any]) -> Any:
+        if any(isinstance(argument, torch.Tensor) and argument.requires_grad for argument in arguments):
+            return run()
+        with torch.no_grad():
+            results = run()
+        # A tape inside has recorded all the same, for itself.
+        return pytree.tree_map_only(torch.Tensor, lambda x: x.detach() if x.requires_grad else x, results)
+
     def native_vjp(self) -> Vjp | None:
         # torch.func's transforms refuse requires_grad_ and autograd.grad inside them, and nest with torch.func.vjp.
         return None if torch._C._functorch.peek_interpreter_stack() is None else _vjp
@@ -87,6 +96,9 @@ class TorchBackend(Backend):
 
     def is_tracing(self) -> bool:
         return torch.compiler.is_compiling()
+
+    def trace_fault(self, error: BaseException) -> TraceFault | None:
+        return "backward" if "does not require grad and does not have a grad_fn" in str(error) else None
 
     def program_input(self, array: Any) -> Any:
         from keras import ops
