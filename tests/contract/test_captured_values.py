@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -187,6 +188,58 @@ def test_what_transforms_and_functions_are_made_of_is_seen():
     assert_follows(uk.function(lambda x: inner(x)), lambda value: setattr(config, "beta", value))
 
 
+def test_attributes_of_arguments_are_seen():
+    one, other = Config(), Config()
+    vars(one)["beta"], other.beta = 1.0, 3.0
+    weighed = Weighed()
+    Config.__hash__ = object.__hash__
+    f = uk.function(
+        lambda x, config, layer=None: x * config.beta if layer is None else layer(x) * config.beta
+    )
+    assert_follows(lambda x: f(x, one), lambda value: setattr(one, "beta", value))
+    assert number(f(ONE, other)) == 3.0
+    assert number(f(ONE, one)) == 2.0
+    other.beta = 1.0
+    assert_follows(lambda x: f(x, other, weighed), lambda value: setattr(weighed, "beta", value))
+
+
+def test_a_trace_that_fails_leaves_what_was_traced(backend):
+    config, other = Holder(), Holder()
+    other.beta = "no number"
+    f = uk.function(lambda x, holder: x * holder.beta)
+    assert number(f(ONE, config)) == 1.0
+    for _ in range(2):
+        with pytest.raises(Exception, match=r"."):
+            f(ONE, other)
+        assert number(f(ONE, config)) == 1.0
+    other.beta = 4.0
+    assert number(f(ONE, other)) == 4.0
+    assert f.trace_count == (2 if backend.untraced(f, "auto") is None else 0)
+
+
+def test_values_come_and_go():
+    class Box:
+        a = 1.0
+
+        def __init__(self):
+            self.b = 1.0
+
+        @uk.function
+        def run(self, x):
+            return x * self.a * self.b
+
+    box = Box()
+    got = [number(box.run(ONE))]
+    box.a, box.b = 2.0, 3.0
+    got.append(number(box.run(ONE)))
+    del box.a
+    for box.b in (5.0, 7.0):
+        got.append(number(box.run(ONE)))
+    Box.a = 10.0
+    got.append(number(box.run(ONE)))
+    assert got == [1.0, 6.0, 5.0, 7.0, 70.0]
+
+
 def test_arrays_and_objects_count_as_themselves():
     box = types.SimpleNamespace(array=np.float32(1), layer=layers.Rescaling(1.0))
     assert_follows(
@@ -345,6 +398,16 @@ class Counting:
 TOTAL = 0
 
 
+def counts_in_an_argument():
+    @uk.function
+    def f(x, counting):
+        counting.count += 1
+        return x
+
+    counting = Counting()
+    return lambda x: f(x, counting)
+
+
 @uk.function
 def counts_a_global(x):
     global TOTAL
@@ -383,6 +446,7 @@ CHANGING = {
     "entry": (lambda: Counting().entry, "\"stats['n']\" (an attribute of Counting)"),
     "element": (lambda: Counting().element, "'counts' (an attribute of Counting)"),
     "helper": (lambda: Counting().by_helper, "'count' (an attribute of Counting)"),
+    "argument": (counts_in_an_argument, "'count' (an attribute of Counting)"),
     "global": (lambda: counts_a_global, "'TOTAL' (a global of"),
     "closure": (counts_a_closure, "'total' (a variable around"),
     "model": (counts_in_a_model, "'turn' (an attribute of Turns)"),
@@ -404,6 +468,33 @@ def test_a_value_that_the_function_changes_is_warned_of_once(backend, name):
     assert "keras.Variable" in messages[0]
     if isinstance(f, uk.training._function.Function) and backend.untraced(f, "auto") is None:
         assert f.trace_count == 1
+
+
+def test_each_trace_sees_a_count_that_one_run_has_changed(backend):
+    class Step:
+        count = 0
+
+        @uk.function
+        def run(self, x):
+            self.count += 1
+            return ops.sum(x) * self.count
+
+    step = Step()
+    with pytest.warns(UserWarning, match="'count'"):
+        first = step.run(np.ones(1, "float32"))
+    assert number(first) == 1.0
+    again = number(step.run(np.ones((1, 1), "float32")))
+    assert (again, step.count) == (2.0, 2)
+
+
+def test_threads_share_the_trace_of_a_function_that_counts(backend):
+    counting = Counting()
+    with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
+        warnings.simplefilter("ignore")
+        list(pool.map(lambda _: counting.attribute(ONE), range(40)))
+    assert counting.attribute.trace_count == (
+        1 if backend.untraced(counting.attribute, "auto") is None else 0
+    )
 
 
 def test_the_line_is_the_one_that_stores():

@@ -56,7 +56,7 @@ class KeptValue:
 
 @dataclass(frozen=True)
 class Composite:
-    """How a tensor that consists of others, such as a sparse one, is put together again.
+    """How a tensor that consists of others, such as a sparse one, or a registered object is put together again.
 
     Attributes:
         kind: what the framework says of it besides the parts; programs are shared by tensors of equal kinds.
@@ -169,6 +169,13 @@ class Backend(ABC):
 
     def parts(self, value: Any) -> tuple[Composite, list[Any]] | None:
         """Return the native tensors that a sparse or ragged tensor consists of; None for whatever is none."""
+        return None
+
+    def children(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        """Return what an object holds whose class is registered with this framework as a tree; None for any other.
+
+        The children may be anything, other trees among them.
+        """
         return None
 
     @abstractmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from unikeras.training import _source
@@ -50,6 +50,7 @@ class Captured:
         self._ignored: dict[Any, Place] = {}  # those that the function changes
         self._before: dict[Any, Any] = {}
         self._runs = 0
+        self._arguments: Mapping[str, Any] = {}
         self._reads = Reads(f)
         self._last: tuple[list[Any], Seen]
         self._arrange({})
@@ -67,9 +68,20 @@ class Captured:
             self._last = values, seen
         return seen
 
-    def begin(self) -> None:
-        """Begin to look at what a trace, or a run, changes."""
+    def begin(self, arguments: Mapping[str, Any]) -> bool:
+        """Begin to look at what a trace, or a run, changes; return whether the values are others than before.
+
+        Args:
+            arguments: objects that the function is called with, by the names of its parameters.
+        """
         self._runs = 0
+        if not arguments:
+            return False
+        known = self._identities()
+        self._arguments = arguments
+        self._reads = Reads(self._f, arguments)
+        self._arrange({place.identity: place for place in self._places})
+        return known != self._identities()
 
     def before_run(self, keeps: bool = False) -> None:
         """Let a run of the function see what the one before it saw, if one trace runs the function more than once.
@@ -78,9 +90,10 @@ class Captured:
             keeps: the run before created variables, and what it left behind belongs to them.
         """
         if not self._runs or keeps:
-            self._before = {place.identity: place.read() for place in self._places}
+            every = [*self._places, *self._ignored.values()]
+            self._before = {place.identity: place.read() for place in every}
         else:
-            for place, before in self._changed():
+            for place, before in [*self._changed(self._places), *self._changed(self._ignored.values())]:
                 if place.name in self._reads.stores:
                     place.restore(before)
         self._runs += 1
@@ -92,21 +105,25 @@ class Captured:
             warns: whether a value that the function changes is warned of.
             look_again: look for values in objects that were not there before the run.
         """
-        stored = [(place, before) for place, before in self._changed() if place.name in self._reads.stores]
+        changed = self._changed(self._places)
+        stored = [(place, before) for place, before in changed if place.name in self._reads.stores]
         for place, before in stored:
             if before is MISSING and isinstance(place, Entry):
                 before = place.default
             if warns and _is_change(before, place.read()):
                 self._warn(place)
             self._ignored[place.identity] = place
-        known = {place.identity for place in self._places}
+        known = self._identities()
         if look_again:
-            self._reads = Reads(self._f)
+            self._reads = Reads(self._f, self._arguments)
             for identity, place in self._reads.places.items():
                 if identity not in known and place.name in self._reads.stores:
                     self._ignored[identity] = place  # the run made it
         self._arrange({place.identity: place for place in self._places})
-        return known != {place.identity for place in self._places}
+        return known != self._identities()
+
+    def _identities(self) -> set[Any]:
+        return {place.identity for place in self._places}
 
     def converted(self, seen: Seen) -> Seen:
         """Return what an earlier call saw in the places that count now; in a new one it is what that holds now."""
@@ -116,9 +133,8 @@ class Captured:
             [old[place.identity] if place.identity in old else exact(place.read()) for place in self._places],
         )
 
-    def _changed(self) -> list[tuple[Place, Any]]:
-        places = [place for place in self._places if place.identity in self._before]
-        pairs = [(place, self._before[place.identity]) for place in places]
+    def _changed(self, places: Iterable[Place]) -> list[tuple[Place, Any]]:
+        pairs = [(place, self._before[place.identity]) for place in places if place.identity in self._before]
         return [(place, before) for place, before in pairs if exact(place.read()) != exact(before)]
 
     def _warn(self, place: Place) -> None:
@@ -133,21 +149,23 @@ class Captured:
     def _arrange(self, known: dict[Any, Place]) -> None:
         """Sort the places such that those of one sort are read in one go."""
         every = [place for key, place in {**known, **self._reads.places}.items() if key not in self._ignored]
-        entries = [place for place in every if type(place) is Entry]
-        self._entries = [[place.holder for place in entries], [place.key for place in entries]]
-        self._entries.append([MISSING] * len(entries))
-        self._cells = [place.holder for place in every if isinstance(place, Cell)]
-        self._others = [place for place in every if not isinstance(place, Cell) and type(place) is not Entry]
+        filled = [place for place in every if place.read() is not MISSING]
+        cells = [place for place in filled if isinstance(place, Cell)]
+        entries = [place for place in filled if isinstance(place, Entry) and type(place.holder) is dict]
+        self._cells = [place.holder for place in cells]
+        self._entries = [place.holder for place in entries], [place.key for place in entries]
+        self._others = [place for place in every if place not in {*cells, *entries}]
         self._places = every
         self._last = [], Seen(every, [exact(place.read()) for place in every])
 
     def _values(self) -> list[Any]:
         """Return all values in one flat list, fast: this is what each call costs."""
-        values: list[Any] = list(map(dict.get, *self._entries))
+        values: list[Any] = []
         try:
+            values += map(operator.getitem, *self._entries)
             values += map(_cell_contents, self._cells)
-        except ValueError:  # one is empty
-            values.append(MISSING)
+        except (KeyError, ValueError):  # something is gone: what is read here is like nothing before
+            return [object()]
         for place in self._others:
             if isinstance(place, Contents):
                 values += place.read()

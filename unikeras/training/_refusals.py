@@ -10,7 +10,7 @@ from typing import Any
 from unikeras.backends import Backend
 from unikeras.errors import TraceError, UnikerasError
 from unikeras.training import _source
-from unikeras.training._reads import is_library_name
+from unikeras.training._lookup import is_library_name
 
 
 def _without_values(instead: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from unikeras.backends._base import Composite
-from unikeras.training._arguments import TENSOR, Call, names, shown
+from unikeras.training._arguments import TENSOR, Call, Node, names, shown
 
 RETRACES = 8  # as many as are borne in silence
 
@@ -56,7 +56,7 @@ def _by_leaf(calls: Sequence[Call]) -> list[list[Any]]:
 def _seen(entry: Any, tensors: Iterator[Any]) -> Any:
     if entry is TENSOR:
         return next(tensors)
-    if not isinstance(entry, Composite):
+    if not isinstance(entry, Composite | Node):
         return _Python(entry)
     shapes, dtypes = zip(*[next(tensors) for _ in range(entry.count)], strict=True)
     return (entry.kind, *shapes), dtypes

@@ -14,7 +14,18 @@ from unikeras.autodiff._recording import is_differentiated
 from unikeras.backends import Backend
 from unikeras.errors import ArgumentError, StateError
 from unikeras.training import _retracing, _source
-from unikeras.training._arguments import Call, Parameters, Static, leaves, merge, names, split, with_tensors
+from unikeras.training._arguments import (
+    Call,
+    Node,
+    Parameters,
+    Static,
+    leaves,
+    merge,
+    names,
+    objects,
+    split,
+    with_tensors,
+)
 from unikeras.training._captured import Captured
 from unikeras.training._creation import created_variables
 from unikeras.training._leaks import Watch
@@ -77,14 +88,14 @@ class AsPython:
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
         backend = backends.current()
-        arguments = with_tensors((args, kwargs))
-        with _writing, all_or_nothing(), self._watched(), explained(self._body.f, backend):
+        arguments = with_tensors((args, kwargs), backend)
+        with _writing, all_or_nothing(), self._watched(arguments), explained(self._body.f, backend):
             if self._records or is_differentiated():
                 return self._body(*arguments)
             return backend.undifferentiated(lambda: self._body(*arguments), leaves(arguments))
 
     @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _watched(self, arguments: Any) -> Iterator[None]:
         if self._of is None:
             yield
             return
@@ -95,7 +106,8 @@ class AsPython:
         if not (is_first or captured.may_change):
             yield
             return
-        captured.begin()
+        with contextlib.suppress(ArgumentError):  # another backend would refuse them
+            captured.begin(objects(self._of, split(arguments, backends.current())[0]))
         captured.before_run()
         yield
         if not self._body.created:
@@ -146,7 +158,9 @@ class Traced:
             return version(tensors)
 
     def _version_for(self, call: Call) -> _Version:
-        if call in self._versions:  # another thread made it while this one waited
+        # Another thread may have made it while this one waited, and its trace may have changed what is captured.
+        call = replace(call, captured=self._captured.now())
+        if call in self._versions:
             return self._versions[call]
         family = [version for version in self._programs if version.call.family == call.family]
         version = next((version for version in family if _fits(version.call, call)), None)
@@ -167,7 +181,9 @@ class Traced:
     def _trace(self, call: Call) -> _Version:
         captured = self._captured
         watch = None if self._traced else Watch(self._body.f)
-        captured.begin()
+        if captured.begin(objects(self._body.f, call)):
+            self._convert(captured)
+            call = replace(call, captured=captured.now())
         with explained(self._body.f, self._backend):
             version = _Version(self._body, call, self._backend, self._jit_compile, captured)
         if watch:
@@ -239,10 +255,14 @@ def _unhashable(f: Callable[..., Any], call: Call, error: TypeError) -> str:
         try:
             hash(entry)
         except TypeError:
-            kind = type(entry.value if isinstance(entry, Static) else entry[1]).__qualname__
+            if isinstance(entry, Node):
+                kind = "tree that holds a value"
+            else:
+                kind = type(entry.value if isinstance(entry, Static) else entry[1]).__qualname__
             return (
                 f"argument {name!r} of {_source.name(f)} is a {kind}, neither a tensor nor hashable ({error}); "
-                "pass tensors, numpy arrays, or Python values that can be the key of a dictionary"
+                "pass tensors, numpy arrays, objects of a class that is registered as a tree (with optree, in the "
+                "namespace 'keras'), or Python values that can be the key of a dictionary"
             )
     return f"an argument of {_source.name(f)} cannot be told from others: {error}"
 

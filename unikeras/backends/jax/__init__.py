@@ -36,6 +36,12 @@ class JaxBackend(Backend):
         parts, kind = jax.tree.flatten(value)
         return Composite(kind, len(parts), jax.tree.unflatten), parts
 
+    def children(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        if jax.tree_util.all_leaves([value]):
+            return None
+        children, kind = jax.tree.flatten(value, is_leaf=lambda part: part is not value)
+        return Composite(kind, len(children), jax.tree.unflatten), children
+
     def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
         return np.asarray(tensor)
 

@@ -10,7 +10,17 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from unikeras.backends._base import Backend, FlatFunction, KeptValue, Program, Pullback, Tape, TraceFault, Vjp
+from unikeras.backends._base import (
+    Backend,
+    Composite,
+    FlatFunction,
+    KeptValue,
+    Program,
+    Pullback,
+    Tape,
+    TraceFault,
+    Vjp,
+)
 from unikeras.errors import TransformError
 
 
@@ -32,6 +42,15 @@ class TorchBackend(Backend):
 
     def is_tensor(self, value: Any) -> bool:
         return isinstance(value, torch.Tensor)
+
+    def children(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        node = pytree.SUPPORTED_NODES.get(type(value))
+        if node is None:
+            return None
+        children, context = node.flatten_fn(value)
+        return Composite(
+            context, len(children), lambda kind, parts: node.unflatten_fn(list(parts), kind)
+        ), list(children)
 
     def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
         tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
