@@ -40,6 +40,7 @@ __all__ = [
     "StepError",
     "StoreError",
     "TapeError",
+    "TraceError",
     "TransformError",
     "UnikerasError",
     "UnknownBackend",
@@ -90,6 +91,13 @@ class StateError(UnikerasError, RuntimeError):
 
 class LeakedTensorError(StateError):
     """A tensor is used that belonged to the tracing of a compiled function, and has no value."""
+
+
+class TraceError(UnikerasError, TypeError):
+    """A function that is compiled asks for a tensor's value while it is traced, or gives branches that do not fit.
+
+    The error raised is also an instance of the class that the framework raised, which is its `__cause__`.
+    """
 
 
 class GradientError(UnikerasError, ValueError):

@@ -17,7 +17,7 @@ import pytest
 from keras import layers, ops
 
 import unikeras as uk
-from unikeras.errors import ArgumentError, GradientError, LeakedTensorError, StateError
+from unikeras.errors import ArgumentError, ArgumentValueError, GradientError, LeakedTensorError, StateError
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -252,10 +252,11 @@ def test_an_instance_with_a_compiled_method_can_be_collected():
     assert gone() is None
 
 
-@pytest.mark.parametrize("argument", [{"jit_compile": "always"}, {"f": 3}])
-def test_wrong_arguments_are_named(argument):
-    with pytest.raises(ArgumentError, match=r"always|int"):
-        uk.function(**argument)
+def test_wrong_arguments_are_named():
+    with pytest.raises(ArgumentValueError, match=r"always"):
+        uk.function(jit_compile="always")
+    with pytest.raises(ArgumentError, match=r"int"):
+        uk.function(3)
 
 
 def add_one_and_fail(variable, error):
@@ -352,7 +353,7 @@ def test_static_arguments_arrive_as_they_are(backend):
     x = np.ones(6, "float32")
     assert tuple(reshape(x, (2, 3)).shape) == (2, 3)
     assert tuple(reshape(x, sizes=(3, 2)).shape) == (3, 2)
-    with pytest.raises(ArgumentError, match=r"'shape'.*x, sizes"):
+    with pytest.raises(ArgumentValueError, match=r"'shape'.*x, sizes"):
         uk.function(lambda x, sizes: x, static_argnames="shape")
 
 

@@ -14,6 +14,8 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from unikeras import backends
+
 if TYPE_CHECKING:
     from unikeras.autodiff._tape import GradientTape
 
@@ -28,6 +30,11 @@ def tapes() -> list[GradientTape]:
     if not hasattr(_local, "tapes"):
         _local.tapes = []
     return _local.tapes
+
+
+def is_differentiated() -> bool:
+    """Say whether a tape, or a transform in place of one, wants what this thread computes."""
+    return bool(tapes()) or backends.current().native_vjp() is not None
 
 
 def push(tape: GradientTape) -> None:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,10 @@ FlatFunction = Callable[[Sequence[Any]], tuple[list[Any], list[Any]]]
 Pullback = Callable[[Sequence[Any]], list[Any]]
 # Takes a function and its primals; returns the outputs, the other tensors, and the pullback.
 Vjp = Callable[[FlatFunction, Sequence[Any]], tuple[list[Any], list[Any], Pullback]]
+
+# What a traced function may not do: choose by a tensor's value, make a Python number or a numpy array of it, iterate
+# over it, make a shape of it; give branches or loops that do not fit; and ask for a gradient that nothing recorded.
+TraceFault = Literal["choice", "number", "numpy", "iteration", "size", "branches", "loop", "backward"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class KeptValue:
 
 @dataclass(frozen=True)
 class Composite:
-    """How a tensor that consists of others, such as a sparse one, is put together again.
+    """How a tensor that consists of others, such as a sparse one, or a registered object is put together again.
 
     Attributes:
         kind: what the framework says of it besides the parts; programs are shared by tensors of equal kinds.
@@ -167,6 +171,13 @@ class Backend(ABC):
         """Return the native tensors that a sparse or ragged tensor consists of; None for whatever is none."""
         return None
 
+    def children(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        """Return what an object holds whose class is registered with this framework as a tree; None for any other.
+
+        The children may be anything, other trees among them.
+        """
+        return None
+
     @abstractmethod
     def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
         """Return a native tensor's values as a numpy array, from whichever device it lies on."""
@@ -191,6 +202,18 @@ class Backend(ABC):
     def evaluating(self) -> AbstractContextManager[None]:
         """Return a context for steps that do not train: they keep nothing for gradients, save what own tapes record."""
         return nullcontext()
+
+    def undifferentiated(self, run: Callable[[], Any], arguments: Sequence[Any]) -> Any:
+        """Return what `run` returns, for a function that no tape and no transform records.
+
+        Nothing is kept then for gradients of the framework's own, and the results are no part of its graph. Where an
+        argument is a part of it, the framework differentiates what this function belongs to, and goes on.
+
+        Args:
+            run: computes the results.
+            arguments: what the function was called with, flat.
+        """
+        return run()
 
     @abstractmethod
     def native_vjp(self) -> Vjp | None:
@@ -233,6 +256,10 @@ class Backend(ABC):
     @abstractmethod
     def is_tracing(self) -> bool:
         """Say whether the code that runs now is being traced with its state, so that what it calls is too."""
+
+    def trace_fault(self, error: BaseException) -> TraceFault | None:
+        """Return what a traced function did, as the framework's error tells; None if it tells something else."""
+        return None
 
     @abstractmethod
     def program_input(self, array: Any) -> Any:

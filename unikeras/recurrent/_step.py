@@ -12,7 +12,7 @@ from keras import tree
 
 from unikeras import _config, backends
 from unikeras._graphs import graph_of, is_graph
-from unikeras.autodiff._recording import tapes
+from unikeras.autodiff._recording import is_differentiated
 from unikeras.errors import ArgumentError, ArgumentValueError
 from unikeras.memory._turns import SplitTurns
 from unikeras.recurrent._arguments import batch_size_of, flatten_inputs
@@ -21,7 +21,7 @@ from unikeras.recurrent._fingerprint import fingerprint
 from unikeras.recurrent._state import ABSENT, State, StateSpec, checked, flat, nested
 from unikeras.recurrent._streaming import streaming
 from unikeras.recurrent._turns import PaddedTurns
-from unikeras.training import function
+from unikeras.training._function import Function
 
 
 class Step:
@@ -62,7 +62,8 @@ class Step:
         found = check(model, self._graph) if sequence_outputs is None else sequence_outputs
         self.sequence_outputs = tuple(found)
         self.model = self._graph.model
-        self._run = function(self._graph.run)
+        # The step itself says when PyTorch's own gradients are off.
+        self._run = Function(self._graph.run, records=True)
 
     @property
     def fingerprint(self) -> str:
@@ -108,9 +109,7 @@ class Step:
         """
         inputs = self._inputs(x)
         memory = flat(self.states, state, batch_size_of(inputs))
-        with (
-            contextlib.nullcontext() if training or _is_differentiated() else backends.current().evaluating()
-        ):
+        with contextlib.nullcontext() if training or is_differentiated() else backends.current().evaluating():
             y, after = self._run(inputs, memory, training)
         return y, nested(self.states, after)
 
@@ -205,8 +204,3 @@ def stateful(model: Any) -> Step:
             f"model {model.name!r} is not built, so it has no weights yet; begin it with keras.Input, or call it once"
         )
     return Step(model)
-
-
-def _is_differentiated() -> bool:
-    """Say whether a tape, or a transform in place of one, wants what is computed here."""
-    return bool(tapes()) or backends.current().native_vjp() is not None

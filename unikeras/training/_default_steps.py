@@ -76,6 +76,24 @@ class Steps(Loop):
         with _weighing(self._compile_loss, y_pred):
             return super().compute_loss(x, y, y_pred, sample_weight, training)  # type: ignore[misc]
 
+    def compiled_loss(
+        self: Any, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None
+    ) -> Any:
+        """Return the loss as models of Keras 2 did, which Keras 3 knows on TensorFlow alone; use `compute_loss`.
+
+        Args:
+            y: the targets.
+            y_pred: what the model returned.
+            sample_weight: the weights of the examples.
+            regularization_losses: not looked at; the model's own are added.
+        """
+        warnings.warn(
+            "model.compiled_loss(y, y_pred) is deprecated; use model.compute_loss(x, y, y_pred, sample_weight)",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.compute_loss(x=None, y=y, y_pred=y_pred, sample_weight=sample_weight)
+
     def _predicted(self: Any, x: Any, training: bool) -> Any:
         return self(x, training=training) if self._call_has_training_arg else self(x)
 

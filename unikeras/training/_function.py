@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
 from unikeras import backends
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentError, ArgumentValueError
 from unikeras.training import _debug, _source
 
 
 class Function:
     """A function that is compiled by the backend at its first call; made by `uk.function`.
 
-    `warns=False` is for callers that keep the number of programs small by themselves.
+    `warns=False` is for callers that keep the number of programs small by themselves; `records=True` for those that let
+    the framework's own gradients go through it, where no tape asks for any.
     """
 
     def __init__(
@@ -24,6 +25,7 @@ class Function:
         jit_compile: bool | str = "auto",
         static_argnames: Sequence[str] = (),
         warns: bool = True,
+        records: bool = False,
     ) -> None:
         # What a layer or another object holds in its attributes is its own.
         functools.update_wrapper(self, f, updated=("__dict__",) if inspect.isroutine(f) else ())
@@ -31,6 +33,7 @@ class Function:
         self._jit_compile = jit_compile
         self._static_argnames = tuple(static_argnames)
         self._warns = warns
+        self._records = records
         self._runner: Any = None
         self._python: Any = None
         self._of: Function | None = (
@@ -61,13 +64,15 @@ class Function:
 
         _prepare_keras()
         untraced = backend.untraced(self._f, self._jit_compile)
-        return AsPython(untraced) if untraced else Traced(self._f, backend, self._jit_compile, self._warns)
+        if untraced:
+            return AsPython(untraced, self._f if self._warns else None, self._records)
+        return Traced(self._f, backend, self._jit_compile, self._warns)
 
     def _as_python(self) -> Any:
         from unikeras.training._runners import AsPython
 
         _prepare_keras()
-        self._python = self._python or AsPython(self._f)
+        self._python = self._python or AsPython(self._f, records=self._records)
         return self._python
 
     def _marked(self, args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -89,7 +94,11 @@ class Function:
         # A copied instance brings the method of the one that it was copied from.
         if method is None or method._of is not self or method._self is not instance:
             method = methods[key] = Function(
-                self._f.__get__(instance, owner), self._jit_compile, self._static_argnames, self._warns
+                self._f.__get__(instance, owner),
+                self._jit_compile,
+                self._static_argnames,
+                self._warns,
+                self._records,
             )
             method._of = self
         return method
@@ -109,16 +118,17 @@ class Function:
 
     def __reduce__(self) -> Any:
         # Programs belong to a process; a copy compiles its own.
-        return type(self), (self._f, self._jit_compile, self._static_argnames, self._warns)
+        return type(self), (self._f, self._jit_compile, self._static_argnames, self._warns, self._records)
 
     def __repr__(self) -> str:
         return f"<uk.function {_source.name(self._f)}>"
 
 
 def _prepare_keras() -> None:
-    from unikeras.training import _optimizers
+    from unikeras.training import _optimizers, _weights
 
     _optimizers.install()
+    _weights.install()
 
 
 @overload
@@ -134,6 +144,7 @@ def function(
     *,
     jit_compile: bool | str = "auto",
     static_argnames: str | Sequence[str] = (),
+    **unknown: Any,
 ) -> Any:
     """Compile a function that reads and writes Keras variables; also as a decorator, also of methods.
 
@@ -148,6 +159,9 @@ def function(
     with jit_compile=True, where the assignments before the error stand; on JAX a program that may fail while it
     runs changes nothing then.
 
+    What it computes is recorded for a `uk.GradientTape` or a transform inside or around it, and for nothing else:
+    PyTorch's own `.backward()` goes through it only where an argument requires a gradient.
+
     Args:
         f: takes and returns nested structures of tensors, numpy arrays (they arrive as tensors) and Python
             values.
@@ -155,13 +169,16 @@ def function(
             for torch.compile on PyTorch; False runs without compiling on JAX and PyTorch.
         static_argnames: arguments that reach `f` as they are, arrays among them not as tensors; a value
             that is not equal to an earlier one is a new trace. They must be hashable.
+        unknown: nothing else is taken; what other frameworks take is refused, with what there is in its place.
 
     Returns:
         A callable with `f`'s signature.
 
     Raises:
-        ArgumentError: f is not callable, or another argument is something else.
+        ArgumentError: f is not callable, or an argument is not known.
+        ArgumentValueError: an argument has a value that means nothing.
         StateError: in a call, a variable would be created by a later run of `f`.
+        TraceError: in a call, `f` asks for the value of a tensor (`if`, `float`, numpy) while it is traced.
 
     Example:
         >>> import keras, unikeras as uk
@@ -173,8 +190,10 @@ def function(
         >>> float(add(keras.ops.ones(()))), float(add(keras.ops.ones(())))
         (2.0, 4.0)
     """
+    if unknown:
+        raise ArgumentError(_about(unknown))
     if jit_compile not in (True, False, "auto"):
-        raise ArgumentError(f"jit_compile must be True, False or 'auto', not {jit_compile!r}")
+        raise ArgumentValueError(f"jit_compile must be True, False or 'auto', not {jit_compile!r}")
     static = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     if f is None:
         return functools.partial(function, jit_compile=jit_compile, static_argnames=static)
@@ -189,12 +208,35 @@ def function(
     return Function(f, jit_compile, static)
 
 
+def _about(unknown: Iterable[str]) -> str:
+    """Return what to do in the place of arguments that there are not."""
+    known = [f"{name}: {_ELSEWHERE[name]}" for name in unknown if name in _ELSEWHERE]
+    return f"uk.function takes jit_compile and static_argnames, not {', '.join(unknown)}" + "".join(
+        f". For {text}" for text in known
+    )
+
+
+_ELSEWHERE = {
+    "input_signature": "nothing is to be declared; calls of other shapes and dtypes are traced by themselves, and on "
+    "TensorFlow an axis becomes dynamic when its size varies",
+    "reduce_retracing": "TensorFlow makes an axis dynamic when its size varies",
+    "static_argnums": "name the parameters instead: static_argnames=('n',)",
+    "donate_argnums": "the state that a function writes is donated already",
+    "donate_argnames": "the state that a function writes is donated already",
+    "autograph": "choose with keras.ops.cond and keras.ops.while_loop",
+    "fullgraph": "jit_compile=True asks for torch.compile on PyTorch",
+    "mode": "jit_compile=True asks for torch.compile on PyTorch",
+    "dynamic": "jit_compile=True asks for torch.compile on PyTorch",
+    "backend": "Keras' backend is chosen by KERAS_BACKEND",
+}
+
+
 def _check_names(f: Callable[..., Any], static: Sequence[str]) -> None:
     if not static:
         return
     parameters = inspect.signature(f).parameters
     if unknown := [name for name in static if name not in parameters]:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"static_argnames names {', '.join(map(repr, unknown))}; {_source.name(f)} has the parameters "
             f"{', '.join(parameters) or 'none'}"
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from unikeras.backends._base import Composite
-from unikeras.training._arguments import TENSOR, Call, names
+from unikeras.training._arguments import TENSOR, Call, Node, names, shown
 
 RETRACES = 8  # as many as are borne in silence
 
@@ -17,8 +17,8 @@ def warn(f: Callable[..., Any], calls: Sequence[Call]) -> None:
     name = getattr(f, "__qualname__", repr(f))
     warnings.warn(
         f"uk.function {name} has been traced {len(calls)} times, and tracing is slow: {_what_varies(f, calls)}. "
-        "Pass what varies as a tensor or an array, give batches one size (or pad them), or move the choice out of "
-        "the function. This is said once.",
+        "Pass what varies as a tensor or an array (or keep it in a keras.Variable), give batches one size (or pad "
+        "them), or move the choice out of the function. This is said once.",
         RuntimeWarning,
         stacklevel=5,
     )
@@ -33,7 +33,15 @@ def _what_varies(f: Callable[..., Any], calls: Sequence[Call]) -> str:
     ]
     if len(alike) < len(calls):
         reasons.insert(0, "the nesting of its arguments varies")
-    return "; ".join(filter(None, reasons))
+    return "; ".join(filter(None, [*reasons, *_of_captured(calls)]))
+
+
+def _of_captured(calls: Sequence[Call]) -> Iterator[str]:
+    for place, *values in zip(
+        calls[-1].captured.places, *(call.captured.values for call in calls), strict=True
+    ):
+        if len(distinct := dict.fromkeys(values)) > 1:
+            yield f"{place.name!r} ({place.of}) was {_listed(map(_Python, distinct))}"
 
 
 def _by_leaf(calls: Sequence[Call]) -> list[list[Any]]:
@@ -48,7 +56,7 @@ def _by_leaf(calls: Sequence[Call]) -> list[list[Any]]:
 def _seen(entry: Any, tensors: Iterator[Any]) -> Any:
     if entry is TENSOR:
         return next(tensors)
-    if not isinstance(entry, Composite):
+    if not isinstance(entry, Composite | Node):
         return _Python(entry)
     shapes, dtypes = zip(*[next(tensors) for _ in range(entry.count)], strict=True)
     return (entry.kind, *shapes), dtypes
@@ -62,7 +70,7 @@ class _Python:
         return isinstance(other, _Python) and bool(self.entry == other.entry)
 
     def __repr__(self) -> str:
-        return repr(self.entry[1] if isinstance(self.entry, tuple) else self.entry)
+        return shown(self.entry)
 
 
 def _of_leaf(name: str, seen: Sequence[Any]) -> str:

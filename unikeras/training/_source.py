@@ -41,6 +41,11 @@ def line_of_store(f: Callable[..., Any], target: str, owner: Any) -> str:
         if not str(getattr(function, "__module__", "")).startswith("keras."):
             for line in _stores(function, target):
                 return f"{inspect.getsourcefile(function)}:{line}"
+    return first_line(f)
+
+
+def first_line(f: Callable[..., Any]) -> str:
+    """Return "file:line" of a function's beginning."""
     code = getattr(f, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else "an unknown line"
 

@@ -20,9 +20,10 @@ def compiled(model: Any, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     _check_signature(model, step.__name__)
     step.__qualname__ = f"{type(model).__name__}.{step.__name__}"  # as users and messages call it
     if model.run_eagerly:
-        runner = AsPython(step)
+        runner = AsPython(step, records=True)
         return lambda data: runner((data,), {})
-    return Function(step, model.jit_compile)
+    # A step of the user's may call PyTorch's own backward().
+    return Function(step, model.jit_compile, records=True)
 
 
 def train_function(model: Any) -> Callable[[Sequence[Any]], Any]:

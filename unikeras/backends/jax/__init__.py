@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental.sparse import JAXSparse
 
-from unikeras.backends._base import Backend, Composite, FlatFunction, KeptValue, Program, Tape
+from unikeras.backends._base import Backend, Composite, FlatFunction, KeptValue, Program, Tape, TraceFault
 
 
 class JaxBackend(Backend):
@@ -35,6 +35,12 @@ class JaxBackend(Backend):
             return None
         parts, kind = jax.tree.flatten(value)
         return Composite(kind, len(parts), jax.tree.unflatten), parts
+
+    def children(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        if jax.tree_util.all_leaves([value]):
+            return None
+        children, kind = jax.tree.flatten(value, is_leaf=lambda part: part is not value)
+        return Composite(kind, len(children), jax.tree.unflatten), children
 
     def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
         return np.asarray(tensor)
@@ -72,6 +78,11 @@ class JaxBackend(Backend):
         from keras.src.backend import in_stateless_scope
 
         return bool(in_stateless_scope())
+
+    def trace_fault(self, error: BaseException) -> TraceFault | None:
+        from unikeras.backends.jax import _faults
+
+        return _faults.fault(error)
 
     def program_input(self, array: Any) -> Any:
         return array

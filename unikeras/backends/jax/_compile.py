@@ -110,8 +110,9 @@ class _Program:
             results = self._f(arrays)
         if late := [v.path for key, v in {**scope.read, **scope.written}.items() if key not in known]:
             raise StateError(
-                f"{', '.join(late)} turned up only when the function ran a second time; "
-                "create variables in the first call, or before it"
+                f"a function is traced by running it twice, and only the second run uses {', '.join(late)}: its Python "
+                "did something else. Keep a counter or a flag in a keras.Variable and choose with keras.ops.cond, draw "
+                "random choices with keras.random, and create variables in the first call, or before it"
             )
         return results, [_strong(scope.state_mapping[id(variable)]) for variable in self._written]
 

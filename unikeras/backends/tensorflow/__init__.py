@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from unikeras.backends._base import Backend, Composite, FlatFunction, KeptValue, Program, Tape
+from unikeras.backends._base import Backend, Composite, FlatFunction, KeptValue, Program, Tape, TraceFault
 from unikeras.errors import UnikerasError
 
 
@@ -31,10 +31,17 @@ class TensorflowBackend(Backend):
         return isinstance(value, tf.Tensor | tf.Variable)
 
     def parts(self, value: Any) -> tuple[Composite, list[Any]] | None:
-        if not isinstance(value, tf.SparseTensor | tf.RaggedTensor | tf.IndexedSlices):
+        if not isinstance(value, _COMPOSITES):
             return None
         parts = tf.nest.flatten(value, expand_composites=True)
         return Composite(tf.type_spec_from_value(value), len(parts), _joined), parts
+
+    def children(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        cls = type(value)
+        if not hasattr(cls, "__tf_flatten__"):  # what tf.nest asks for
+            return None
+        kind, children = value.__tf_flatten__()
+        return Composite((cls, kind), len(children), _unflattened), list(children)
 
     def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
         return np.asarray(tensor.numpy())
@@ -98,6 +105,11 @@ class TensorflowBackend(Backend):
     def is_tracing(self) -> bool:
         return bool(tf.inside_function())
 
+    def trace_fault(self, error: BaseException) -> TraceFault | None:
+        from unikeras.backends.tensorflow import _faults
+
+        return _faults.fault(error)
+
     def program_input(self, array: Any) -> Any:
         return tf.convert_to_tensor(array)
 
@@ -160,6 +172,13 @@ class TensorflowBackend(Backend):
             variable._value.assign(old)
 
         return KeptValue(restore)
+
+
+_COMPOSITES = (tf.SparseTensor, tf.RaggedTensor, tf.IndexedSlices, tf.experimental.ExtensionType)
+
+
+def _unflattened(kind: tuple[Any, Any], children: Sequence[Any]) -> Any:
+    return kind[0].__tf_unflatten__(kind[1], tuple(children))
 
 
 def _joined(spec: Any, parts: Sequence[Any]) -> Any:

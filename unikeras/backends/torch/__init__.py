@@ -8,8 +8,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 
-from unikeras.backends._base import Backend, FlatFunction, KeptValue, Program, Pullback, Tape, Vjp
+from unikeras.backends._base import (
+    Backend,
+    Composite,
+    FlatFunction,
+    KeptValue,
+    Program,
+    Pullback,
+    Tape,
+    TraceFault,
+    Vjp,
+)
 from unikeras.errors import TransformError
 
 
@@ -31,6 +42,15 @@ class TorchBackend(Backend):
 
     def is_tensor(self, value: Any) -> bool:
         return isinstance(value, torch.Tensor)
+
+    def children(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        node = pytree.SUPPORTED_NODES.get(type(value))
+        if node is None:
+            return None
+        children, context = node.flatten_fn(value)
+        return Composite(
+            context, len(children), lambda kind, parts: node.unflatten_fn(list(parts), kind)
+        ), list(children)
 
     def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
         tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
@@ -55,6 +75,14 @@ class TorchBackend(Backend):
 
     def evaluating(self) -> AbstractContextManager[None]:
         return torch.no_grad()
+
+    def undifferentiated(self, run: Callable[[], Any], arguments: Sequence[Any]) -> Any:
+        if any(isinstance(argument, torch.Tensor) and argument.requires_grad for argument in arguments):
+            return run()
+        with torch.no_grad():
+            results = run()
+        # A tape inside has recorded all the same, for itself.
+        return pytree.tree_map_only(torch.Tensor, lambda x: x.detach() if x.requires_grad else x, results)
 
     def native_vjp(self) -> Vjp | None:
         # torch.func's transforms refuse requires_grad_ and autograd.grad inside them, and nest with torch.func.vjp.
@@ -87,6 +115,9 @@ class TorchBackend(Backend):
 
     def is_tracing(self) -> bool:
         return torch.compiler.is_compiling()
+
+    def trace_fault(self, error: BaseException) -> TraceFault | None:
+        return "backward" if "does not require grad and does not have a grad_fn" in str(error) else None
 
     def program_input(self, array: Any) -> Any:
         from keras import ops
