@@ -33,13 +33,14 @@ def fitted(
         ArgumentError: the two do not match; the message lists every difference.
     """
     pairs, problems = pair(name, given, wanted_name, wanted)
-    problems += [problem for one in pairs if (problem := _problem(one, none))]
+    problems += [problem for one in pairs if (problem := problem_of(one, none))]
     if problems:
         raise ArgumentError(f"{name} must match {wanted_name}: {'; '.join(problems)}{hint and f'. {hint}'}")
-    return [None if one.leaf is None else _tensor(one.leaf, one.wanted) for one in pairs]
+    return [None if one.leaf is None else as_partner(one.leaf, one.wanted) for one in pairs]
 
 
-def _problem(one: Pair, none: bool) -> str:
+def problem_of(one: Pair, none: bool) -> str:
+    """Say what keeps a leaf from standing for another one, or nothing."""
     if one.leaf is None:
         return "" if none else f"{one.name} is None where {one.wanted_name} is a tensor"
     if not is_numeric(one.leaf):
@@ -87,7 +88,8 @@ def _fits(leaf: Any, dtype: str, wanted: str) -> bool:
     return bool(np.can_cast(np.asarray(leaf).dtype, kind, "same_kind"))
 
 
-def _tensor(leaf: Any, wanted: Any) -> Any:
+def as_partner(leaf: Any, wanted: Any) -> Any:
+    """Return a leaf as a native tensor of the dtype of another."""
     from keras import ops
 
     return ops.convert_to_tensor(leaf if is_tensor(leaf) else np.asarray(leaf), dtype=dtype_of(wanted))
