@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unikeras import backends
+from unikeras.autodiff import _structure
 from unikeras.errors import ArgumentError
 
 
@@ -38,11 +39,9 @@ def check_tensor(argument: str, leaf: Any) -> None:
 
 def flatten(argument: str, structure: Any) -> list[Any]:
     """Return the leaves of a nested structure of tensors and variables, each checked."""
-    from keras import tree
-
     if is_flat(structure):
         return list(structure)
-    leaves: list[Any] = tree.flatten(structure)
+    leaves = _structure.flatten(structure, none_is_leaf=True)
     for leaf in leaves:
         check_tensor(argument, leaf)
     return leaves
@@ -50,9 +49,7 @@ def flatten(argument: str, structure: Any) -> list[Any]:
 
 def pack(structure: Any, leaves: list[Any]) -> Any:
     """Return leaves in the structure that `flatten` took apart."""
-    from keras import tree
-
-    return leaves if is_flat(structure) else tree.pack_sequence_as(structure, leaves)
+    return leaves if is_flat(structure) else _structure.pack(structure, leaves)
 
 
 def is_flat(structure: Any) -> bool:

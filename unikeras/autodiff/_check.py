@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from unikeras.autodiff._arguments import is_differentiable
-from unikeras.autodiff._flat import Arguments, tensors
+from unikeras.autodiff._flat import Arguments, Result
 from unikeras.autodiff._transforms import grad
 
 
@@ -90,17 +90,27 @@ def check_gradients(
         >>> bool(uk.check_gradients(lambda x: keras.ops.sin(x), keras.ops.ones((3,))))
         True
     """
-    arguments = Arguments(args, range(len(args)))
+    arguments = Arguments(args, range(len(args)), integers=True)
     exact = any("64" in str(leaf.dtype) or "complex128" in str(leaf.dtype) for leaf in arguments.leaves)
     step = step or (1e-5 if exact else 1e-2)
     tolerance = tolerance or (1e-6 if exact else 1e-2)
-    gradients = tensors(list(grad(f, tuple(range(len(args))))(*args)))
+    numbers = [number for number, leaf in enumerate(arguments.leaves) if is_differentiable(leaf)]
+    gradients = grad(lambda values: f(*arguments.exchanged(_with(arguments.leaves, numbers, values))))(
+        [arguments.leaves[number] for number in numbers]
+    )
     worst = [
-        _worst(f, arguments, number, gradients[number], step)
-        for number, leaf in enumerate(arguments.leaves)
-        if is_differentiable(leaf)
+        _worst(f, arguments, number, gradient, step)
+        for number, gradient in zip(numbers, gradients, strict=True)
     ]
     return GradientReport(worst, tolerance, step)
+
+
+def _with(leaves: Sequence[Any], numbers: Sequence[int], values: Sequence[Any]) -> list[Any]:
+    """Return the leaves with these values at these places."""
+    exchanged = list(leaves)
+    for number, value in zip(numbers, values, strict=True):
+        exchanged[number] = value
+    return exchanged
 
 
 def _worst(
@@ -112,10 +122,9 @@ def _worst(
     start = np.asarray(ops.convert_to_numpy(arguments.leaves[number]))
 
     def total(values: Any) -> float:
-        leaves = list(arguments.leaves)
-        leaves[number] = ops.convert_to_tensor(values)
-        result = np.asarray(ops.convert_to_numpy(f(*arguments.exchanged(leaves))))
-        return float(np.sum(result, dtype="float64"))
+        moved = _with(arguments.leaves, [number], [ops.convert_to_tensor(values)])
+        results = Result(f(*arguments.exchanged(moved))).outputs
+        return float(sum(np.sum(ops.convert_to_numpy(result), dtype="float64") for result in results))
 
     found = []
     for index in np.ndindex(start.shape):

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from unikeras import backends
-from unikeras.autodiff._flat import Arguments, Result
-from unikeras.autodiff._jacobian import check_floating
+from unikeras.autodiff._flat import Arguments, Result, is_one, numbers_of
+from unikeras.autodiff._structure import flatten, pack
 from unikeras.autodiff._tape import GradientTape
-from unikeras.autodiff._transforms import grad, jvp, vjp
+from unikeras.autodiff._transforms import grad, jvp, pushed, reverse
 from unikeras.autodiff._vmap import vmap
 from unikeras.errors import ArgumentError
 
@@ -48,18 +48,15 @@ def jacobian(
     """
     if mode not in ("auto", "forward", "reverse"):
         raise ArgumentError(f"mode must be 'auto', 'forward' or 'reverse', not {mode!r}")
-    numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+    numbers = numbers_of(argnums)
     compute = _forward if mode == "forward" else _reverse
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        from keras import tree
-
         arguments = Arguments(args, numbers)
         result, rows = compute(lambda leaves: f(*arguments.exchanged(leaves), **kwargs), arguments.leaves)
         packed = [arguments.packed(row) for row in rows]
-        chosen = [row[0] if isinstance(argnums, int) else tuple(row) for row in packed]
-        return _pack(result, chosen) if tree.is_nested(result) else chosen[0]
+        return pack(result, [row[0] if is_one(argnums) else tuple(row) for row in packed])
 
     return wrapped
 
@@ -114,35 +111,39 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
         >>> keras.ops.convert_to_numpy(uk.hvp(lambda x: keras.ops.sum(x**3), x, keras.ops.ones((2,)))).tolist()
         [6.0, 12.0]
     """
-    return jvp(grad(f), (x,), (v,))[1]
+    return pushed(grad(f), (x,), (v,), ("x", "v"))[1]
 
 
 Rows = tuple[Any, list[list[Any]]]
 
 
 def _reverse(run: Callable[[Sequence[Any]], Any], leaves: list[Any]) -> Rows:
-    from keras import ops, tree
+    from keras import ops
 
     if backends.current().native_vjp() is not None:
-        result, pullback = vjp(lambda values: run(values), leaves)
-        return result, [_pulled(pullback, result, i) for i in range(len(tree.flatten(result)))]
+        (result, _), pullback = reverse(lambda values: _checked(run(values)), leaves, persistent=True)
+        outputs = flatten(result)
+        return result, [_pulled(pullback, outputs, number) for number in range(len(outputs))]
     own = [ops.copy(leaf) for leaf in leaves]
     with GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(own)
-        result = Result(run(own))
+        result = _checked(run(own))
     return result.value, [tape.jacobian(output, own, "zero") for output in result.outputs]
 
 
-def _pulled(pullback: Callable[[Any], Any], result: Any, number: int) -> list[Any]:
-    from keras import ops, tree
+def _checked(returned: Any) -> Result:
+    result = Result(returned)
+    result.check_differentiable()
+    return result
 
-    outputs = tree.flatten(result)
-    check_floating(outputs[number])
+
+def _pulled(pullback: Callable[[Any], list[Any]], outputs: list[Any], number: int) -> list[Any]:
+    from keras import ops
+
     weights = [ops.zeros_like(output) for output in outputs]
 
     def one(row: Any) -> Any:
-        given = [row if i == number else weight for i, weight in enumerate(weights)]
-        return pullback(tree.pack_sequence_as(result, given))[0]
+        return pullback([row if i == number else weight for i, weight in enumerate(weights)])
 
     shape = tuple(outputs[number].shape)
     rows = vmap(one)(_basis(outputs[number]))
@@ -150,16 +151,16 @@ def _pulled(pullback: Callable[[Any], Any], result: Any, number: int) -> list[An
 
 
 def _forward(run: Callable[[Sequence[Any]], Any], leaves: list[Any]) -> Rows:
-    from keras import ops, tree
+    from keras import ops
 
     columns = []
     for number, leaf in enumerate(leaves):
 
         def along(tangent: Any, number: int = number) -> Any:
             tangents = [tangent if i == number else ops.zeros_like(x) for i, x in enumerate(leaves)]
-            return jvp(lambda *values: run(values), leaves, tangents)[1]
+            return jvp(lambda *values: _checked(run(values)).value, leaves, tangents)[1]
 
-        mapped = tree.flatten(vmap(along)(_basis(leaf)))
+        mapped = flatten(vmap(along)(_basis(leaf)))
         columns.append(
             [
                 ops.reshape(ops.moveaxis(column, 0, -1), tuple(column.shape[1:]) + tuple(leaf.shape))
@@ -175,11 +176,3 @@ def _basis(tensor: Any) -> Any:
 
     shape = tuple(tensor.shape)
     return ops.reshape(ops.eye(math.prod(shape), dtype=tensor.dtype), (-1, *shape))
-
-
-def _pack(result: Any, rows: list[Any]) -> Any:
-    """Put whole structures in the places of a structure's leaves."""
-    from keras import tree
-
-    remaining = iter(rows)
-    return tree.map_structure(lambda _: next(remaining), result)

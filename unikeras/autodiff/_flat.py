@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
-from unikeras import backends
-from unikeras.autodiff._arguments import is_variable
+from unikeras.autodiff._arguments import dtype_of, is_differentiable, is_variable
+from unikeras.autodiff._fit import is_numeric, is_tensor, not_differentiable
+from unikeras.autodiff._structure import flatten, pack, transform, walk
 from unikeras.errors import ArgumentError
 
 
-def tensors(structure: Any) -> list[Any]:
-    """Return the leaves of a nested structure as native tensors."""
-    from keras import ops, tree
+def numbers_of(argnums: int | Sequence[int]) -> list[int]:
+    """Return which positional arguments are meant, as a list of ints.
 
-    return [ops.convert_to_tensor(leaf) for leaf in tree.flatten(structure)]
+    Raises:
+        ArgumentError: argnums is neither an int nor a sequence of ints, is empty or names one argument twice.
+    """
+    several = isinstance(argnums, tuple | list | range)
+    try:
+        numbers = [_index(number) for number in (argnums if several else (argnums,))]  # type: ignore[union-attr]
+    except TypeError:
+        raise ArgumentError(
+            f"argnums must be an int or a sequence of ints, the positions of arguments, not {argnums!r}"
+        ) from None
+    if not numbers:
+        raise ArgumentError(f"argnums is {argnums!r}; it must name at least one argument")
+    if len(set(numbers)) < len(numbers):
+        raise ArgumentError(f"argnums is {argnums!r}; it must name each argument once")
+    return numbers
+
+
+def is_one(argnums: int | Sequence[int]) -> bool:
+    """Say whether argnums names one argument, whose gradient is not put into a tuple."""
+    return not isinstance(argnums, tuple | list | range)
+
+
+def _index(number: Any) -> int:
+    if isinstance(number, bool):
+        raise TypeError
+    return operator.index(number)
 
 
 class Arguments:
@@ -23,22 +49,30 @@ class Arguments:
     Args:
         args: all positional arguments.
         numbers: which of them are taken, counted from either end.
+        name: what the caller calls the arguments: `"argument"`, or the sequence that they were given in.
+        integers: leave leaves that have no gradient as they are; otherwise they are refused.
 
     Raises:
-        ArgumentError: there is no argument of that number.
+        ArgumentError: there is no argument of that number, or one holds something that has no gradient.
     """
 
-    def __init__(self, args: Sequence[Any], numbers: Sequence[int]) -> None:
-        if wrong := [number for number in numbers if not -len(args) <= number < len(args)]:
-            raise ArgumentError(
-                f"argnums names argument {wrong[0]}; the call has {len(args)} positional arguments"
-            )
+    def __init__(
+        self, args: Sequence[Any], numbers: Sequence[int], name: str = "argument", integers: bool = False
+    ) -> None:
         self._args = list(args)
-        self._numbers = [number % len(args) for number in numbers]
+        self._numbers = _counted(numbers, len(args))
         self.chosen = [self._args[number] for number in self._numbers]
-        for number, structure in zip(self._numbers, self.chosen, strict=True):
-            _check_leaves(number, structure)
-        self.leaves = tensors(self.chosen)
+        leaves = [
+            leaf
+            for number, structure in zip(self._numbers, self.chosen, strict=True)
+            for leaf in walk(structure, f"{name} {number}" if name == "argument" else f"{name}[{number}]")
+        ]
+        if not leaves and None in flatten(self.chosen, none_is_leaf=True):
+            raise ArgumentError(
+                f"{name} {self._numbers[0]} holds a NoneType and no tensor; there is nothing to differentiate"
+            )
+        _check_leaves(leaves, integers)
+        self.leaves = [_tensor(leaf) for _, leaf in leaves]
 
     def exchanged(self, leaves: Sequence[Any]) -> list[Any]:
         """Return all arguments with these tensors in the place of the chosen ones."""
@@ -49,25 +83,38 @@ class Arguments:
 
     def packed(self, leaves: Sequence[Any]) -> list[Any]:
         """Return tensors in the structures of the chosen arguments."""
-        from keras import tree
-
-        return list(tree.pack_sequence_as(self.chosen, list(leaves)))
+        return list(pack(self.chosen, leaves))
 
 
-def _check_leaves(number: int, structure: Any) -> None:
-    import numpy as np
-    from keras import tree
+def _counted(numbers: Sequence[int], count: int) -> list[int]:
+    if wrong := [number for number in numbers if not -count <= number < count]:
+        raise ArgumentError(
+            f"argnums names argument {', '.join(map(str, wrong))}; the call has {count} positional arguments"
+        )
+    counted = [number % count for number in numbers]
+    if len(set(counted)) < len(counted):
+        raise ArgumentError(f"argnums {tuple(numbers)} names one argument twice in a call of {count}")
+    return counted
 
-    for leaf in tree.flatten(structure):
-        if not (isinstance(leaf, int | float | complex | np.ndarray | np.generic) or _is_tensor(leaf)):
-            raise ArgumentError(
-                f"argument {number} holds a {type(leaf).__name__}; gradients exist with respect to tensors, arrays, "
-                "numbers and nested structures of them (argnums names the arguments to differentiate)"
-            )
+
+def _check_leaves(leaves: Sequence[tuple[str, Any]], integers: bool) -> None:
+    problems = [
+        problem
+        for name, leaf in leaves
+        if (problem := not_differentiable(name, leaf)) and not (integers and is_numeric(leaf))
+    ]
+    if problems:
+        raise ArgumentError(
+            f"{'; '.join(problems)}; gradients exist with respect to floating and complex tensors, arrays and numbers, "
+            "and nested structures of them. Make it floating (3.0, keras.ops.cast(x, 'float32')), or leave it out "
+            "(argnums names the arguments to differentiate)"
+        )
 
 
-def _is_tensor(value: Any) -> bool:
-    return is_variable(value) or backends.current().is_tensor(value)
+def _tensor(leaf: Any) -> Any:
+    from keras import ops
+
+    return ops.convert_to_tensor(leaf)
 
 
 class Result:
@@ -84,31 +131,37 @@ class Result:
         self.outputs = _value_tensors(self.value)
         self._has_aux = has_aux
 
+    def check_differentiable(self) -> None:
+        """Raise an ArgumentError where there is nothing to differentiate."""
+        if not self.outputs:
+            raise ArgumentError(
+                f"the function returned {self.value!r}, which holds no tensor; it must return what is differentiated"
+            )
+        if wrong := [dtype_of(output) for output in self.outputs if not is_differentiable(output)]:
+            raise ArgumentError(
+                f"the function returned a tensor of dtype {', '.join(wrong)}; gradients exist for floating and complex "
+                "results only. Return other things as aux, with has_aux=True"
+            )
+
     def aux_tensors(self) -> list[Any]:
         """Return the tensors among the leaves of aux."""
-        from keras import tree
-
-        return [leaf for leaf in tree.flatten(self.aux) if _is_tensor(leaf)] if self._has_aux else []
+        return [leaf for leaf in flatten(self.aux) if is_tensor(leaf)] if self._has_aux else []
 
     def rebuilt(self, outputs: Sequence[Any], aux_tensors: Sequence[Any]) -> tuple[Any, Any]:
         """Return value and aux with other tensors in their places."""
-        from keras import tree
-
         remaining = iter(aux_tensors)
         aux = self.aux
         if self._has_aux:
-            aux = tree.map_structure(lambda leaf: next(remaining) if _is_tensor(leaf) else leaf, aux)
-        return tree.pack_sequence_as(self.value, list(outputs)), aux
+            aux = transform(lambda leaf: next(remaining) if is_tensor(leaf) else leaf, aux)
+        return pack(self.value, outputs), aux
 
 
 def _value_tensors(value: Any) -> list[Any]:
-    from keras import ops, tree
-
-    leaves = tree.flatten(value)
+    leaves = flatten(value, none_is_leaf=value is None)
     for leaf in leaves:
-        if not _is_tensor(leaf):
+        if not is_tensor(leaf):
             raise ArgumentError(
                 f"the function returned a {type(leaf).__name__} where a tensor is needed; return other things as "
                 "aux, with has_aux=True"
             )
-    return [ops.convert_to_tensor(leaf) if is_variable(leaf) else leaf for leaf in leaves]
+    return [_tensor(leaf) if is_variable(leaf) else leaf for leaf in leaves]

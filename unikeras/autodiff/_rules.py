@@ -1,4 +1,4 @@
-"""custom_gradient, remat, stop_gradient, no_grad: how gradients are taken, or not."""
+"""remat, stop_gradient, no_grad: how gradients are taken, or not."""
 
 from __future__ import annotations
 
@@ -8,42 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from unikeras import backends
-
-
-def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a function a gradient of its own.
-
-    Args:
-        f: takes tensors and returns `(y, g)`: its result, a tensor, and a function that takes the gradient with
-            respect to `y` and returns the gradient with respect to `f`'s arguments: one tensor, or a tuple with
-            one per argument.
-
-    Returns:
-        A function of `f`'s arguments that returns `y`.
-
-    Source:
-        tf.custom_gradient; keras.ops.custom_gradient, whose `g` is called differently on each backend.
-
-    Example:
-        >>> import keras, unikeras as uk
-        >>> @uk.custom_gradient
-        ... def reversed_gradient(x):
-        ...     return x * 1.0, lambda upstream: -upstream
-        >>> float(uk.grad(reversed_gradient)(keras.ops.ones(())))
-        -1.0
-    """
-    from keras import ops
-
-    def with_keras_convention(*args: Any, **kwargs: Any) -> Any:
-        value, gradient = f(*args, **kwargs)
-
-        # Keras on PyTorch passes the arguments first and `upstream` by name; elsewhere it comes first.
-        def call(*given: Any, upstream: Any = None) -> Any:
-            return gradient(given[0] if upstream is None else upstream)
-
-        return value, call
-
-    return functools.wraps(f)(ops.custom_gradient(with_keras_convention))
 
 
 def remat(f: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,8 +18,10 @@ from unikeras.autodiff._arguments import (
     is_variable,
     pack,
 )
+from unikeras.autodiff._fit import fitted
+from unikeras.autodiff._structure import flatten as flatten_structure
 from unikeras.backends._base import Tape
-from unikeras.errors import ArgumentError, TapeError
+from unikeras.errors import TapeError
 
 logger = logging.getLogger("unikeras")
 
@@ -175,7 +177,7 @@ class GradientTape:
         engine = self._recorded()
         targets = flatten("target", target)
         wanted = flatten("sources", sources)
-        weights = _weights(output_gradients, len(targets))
+        weights = _weights(output_gradients, target, targets)
         _check_unconnected(unconnected_gradients)
         with self._answering():
             values = [self._value(leaf) for leaf in targets]
@@ -200,8 +202,6 @@ class GradientTape:
         Source:
             tf.GradientTape.jacobian.
         """
-        from keras import tree
-
         engine = self._recorded()
         wanted = flatten("sources", sources)
         check_tensor("target", target)
@@ -212,7 +212,7 @@ class GradientTape:
             rows = self._ask(lambda known: _jacobian.rows(engine, value, known), wanted)
         if unconnected_gradients == "zero":
             rows = [_jacobian.zeros(value, s) if r is None else r for r, s in zip(rows, wanted, strict=True)]
-        return tree.pack_sequence_as(sources, rows)
+        return pack(sources, rows)
 
     def batch_jacobian(self, target: Any, source: Any, unconnected_gradients: Unconnected = "none") -> Any:
         """Return each example's jacobian, where example i of the target depends on example i of the source only.
@@ -317,14 +317,20 @@ def _finished(gradients: list[Any], sources: list[Any], unconnected: Unconnected
     ]
 
 
-def _weights(output_gradients: Any, count: int) -> list[Any]:
-    from keras import ops, tree
-
+def _weights(output_gradients: Any, target: Any, targets: list[Any]) -> list[Any]:
     if output_gradients is None:
-        return [None] * count
-    weights = tree.flatten(output_gradients)
-    if len(weights) != count:
-        raise ArgumentError(
-            f"output_gradients has {len(weights)} tensors, target has {count}; pass one for each target"
-        )
-    return [None if weight is None else ops.convert_to_tensor(weight) for weight in weights]
+        return [None] * len(targets)
+    given = flatten_structure(output_gradients, none_is_leaf=True)
+    hint = f"output_gradients has {len(given)} tensors, target has {len(targets)}; pass one for each target"
+    if (
+        len(given) == len(targets) == 1
+    ):  # TensorFlow's tape takes [weight] for a target, and weight for [target]
+        output_gradients, target = given[0], targets[0]
+    return fitted(
+        "output_gradients",
+        output_gradients,
+        "target",
+        target,
+        none=True,
+        hint="" if len(given) == len(targets) else hint,
+    )

@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from unikeras import backends
-from unikeras.autodiff._flat import Arguments, Result, tensors
+from unikeras.autodiff._arguments import dtype_of, is_differentiable, is_variable
+from unikeras.autodiff._fit import fitted
+from unikeras.autodiff._flat import Arguments, Result, is_one, numbers_of
+from unikeras.autodiff._structure import pack
 from unikeras.autodiff._tape import GradientTape
 from unikeras.errors import ArgumentError
 
@@ -36,7 +39,7 @@ def value_and_grad(
 
     Raises:
         ArgumentError: argnums names an argument that was not passed, an argument holds something that is no
-            tensor, or f returns no tensor.
+            tensor or an integer, or f returns no tensor or one that is not floating or complex.
 
     Source:
         jax.value_and_grad (jax/_src/api.py).
@@ -49,21 +52,20 @@ def value_and_grad(
     """
     if variables is not None:
         return _of_variables(f, list(variables), has_aux)
-    numbers = _numbers(argnums)
+    numbers = numbers_of(argnums)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         arguments = Arguments(args, numbers)
-        returned, pullback = _reverse(
-            lambda leaves: Result(f(*arguments.exchanged(leaves), **kwargs), has_aux),
-            arguments.leaves,
-            persistent=False,
-        )
+
+        def run(leaves: Sequence[Any]) -> Result:
+            result = Result(f(*arguments.exchanged(leaves), **kwargs), has_aux)
+            result.check_differentiable()
+            return result
+
+        (value, aux), pullback = reverse(run, arguments.leaves, persistent=False)
         gradients = arguments.packed(pullback(None))
-        value, aux = returned
-        return (value, aux) if has_aux else value, gradients[0] if isinstance(argnums, int) else tuple(
-            gradients
-        )
+        return (value, aux) if has_aux else value, gradients[0] if is_one(argnums) else tuple(gradients)
 
     return wrapped
 
@@ -130,10 +132,16 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
         [4.0, 3.0]
     """
     arguments = Arguments(primals, range(len(primals)))
-    (outputs, _), pullback = _reverse(
+    (outputs, _), pullback = reverse(
         lambda leaves: Result(f(*arguments.exchanged(leaves))), arguments.leaves, persistent=True
     )
-    return outputs, lambda weights: tuple(arguments.packed(pullback(tensors(weights))))
+
+    def pulled(weights: Any) -> tuple[Any, ...]:
+        return tuple(
+            arguments.packed(pullback(fitted("the output gradients", weights, "the result", outputs)))
+        )
+
+    return outputs, pulled
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -159,16 +167,28 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
         >>> float(value), float(tangent)
         (9.0, 6.0)
     """
-    from keras import ops, tree
+    if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
+        raise ArgumentError("primals and tangents must be sequences: uk.jvp(f, (x,), (v,))")
+    if len(primals) != len(tangents):
+        raise ArgumentError(
+            f"there are {len(tangents)} tangents for {len(primals)} primals; pass one for each"
+        )
+    return pushed(f, primals, tangents)
 
+
+def pushed(
+    f: Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    names: tuple[str, str] = ("primals", "tangents"),
+) -> tuple[Any, Any]:
+    """Return what `jvp` returns; the names are those of its arguments in messages."""
     from unikeras._scopes import WriteOnce, after_building
 
-    _check_sequences(primals, tangents)
-    arguments = Arguments(primals, range(len(primals)))
-    pushed = [
-        ops.cast(tangent, primal.dtype)
-        for primal, tangent in zip(arguments.leaves, tensors(list(tangents)), strict=True)
-    ]
+    arguments = Arguments(primals, range(len(primals)), names[0])
+    if not arguments.leaves:
+        raise ArgumentError(f"{names[0]} hold no tensor; there is nothing to differentiate with respect to")
+    directions = fitted(names[1], list(tangents), names[0], pack(list(primals), arguments.leaves))
     kept: dict[str, Any] = {}
 
     def run(leaves: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -178,22 +198,36 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
         return result.outputs, scope.new_values
 
     outputs, output_tangents, new_values = after_building(
-        lambda: backends.current().jvp(run, arguments.leaves, pushed)
+        lambda: backends.current().jvp(run, arguments.leaves, directions)
     )
     for variable, value in zip(kept["written"], new_values, strict=True):
         variable.assign(value)
     value, _ = kept["result"].rebuilt(outputs, [])
-    return value, tree.pack_sequence_as(value, list(output_tangents))
+    return value, pack(value, _tangents(outputs, output_tangents))
+
+
+def _tangents(outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+    """Return zeros for outputs that have no tangent: frameworks have integers of several kinds for them."""
+    from keras import ops
+
+    return [
+        tangent if is_differentiable(output) else ops.zeros_like(output)
+        for output, tangent in zip(outputs, tangents, strict=True)
+    ]
 
 
 def _of_variables(f: Callable[..., Any], variables: list[Any], has_aux: bool) -> Callable[..., Any]:
     from unikeras._scopes import WriteOnce
 
+    _check_variables(variables)
+
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         def run(leaves: Sequence[Any]) -> Result:
             with WriteOnce(variables, leaves):
-                return Result(f(*args, **kwargs), has_aux)
+                result = Result(f(*args, **kwargs), has_aux)
+            result.check_differentiable()
+            return result
 
         inside = _transformed(run, [variable.value for variable in variables])
         if inside is not None:
@@ -202,13 +236,14 @@ def _of_variables(f: Callable[..., Any], variables: list[Any], has_aux: bool) ->
         with GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             result = Result(f(*args, **kwargs), has_aux)
+        result.check_differentiable()
         gradients = tape.gradient(result.outputs, variables)
         return (result.value, result.aux) if has_aux else result.value, gradients
 
     return wrapped
 
 
-def _reverse(
+def reverse(
     run: Callable[[Sequence[Any]], Result], leaves: list[Any], persistent: bool
 ) -> tuple[tuple[Any, Any], Any]:
     """Run a function on tensors; return (value, aux), and the pullback to those tensors."""
@@ -250,18 +285,15 @@ def _transformed(
     )
 
 
-def _numbers(argnums: int | Sequence[int]) -> list[int]:
-    numbers = [argnums] if isinstance(argnums, int) else list(argnums)
-    if not all(isinstance(number, int) for number in numbers):
-        raise ArgumentError(f"argnums must be an int or a sequence of ints, not {argnums!r}")
-    return numbers
-
-
-def _check_sequences(primals: Sequence[Any], tangents: Sequence[Any]) -> None:
-    from keras import tree
-
-    if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
-        raise ArgumentError("primals and tangents must be sequences: uk.jvp(f, (x,), (v,))")
-    given, wanted = len(tree.flatten(list(tangents))), len(tree.flatten(list(primals)))
-    if given != wanted:
-        raise ArgumentError(f"there are {given} tangents for {wanted} primals; pass one for each")
+def _check_variables(variables: Sequence[Any]) -> None:
+    problems = [
+        f"variables[{number}] is a {type(variable).__name__}"
+        if not is_variable(variable)
+        else f"variables[{number}] has dtype {dtype_of(variable)}"
+        for number, variable in enumerate(variables)
+        if not (is_variable(variable) and is_differentiable(variable))
+    ]
+    if problems:
+        raise ArgumentError(
+            f"{'; '.join(problems)}; variables must be Keras variables of floating or complex dtype"
+        )

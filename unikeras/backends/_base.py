@@ -238,6 +238,18 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def custom_gradient(
+        self, run: Callable[[Sequence[Any]], tuple[list[Any], Pullback]], inputs: Sequence[Any]
+    ) -> list[Any]:
+        """Run a function of flat tensors that brings its own pullback.
+
+        Args:
+            run: takes native tensors; returns outputs, and a function from their gradients (anything for integers) to
+                one gradient, or None, for each input.
+            inputs: floating and complex native tensors.
+        """
+
+    @abstractmethod
     def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
         """Run a function for each element along the first axis of native tensors, as one computation.
 

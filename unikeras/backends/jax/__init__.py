@@ -11,7 +11,16 @@ import jax
 import numpy as np
 from jax.experimental.sparse import JAXSparse
 
-from unikeras.backends._base import Backend, Composite, FlatFunction, KeptValue, Program, Tape, TraceFault
+from unikeras.backends._base import (
+    Backend,
+    Composite,
+    FlatFunction,
+    KeptValue,
+    Program,
+    Pullback,
+    Tape,
+    TraceFault,
+)
 
 
 class JaxBackend(Backend):
@@ -67,6 +76,20 @@ class JaxBackend(Backend):
         self, f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
     ) -> tuple[list[Any], list[Any], list[Any]]:
         return jax.jvp(lambda *values: f(values), tuple(primals), tuple(tangents), has_aux=True)
+
+    def custom_gradient(
+        self, run: Callable[[Sequence[Any]], tuple[list[Any], Pullback]], inputs: Sequence[Any]
+    ) -> list[Any]:
+        def call(*values: Any) -> Any:
+            outputs, pullback = run(values)
+
+            def backward(upstream: Any) -> tuple[Any, ...]:
+                found = zip(pullback(upstream), values, strict=True)
+                return tuple(jax.numpy.zeros_like(x) if one is None else one for one, x in found)
+
+            return outputs, backward
+
+        return list(jax.custom_gradient(call)(*inputs))
 
     def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
         return jax.vmap(lambda *elements: f(elements))(*batched)

@@ -10,7 +10,16 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from unikeras.backends._base import Backend, Composite, FlatFunction, KeptValue, Program, Tape, TraceFault
+from unikeras.backends._base import (
+    Backend,
+    Composite,
+    FlatFunction,
+    KeptValue,
+    Program,
+    Pullback,
+    Tape,
+    TraceFault,
+)
 from unikeras.errors import UnikerasError
 
 
@@ -72,6 +81,17 @@ class TensorflowBackend(Backend):
             outputs, others = f(primals)
             zero = tf.UnconnectedGradients.ZERO
             return outputs, [accumulator.jvp(output, zero) for output in outputs], others
+
+    def custom_gradient(
+        self, run: Callable[[Sequence[Any]], tuple[list[Any], Pullback]], inputs: Sequence[Any]
+    ) -> list[Any]:
+        @tf.custom_gradient
+        def call(*values: Any) -> Any:
+            outputs, pullback = run(values)
+            return outputs, lambda *upstream: pullback(upstream)
+
+        # A tf.Variable among the inputs would count as one that the function reads by itself.
+        return list(call(*map(tf.convert_to_tensor, inputs)))
 
     def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
         refused: list[UnikerasError] = []

@@ -96,6 +96,19 @@ class TorchBackend(Backend):
         )
         return outputs, pushed, others
 
+    def custom_gradient(
+        self, run: Callable[[Sequence[Any]], tuple[list[Any], Pullback]], inputs: Sequence[Any]
+    ) -> list[Any]:
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            raise TransformError(
+                "uk.custom_gradient does not run inside uk.vmap, uk.jvp or uk.hvp on PyTorch: torch.func cannot "
+                "transform a backward pass that is a Python function; use a tape, or uk.grad of uk.grad"
+            )
+        # It runs where autograd records, so that what the pullback keeps can be differentiated again.
+        outputs, pullback = run(inputs)
+        detached = [output.detach() for output in outputs]
+        return list(_OwnGradient.apply(pullback, len(outputs), *detached, *inputs))
+
     def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
         from unikeras.backends.torch._memory_format import AnyMemoryFormat
 
@@ -173,6 +186,19 @@ class TorchBackend(Backend):
         from unikeras.backends.torch import _kept
 
         return _kept.keep(variable)
+
+
+class _OwnGradient(torch.autograd.Function):
+    """Gives outputs a pullback to inputs that they were not computed from."""
+
+    @staticmethod
+    def forward(ctx: Any, pullback: Pullback, count: int, *tensors: Any) -> Any:
+        ctx.pullback, ctx.count = pullback, count
+        return tuple(tensor.view_as(tensor) for tensor in tensors[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> Any:
+        return (None, None, *[None] * ctx.count, *ctx.pullback(upstream))
 
 
 def _vjp(f: FlatFunction, primals: Sequence[Any]) -> tuple[list[Any], list[Any], Pullback]:
