@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import record
 
 from unikeras.backends._base import Backend, Composite, FlatFunction, KeptValue, Program, Tape
+from unikeras.backends.tensorflow import _recording
 from unikeras.errors import UnikerasError
 
 
@@ -51,7 +51,7 @@ class TensorflowBackend(Backend):
         return TensorflowTape(persistent, watch_accessed_variables)
 
     def no_grad(self) -> AbstractContextManager[None]:
-        return record.stop_recording()
+        return _recording.no_grad()
 
     def native_vjp(self) -> None:
         return None  # a tape records inside tf.function and vectorized_map alike
@@ -59,7 +59,9 @@ class TensorflowBackend(Backend):
     def jvp(
         self, f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
     ) -> tuple[list[Any], list[Any], list[Any]]:
-        with tf.autodiff.ForwardAccumulator(list(primals), list(tangents)) as accumulator:
+        from unikeras.backends.tensorflow._tape import Accumulator
+
+        with Accumulator(primals, tangents) as accumulator:
             outputs, others = f(primals)
             zero = tf.UnconnectedGradients.ZERO
             return outputs, [accumulator.jvp(output, zero) for output in outputs], others

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 from keras import Variable
 
 from unikeras.backends._base import Tape
+from unikeras.backends.tensorflow import _recording
 
 
 class TensorflowTape(Tape):
@@ -20,16 +21,30 @@ class TensorflowTape(Tape):
         self._tape: Any = tf.GradientTape(persistent, watch_accessed_variables)
         # What each watched variable gave out, by its id: one tf.Variable, or the tensors of a StatelessScope.
         self._reads: dict[int, list[Any]] = {}
+        self._on = False
+        self._block: _recording.Block | None = None
 
     def start(self) -> None:
         self._tape.__enter__()
+        self._on = True
+        self._block = _recording.begin(self)
 
     def stop(self) -> None:
+        self._on = False
+        _recording.end(self, self._block)
         if self._tape._recording:  # a tape that was asked in its own block has stopped by itself
             self._tape.__exit__(None, None, None)
 
-    def pause(self) -> AbstractContextManager[None]:
-        return self._tape.stop_recording()
+    @contextlib.contextmanager
+    def pause(self) -> Iterator[None]:
+        # Its own `stop_recording` would begin a new recording after a tape that was asked inside.
+        if paused := self._tape._recording:
+            self._tape._pop_tape()
+        try:
+            yield
+        finally:
+            if paused and self._on:
+                self._tape._push_tape()
 
     def watch(self, tensor: Any) -> None:
         self._tape.watch(tensor)
@@ -84,6 +99,30 @@ class TensorflowTape(Tape):
     def release(self) -> None:
         self._tape = None
         self._reads.clear()
+
+
+class Accumulator:
+    """tf.autodiff.ForwardAccumulator, as a context manager."""
+
+    def __init__(self, primals: Sequence[Any], tangents: Sequence[Any]) -> None:
+        self._accumulator = tf.autodiff.ForwardAccumulator(list(primals), list(tangents))
+
+    def __enter__(self) -> Any:
+        self._block = _recording.begin(self)
+        return self._accumulator.__enter__()
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._accumulator.__exit__(*exc_info)
+        _recording.end(self, self._block)
+
+    @contextlib.contextmanager
+    def pause(self) -> Iterator[None]:
+        """Push no tangents in this block."""
+        self._accumulator._pop_accumulator()
+        try:
+            yield
+        finally:
+            self._accumulator._push_accumulator()
 
 
 def _total(gradients: Sequence[Any]) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from unikeras.backends._base import Backend, FlatFunction, KeptValue, Program, Pullback, Tape, Vjp
+from unikeras.backends.torch._levels import inside_transform
 from unikeras.errors import TransformError
 
 
@@ -51,14 +52,16 @@ class TorchBackend(Backend):
         return TorchTape(persistent, watch_accessed_variables)
 
     def no_grad(self) -> AbstractContextManager[None]:
-        return torch.no_grad()
+        from unikeras.backends.torch._tape import no_grad
+
+        return no_grad()
 
     def evaluating(self) -> AbstractContextManager[None]:
         return torch.no_grad()
 
     def native_vjp(self) -> Vjp | None:
         # torch.func's transforms refuse requires_grad_ and autograd.grad inside them, and nest with torch.func.vjp.
-        return None if torch._C._functorch.peek_interpreter_stack() is None else _vjp
+        return _vjp if inside_transform() else None
 
     def jvp(
         self, f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
