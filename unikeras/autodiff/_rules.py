@@ -1,4 +1,4 @@
-"""custom_gradient, remat, stop_gradient, no_grad: how gradients are taken, or not."""
+"""custom_gradient, stop_gradient, no_grad: how gradients are taken, or not."""
 
 from __future__ import annotations
 
@@ -44,28 +44,6 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
         return value, call
 
     return functools.wraps(f)(ops.custom_gradient(with_keras_convention))
-
-
-def remat(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Compute a function again in the backward pass instead of keeping what it computed.
-
-    Args:
-        f: a function of tensors.
-
-    Returns:
-        The same function, with the same gradient, in less memory and more time.
-
-    Source:
-        keras.remat; jax.checkpoint, torch.utils.checkpoint, tf.recompute_grad.
-
-    Example:
-        >>> import keras, unikeras as uk
-        >>> float(uk.grad(uk.remat(lambda x: keras.ops.sin(x)))(keras.ops.zeros(())))
-        1.0
-    """
-    import keras
-
-    return functools.wraps(f)(keras.remat(f))
 
 
 def stop_gradient(x: Any) -> Any:

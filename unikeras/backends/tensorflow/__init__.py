@@ -92,6 +92,11 @@ class TensorflowBackend(Backend):
             spec = [tf.TensorSpec(output.shape, output.dtype) for output in one]
             return list(tf.map_fn(run, tuple(batched), fn_output_signature=spec))
 
+    def remat(self, f: Callable[[Sequence[Any]], list[Any]], tensors: Sequence[Any]) -> list[Any]:
+        from unikeras.backends.tensorflow import _remat
+
+        return _remat.remat(f, tensors)
+
     def is_symbolic(self, value: Any) -> bool:
         return bool(tf.is_symbolic_tensor(value))
 

@@ -85,6 +85,11 @@ class TorchBackend(Backend):
                 f"and pass them in, or pass training=False to the layer named here: {error}"
             ) from error
 
+    def remat(self, f: Callable[[Sequence[Any]], list[Any]], tensors: Sequence[Any]) -> list[Any]:
+        from unikeras.backends.torch import _remat
+
+        return _remat.remat(f, tensors)
+
     def is_symbolic(self, value: Any) -> bool:
         return isinstance(value, torch.Tensor) and value.device.type == "meta"
 

@@ -32,6 +32,21 @@ def _recording() -> list[TorchTape]:
     return _local.tapes
 
 
+def is_recording() -> bool:
+    """Say whether a tape records in this thread, or one did in the run that is repeated here."""
+    return bool(_recording()) or getattr(_local, "was_recording", False)
+
+
+@contextlib.contextmanager
+def repeating(was_recording: bool) -> Iterator[None]:
+    """Let tapes in this block answer as they did in a first run, in which others recorded or did not."""
+    before, _local.was_recording = getattr(_local, "was_recording", False), was_recording
+    try:
+        yield
+    finally:
+        _local.was_recording = before
+
+
 class TorchTape(Tape):
     """What autograd records between `start` and `stop`, with the user's own flags put back at the end."""
 
@@ -151,7 +166,7 @@ class TorchTape(Tape):
         ]
         keep = self._persistent or bool(self._overlapping)
         found = self._backward(reached, sources, retain_graph=keep)
-        if not keep and not _recording():
+        if not keep and not is_recording():
             for target in targets:
                 _detach(target)
         return found
@@ -177,7 +192,7 @@ class TorchTape(Tape):
         if not reached or not inputs:
             return [None] * len(sources)
         outputs, weights = zip(*reached, strict=True)
-        create_graph = bool(_recording()) and torch.is_grad_enabled()
+        create_graph = is_recording() and torch.is_grad_enabled()
         options["retain_graph"] |= create_graph
         # What is computed again on the way back (checkpoint) wants the flags that it saw on the way there.
         read = [value for reads in self._reads.values() for value, _ in reads]
