@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from unikeras import backends
 from unikeras.autodiff._flat import Arguments, Result
-from unikeras.autodiff._jacobian import check_floating
+from unikeras.autodiff._jacobian import basis, check_floating, zeros
 from unikeras.autodiff._tape import GradientTape
 from unikeras.autodiff._transforms import grad, jvp, vjp
+from unikeras.autodiff._vmap import _move as move
 from unikeras.autodiff._vmap import vmap
 from unikeras.errors import ArgumentError
 
@@ -145,36 +146,34 @@ def _pulled(pullback: Callable[[Any], Any], result: Any, number: int) -> list[An
         return pullback(tree.pack_sequence_as(result, given))[0]
 
     shape = tuple(outputs[number].shape)
-    rows = vmap(one)(_basis(outputs[number]))
+    if not math.prod(shape):
+        return [ops.zeros(shape + tuple(row.shape), dtype=row.dtype) for row in one(weights[number])]
+    rows = vmap(one)(basis(outputs[number]))
     return [ops.reshape(row, shape + tuple(row.shape[1:])) for row in rows]
 
 
 def _forward(run: Callable[[Sequence[Any]], Any], leaves: list[Any]) -> Rows:
     from keras import ops, tree
 
-    columns = []
+    result, columns = run(leaves), []
+    outputs = [ops.convert_to_tensor(output) for output in tree.flatten(result)]
     for number, leaf in enumerate(leaves):
+        if not math.prod(leaf.shape):
+            columns.append([zeros(output, leaf) for output in outputs])
+            continue
 
         def along(tangent: Any, number: int = number) -> Any:
             tangents = [tangent if i == number else ops.zeros_like(x) for i, x in enumerate(leaves)]
             return jvp(lambda *values: run(values), leaves, tangents)[1]
 
-        mapped = tree.flatten(vmap(along)(_basis(leaf)))
+        mapped = tree.flatten(vmap(along)(basis(leaf)))
         columns.append(
             [
-                ops.reshape(ops.moveaxis(column, 0, -1), tuple(column.shape[1:]) + tuple(leaf.shape))
-                for column in mapped
+                ops.reshape(move(column, 0, -1), tuple(output.shape) + tuple(leaf.shape))
+                for column, output in zip(mapped, outputs, strict=True)
             ]
         )
-    result = run(leaves)
     return result, [list(row) for row in zip(*columns, strict=True)]
-
-
-def _basis(tensor: Any) -> Any:
-    from keras import ops
-
-    shape = tuple(tensor.shape)
-    return ops.reshape(ops.eye(math.prod(shape), dtype=tensor.dtype), (-1, *shape))
 
 
 def _pack(result: Any, rows: list[Any]) -> Any:

@@ -64,6 +64,8 @@ class _Call:
         self._leaves = tree.flatten(self._structure)
         self._places = [i for i, leaf in enumerate(self._leaves) if _is_tensor(leaf)]
         self.tensors = [ops.convert_to_tensor(self._leaves[i]) for i in self._places]
+        for i in self._places:
+            self._leaves[i] = None
         # Of the first run: the result, its leaves, the variables that were assigned to, the layers that added losses.
         self._result: Any = None
         self._results: list[Any] | None = None
@@ -106,7 +108,8 @@ class _Call:
         for layer in self._adding:
             layer.add_loss(next(remaining))
         packed = tree.pack_sequence_as(self._result, results)
-        # The backward pass holds this object, which must not hold what was computed.
+        # The backward pass holds this object, which must hold no tensors.
+        self.tensors.clear()
         self._result, self._results, self._written, self._adding = None, [], [], []
         return packed
 

@@ -43,15 +43,24 @@ def remat(f: Callable[[Sequence[Any]], list[Any]], tensors: Sequence[Any]) -> li
             outputs = call(values)
 
         def backward(*weights: Any, variables: Sequence[Any] = ()) -> Any:
-            # Without these, TensorFlow would find that a graph computes the same twice, and keep the first.
-            with tf.control_dependencies([weight for weight in weights if weight is not None]):
-                found = _pulled(call, [tf.identity(value) for value in values], weights, variables)
+            found = _pulled(call, _after(weights, values), weights, variables)
             gradients, of_variables = found[: len(values)], found[len(values) :]
             return (gradients, of_variables) if variables else gradients
 
         return outputs, backward
 
     return list(run(*(inputs[i] for i in passed)))
+
+
+def _after(weights: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    """Return values that a graph has when it has the weights, so that it computes from them then and not before."""
+    first = next((weight for weight in weights if _is_inexact(weight)), None)
+    if first is None or tf.executing_eagerly():
+        return list(values)
+    # Grappler and XLA leave out what is known to be zero, and control dependencies; as in tf.recompute_grad.
+    element = tf.reduce_max(tf.abs(tf.reshape(first, [-1])[:1]))
+    nothing = tf.where(tf.equal(element, element), tf.zeros_like(element), element)
+    return [value + tf.cast(nothing, value.dtype) if _is_inexact(value) else value for value in values]
 
 
 def _pulled(
