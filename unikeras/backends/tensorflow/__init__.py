@@ -59,12 +59,9 @@ class TensorflowBackend(Backend):
     def jvp(
         self, f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
     ) -> tuple[list[Any], list[Any], list[Any]]:
-        from unikeras.backends.tensorflow._tape import Accumulator
+        from unikeras.backends.tensorflow._tape import pushed_forward
 
-        with Accumulator(primals, tangents) as accumulator:
-            outputs, others = f(primals)
-            zero = tf.UnconnectedGradients.ZERO
-            return outputs, [accumulator.jvp(output, zero) for output in outputs], others
+        return pushed_forward(f, primals, tangents)
 
     def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
         refused: list[UnikerasError] = []
