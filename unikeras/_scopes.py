@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -75,6 +76,19 @@ class WriteOnce(_Scope):
     def new_values(self) -> list[Any]:
         """What was assigned to them last."""
         return [self.state_mapping[key] for key in self._written]
+
+
+class WriteOnceWithLosses(WriteOnce):
+    """Holds back the losses that layers add too, with the layers: these add what leaves the transform."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.adding: list[keras.Layer] = []
+
+    def add_loss(self, loss: Any) -> None:
+        super().add_loss(loss)
+        # Keras does not say which layer adds; it calls this from that layer's own `add_loss`.
+        self.adding.append(sys._getframe(1).f_locals["self"])
 
 
 class ReadOnly(_Scope):

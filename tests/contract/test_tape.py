@@ -47,7 +47,11 @@ def test_trainable_variables_are_watched_and_others_are_not():
     plain = tensor(2.0)
     with uk.GradientTape() as tape:
         y = trained * trained * frozen * plain
-    gradients = tape.gradient(y, [trained, frozen, plain])
+    with pytest.warns(UserWarning, match="is not trainable") as warned:
+        gradients = tape.gradient(y, [trained, frozen, plain])
+    assert len(warned) == 1
+    assert "source 2 (a tensor of shape ()) is not watched" in str(warned[0].message)
+    assert warned[0].filename == __file__
     close(gradients[0], 60.0)
     assert gradients[1:] == [None, None]
 
@@ -66,7 +70,8 @@ def test_watching_read_variables_can_be_switched_off():
     with uk.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(a)
         y = a * b
-    gradients = tape.gradient(y, [a, b])
+    with pytest.warns(UserWarning, match="watch_accessed_variables is False"):
+        gradients = tape.gradient(y, [a, b])
     close(gradients[0], 4.0)
     assert gradients[1] is None
 
@@ -121,7 +126,9 @@ def test_unconnected_sources_are_none_or_zeros():
     with uk.GradientTape(persistent=True) as tape:
         tape.watch(x)
         y = x * 2.0
-    assert tape.gradient(y, other) is None
+    assert tape.gradient(y, [x, other])[1] is None
+    with pytest.warns(UserWarning, match="was not used inside the tape's block"):
+        assert tape.gradient(y, other) is None
     zeros = tape.gradient(y, [x, other], unconnected_gradients="zero")
     close(zeros[0], [2.0])
     close(zeros[1], [0.0, 0.0])
@@ -237,7 +244,8 @@ def test_integers_are_left_out_with_a_warning(caplog):
         tape.watch(x)
         y = ops.cast(x, "float32") * 2.0
     assert "int32" in caplog.text
-    assert tape.gradient(y, x) is None
+    with pytest.warns(UserWarning, match="has dtype int32"):
+        assert tape.gradient(y, x) is None
 
 
 def test_the_last_reading_of_a_variable_counts_with_the_first():
@@ -490,7 +498,8 @@ def test_a_frozen_layer_is_not_watched():
     layer.trainable = False
     with uk.GradientTape() as tape:
         y = ops.sum(layer(tensor([[1.0, 2.0]])))
-    assert tape.gradient(y, layer.weights) == [None, None]
+    with pytest.warns(UserWarning, match="is not trainable"):
+        assert tape.gradient(y, layer.weights) == [None, None]
 
 
 def test_an_assignment_leaves_the_value_that_was_read():
@@ -530,7 +539,8 @@ def test_an_inner_tape_does_not_see_what_the_outer_one_watches():
         outer.watch(x)
         with uk.GradientTape() as inner:
             y = x * x
-        assert inner.gradient(y, x) is None
+        with pytest.warns(UserWarning, match="tape.watch"):
+            assert inner.gradient(y, x) is None
     close(outer.gradient(y, x), 4.0)
 
 

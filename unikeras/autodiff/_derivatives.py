@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from unikeras import backends
 from unikeras.autodiff._flat import Arguments, Result, is_one, numbers_of
+from unikeras.autodiff._jacobian import basis, zeros
 from unikeras.autodiff._structure import flatten, pack
 from unikeras.autodiff._tape import GradientTape
 from unikeras.autodiff._transforms import grad, jvp, pushed, reverse
+from unikeras.autodiff._vmap import _moved as move
 from unikeras.autodiff._vmap import vmap
 from unikeras.errors import ArgumentError
 
@@ -146,33 +148,31 @@ def _pulled(pullback: Callable[[Any], list[Any]], outputs: list[Any], number: in
         return pullback([row if i == number else weight for i, weight in enumerate(weights)])
 
     shape = tuple(outputs[number].shape)
-    rows = vmap(one)(_basis(outputs[number]))
+    if not math.prod(shape):
+        return [ops.zeros(shape + tuple(row.shape), dtype=row.dtype) for row in one(weights[number])]
+    rows = vmap(one)(basis(outputs[number]))
     return [ops.reshape(row, shape + tuple(row.shape[1:])) for row in rows]
 
 
 def _forward(run: Callable[[Sequence[Any]], Any], leaves: list[Any]) -> Rows:
     from keras import ops
 
-    columns = []
+    result, columns = run(leaves), []
+    outputs = [ops.convert_to_tensor(output) for output in flatten(result)]
     for number, leaf in enumerate(leaves):
+        if not math.prod(leaf.shape):
+            columns.append([zeros(output, leaf) for output in outputs])
+            continue
 
         def along(tangent: Any, number: int = number) -> Any:
             tangents = [tangent if i == number else ops.zeros_like(x) for i, x in enumerate(leaves)]
             return jvp(lambda *values: _checked(run(values)).value, leaves, tangents)[1]
 
-        mapped = flatten(vmap(along)(_basis(leaf)))
+        mapped = flatten(vmap(along)(basis(leaf)))
         columns.append(
             [
-                ops.reshape(ops.moveaxis(column, 0, -1), tuple(column.shape[1:]) + tuple(leaf.shape))
-                for column in mapped
+                ops.reshape(move(column, 0, -1), tuple(output.shape) + tuple(leaf.shape))
+                for column, output in zip(mapped, outputs, strict=True)
             ]
         )
-    result = run(leaves)
     return result, [list(row) for row in zip(*columns, strict=True)]
-
-
-def _basis(tensor: Any) -> Any:
-    from keras import ops
-
-    shape = tuple(tensor.shape)
-    return ops.reshape(ops.eye(math.prod(shape), dtype=tensor.dtype), (-1, *shape))

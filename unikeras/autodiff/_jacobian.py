@@ -35,9 +35,21 @@ def rows(engine: Tape, target: Any, sources: Sequence[Any]) -> list[Any]:
     shape = tuple(target.shape)
     if not shape:
         return engine.gradient([target], sources, [None])
-    basis = ops.reshape(ops.eye(math.prod(shape), dtype=target.dtype), (-1, *shape))
-    found = engine.batched_gradient(target, sources, basis)
+    if not math.prod(shape):
+        found = engine.gradient([target], sources, [None])
+        return [
+            None if one is None else zeros(target, source) for one, source in zip(found, sources, strict=True)
+        ]
+    found = engine.batched_gradient(target, sources, basis(target))
     return [None if one is None else ops.reshape(one, shape + tuple(one.shape[1:])) for one in found]
+
+
+def basis(tensor: Any) -> Any:
+    """Return the unit tensors of a tensor's shape and dtype, stacked along a first axis."""
+    from keras import ops
+
+    shape, size = tuple(tensor.shape), math.prod(tensor.shape)
+    return ops.reshape(ops.eye(size, dtype=tensor.dtype), (size, *shape))
 
 
 def zeros(target: Any, source: Any) -> Any:
@@ -52,8 +64,15 @@ def batch_rows(engine: Tape, target: Any, sources: Sequence[Any]) -> list[Any]:
     from keras import ops
 
     batch, *shape = target.shape
+    if not math.prod(target.shape):
+        found = engine.gradient([target], sources, [None])
+        return [
+            None if one is None else batch_zeros(target, source)
+            for one, source in zip(found, sources, strict=True)
+        ]
     # Examples do not mix, so one output gradient asks for the same element of all of them.
-    eye = ops.reshape(ops.eye(math.prod(shape), dtype=target.dtype), (-1, 1, *shape))
+    size = math.prod(shape)
+    eye = ops.reshape(ops.eye(size, dtype=target.dtype), (size, 1, *shape))
     found = engine.batched_gradient(target, sources, ops.repeat(eye, batch, axis=1))
     return [
         None if one is None else ops.reshape(ops.moveaxis(one, 0, 1), (batch, *shape, *tuple(one.shape[2:])))

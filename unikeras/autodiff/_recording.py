@@ -12,12 +12,18 @@ import contextlib
 import functools
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from unikeras import backends
 
-if TYPE_CHECKING:
-    from unikeras.autodiff._tape import GradientTape
+
+class Reader(Protocol):
+    """A tape, or what else sees the variables that this thread reads."""
+
+    def _read(self, variable: Any, value: Any) -> Any:
+        """See what a variable gives out; return what it gives out instead: the same numbers."""
+
 
 _local = threading.local()
 # Over all threads; a plain number, so that torch.compile can guard on it and skip the rest.
@@ -25,7 +31,7 @@ _count = 0
 _lock = threading.Lock()
 
 
-def tapes() -> list[GradientTape]:
+def tapes() -> list[Reader]:
     """Return the tapes whose block this thread is in, the innermost last."""
     if not hasattr(_local, "tapes"):
         _local.tapes = []
@@ -37,7 +43,7 @@ def is_differentiated() -> bool:
     return bool(tapes()) or backends.current().native_vjp() is not None
 
 
-def push(tape: GradientTape) -> None:
+def push(tape: Reader) -> None:
     """Let a tape see what this thread reads."""
     global _count
     _install()
@@ -46,7 +52,7 @@ def push(tape: GradientTape) -> None:
         _count += 1
 
 
-def remove(tape: GradientTape) -> None:
+def remove(tape: Reader) -> None:
     """Let a tape see no more."""
     global _count
     tapes().remove(tape)
@@ -54,10 +60,15 @@ def remove(tape: GradientTape) -> None:
         _count -= 1
 
 
-@contextlib.contextmanager
-def unseen() -> Iterator[None]:
+def unseen() -> AbstractContextManager[None]:
     """Let variables give out in this block what they hold, and no tape of this thread see it."""
-    before, _local.tapes = tapes(), []
+    return seen_by([])
+
+
+@contextlib.contextmanager
+def seen_by(readers: list[Reader]) -> Iterator[None]:
+    """Let these see what this thread reads in this block, and no others."""
+    before, _local.tapes = tapes(), readers
     try:
         yield
     finally:

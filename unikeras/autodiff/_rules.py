@@ -1,35 +1,12 @@
-"""remat, stop_gradient, no_grad: how gradients are taken, or not."""
+"""stop_gradient, no_grad: how gradients are taken, or not."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from unikeras import backends
-
-
-def remat(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Compute a function again in the backward pass instead of keeping what it computed.
-
-    Args:
-        f: a function of tensors.
-
-    Returns:
-        The same function, with the same gradient, in less memory and more time.
-
-    Source:
-        keras.remat; jax.checkpoint, torch.utils.checkpoint, tf.recompute_grad.
-
-    Example:
-        >>> import keras, unikeras as uk
-        >>> float(uk.grad(uk.remat(lambda x: keras.ops.sin(x)))(keras.ops.zeros(())))
-        1.0
-    """
-    import keras
-
-    return functools.wraps(f)(keras.remat(f))
 
 
 def stop_gradient(x: Any) -> Any:

@@ -19,6 +19,7 @@ from unikeras.autodiff._arguments import (
     pack,
 )
 from unikeras.autodiff._fit import fitted
+from unikeras.autodiff._hints import warn_of_none
 from unikeras.autodiff._structure import flatten as flatten_structure
 from unikeras.backends._base import Tape
 from unikeras.errors import TapeError
@@ -59,13 +60,15 @@ class GradientTape:
         self._recording = False
         self._paused = False
         self._watched: dict[int, Any] = {}
+        self._watched_tensors: dict[int, Any] = {}
+        self._has_answered = False
 
     def __enter__(self) -> GradientTape:
         if self._recording:
             raise TapeError("this tape records already; a block inside its own block needs a second tape")
         if self._engine is None:
             self._engine = backends.current().tape(self._persistent, self._watch_accessed)
-            self._watched = {}
+            self._watched, self._watched_tensors, self._has_answered = {}, {}, False
         self._engine.start()
         _recording.push(self)
         self._recording = True
@@ -112,6 +115,7 @@ class GradientTape:
                 )  # reading it tells the engine, which may not be recording where the function reads it
             else:
                 self._recorded().watch(leaf)
+                self._watched_tensors[id(leaf)] = leaf
 
     def _read(self, variable: Any, value: Any) -> Any:
         """Note that a variable gave out a value; return what it shall give out."""
@@ -145,7 +149,7 @@ class GradientTape:
 
     def reset(self) -> None:
         """Forget all that was recorded and watched; inside the block, recording goes on from nothing."""
-        self._watched = {}
+        self._watched, self._watched_tensors = {}, {}
         if self._engine is not None:
             self._engine.reset()
 
@@ -182,6 +186,7 @@ class GradientTape:
         with self._answering():
             values = [self._value(leaf) for leaf in targets]
             gradients = self._ask(lambda known: engine.gradient(values, known, weights), wanted)
+        self._explain(wanted, gradients, unconnected_gradients)
         return pack(sources, _finished(gradients, wanted, unconnected_gradients))
 
     def jacobian(self, target: Any, sources: Any, unconnected_gradients: Unconnected = "none") -> Any:
@@ -210,6 +215,7 @@ class GradientTape:
         with self._answering():
             value = self._value(target)
             rows = self._ask(lambda known: _jacobian.rows(engine, value, known), wanted)
+        self._explain(wanted, rows, unconnected_gradients)
         if unconnected_gradients == "zero":
             rows = [_jacobian.zeros(value, s) if r is None else r for r, s in zip(rows, wanted, strict=True)]
         return pack(sources, rows)
@@ -241,6 +247,7 @@ class GradientTape:
         with self._answering():
             value = self._value(target)
             (found,) = self._ask(lambda known: _jacobian.batch_rows(engine, value, known), [source])
+        self._explain([source], [found], unconnected_gradients)
         if found is None and unconnected_gradients == "zero":
             return _jacobian.batch_zeros(value, source)
         return found
@@ -248,8 +255,10 @@ class GradientTape:
     def _recorded(self) -> Tape:
         if self._engine is None:
             raise TapeError(
-                "this tape holds no recording: it was never entered, or it has answered once already; "
-                "uk.GradientTape(persistent=True) answers any number of times"
+                "this tape has answered already, and its recording is freed; uk.GradientTape(persistent=True) answers "
+                "any number of times"
+                if self._has_answered
+                else "this tape was never entered: compute the target inside `with uk.GradientTape() as tape:`"
             )
         return self._engine
 
@@ -264,20 +273,18 @@ class GradientTape:
         try:
             yield
         finally:
-            self._engine = None
+            self._engine, self._has_answered = None, True
             engine.release()
 
     def _ask(self, answer: Callable[[list[Any]], list[Any]], wanted: list[Any]) -> list[Any]:
         """Ask the engine for those sources that can have an answer; the others are None."""
         known = [source for source in wanted if not is_variable(source) or self._may_have_read(source)]
         found = dict(zip(map(id, known), answer(known) if known else [], strict=True))
-        answers = [found.get(id(source)) for source in wanted]
-        if any(gradient is None for gradient in answers):
-            logger.info(
-                "some gradients are None: their source does not influence the target inside the tape's "
-                "block, is not watched (tape.watch), or the target was computed outside the block"
-            )
-        return answers
+        return [found.get(id(source)) for source in wanted]
+
+    def _explain(self, wanted: list[Any], answers: list[Any], unconnected: Unconnected) -> None:
+        if unconnected == "none" and any(answer is None for answer in answers):
+            warn_of_none(wanted, answers, {*self._watched, *self._watched_tensors}, self._watch_accessed)
 
     def _may_have_read(self, variable: Any) -> bool:
         # A compiled function may read variables without passing through Python.

@@ -262,6 +262,16 @@ class Backend(ABC):
         """
 
     @abstractmethod
+    def remat(self, f: Callable[[Sequence[Any]], list[Any]], tensors: Sequence[Any]) -> list[Any]:
+        """Run a function and keep only its inputs; the backward pass runs it again.
+
+        Args:
+            f: takes native tensors, returns a list of them, assigns to no variable. It may use other tensors, and read
+                variables: both have their gradients, and the second run sees the values that the first one saw.
+            tensors: its arguments.
+        """
+
+    @abstractmethod
     def is_symbolic(self, value: Any) -> bool:
         """Say whether a value is a tensor of a trace: it has a shape, and no numbers."""
 

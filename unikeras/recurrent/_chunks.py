@@ -126,9 +126,20 @@ def _samples(model: Any, graph: Streaming, length: int) -> list[Any]:
         for number, (spec, high) in enumerate(zip(specs, ranges(model, specs, model.inputs), strict=True))
     ]
     return [
-        _with_masked_steps(model, value, has_time)
+        _with_a_last_step(_with_masked_steps(model, value, has_time), has_time)
         for value, has_time in zip(values, _timed(graph), strict=True)
     ]
+
+
+def _with_a_last_step(value: Any, has_time: bool) -> Any:
+    """Return an input whose last step, a chunk of its own, is no padding of zeros.
+
+    What a layer returns at the end of a chunk without a step that counts is of no consequence: the graph repeats what
+    the chunk before returned.
+    """
+    if has_time:
+        value[:, -1] = np.where(value[:, -1] == 0, np.ones((), value.dtype), value[:, -1])
+    return value
 
 
 def _with_masked_steps(model: Any, value: Any, has_time: bool) -> Any:

@@ -94,6 +94,9 @@ class JaxBackend(Backend):
     def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
         return jax.vmap(lambda *elements: f(elements))(*batched)
 
+    def remat(self, f: Callable[[Sequence[Any]], list[Any]], tensors: Sequence[Any]) -> list[Any]:
+        return list(jax.checkpoint(f)(list(tensors)))
+
     def is_symbolic(self, value: Any) -> bool:
         return isinstance(value, jax.core.Tracer)
 

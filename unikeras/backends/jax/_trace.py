@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.extend as jex
+import jax.numpy as jnp
 from jax._src import core
 from jax._src.ad_util import stop_gradient_p
 from jax._src.lax.control_flow.loops import while_p
@@ -51,7 +52,9 @@ class Recorder(Protocol):
 class RecordingTrace(core.Trace):
     """Runs primitives on `parent` and reports those with active operands to a recorder."""
 
-    def __init__(self, parent: core.Trace, recorder: Recorder) -> None:
+    recorder: Any
+
+    def __init__(self, parent: core.Trace, recorder: Recorder | None) -> None:
         super().__init__()
         self.parent = parent
         self.requires_low = parent.requires_low
@@ -181,6 +184,10 @@ def push(recorder: Recorder) -> RecordingTrace:
 def pop(trace: RecordingTrace) -> None:
     """End a recording; a trace that others were pushed upon stays below them and only passes on."""
     trace.on, trace.ended = False, True
+    _leave_ended()
+
+
+def _leave_ended() -> None:
     while isinstance(_current(), RecordingTrace) and _current().ended:
         core.trace_ctx.set_trace(_current().parent)
 
@@ -200,23 +207,56 @@ def beneath(trace: RecordingTrace) -> Any:
     return core.set_current_trace(trace.parent)
 
 
-def _traces() -> Iterator[RecordingTrace]:
-    trace = _current()
-    while isinstance(trace, RecordingTrace):
+class SeveringTrace(RecordingTrace):
+    """Runs primitives on `parent` and takes the derivatives from what they answer, for all traces beneath."""
+
+    def __init__(self, parent: core.Trace) -> None:
+        super().__init__(parent, None)
+        self.on = False
+
+    def _run(
+        self, primitive: Any, bind: Callable[..., Any], operands: Sequence[Any], inside: Any = None
+    ) -> Any:
+        with core.set_current_trace(self.parent):
+            return jax.tree.map(_severed, bind(*operands))
+
+
+def _severed(value: Any) -> Any:
+    is_inexact = isinstance(value, core.Tracer) and jnp.issubdtype(value.dtype, jnp.inexact)
+    return stop_gradient_p.bind(value) if is_inexact else value
+
+
+def _traces() -> Iterator[core.Trace]:
+    """Yield the traces of this thread from the current one down, those of JAX's own transforms too."""
+    trace: core.Trace | None = _current()
+    while trace is not None:
         yield trace
-        trace = trace.parent
+        trace = getattr(trace, "parent", None) or getattr(trace, "parent_trace", None)
+
+
+def _recording() -> list[RecordingTrace]:
+    return [trace for trace in _traces() if isinstance(trace, RecordingTrace) and trace.on]
 
 
 def is_recording() -> bool:
     """Say whether some tape records in this thread."""
-    return any(trace.on for trace in _traces())
+    return bool(_recording())
 
 
 @contextlib.contextmanager
 def all_paused() -> Iterator[None]:
-    """Let every recording trace of this thread only pass on what it receives."""
+    """Let every trace beneath pass on what it receives, as constants: tapes, JAX's transforms, and programs of jit."""
     with contextlib.ExitStack() as stack:
-        for trace in _traces():
-            if trace.on:
-                stack.enter_context(paused(trace))
-        yield
+        for trace in _recording():
+            stack.enter_context(paused(trace))
+        # A tape alone is paused; JAX's own traces have no switch.
+        if all(isinstance(trace, RecordingTrace | core.EvalTrace) for trace in _traces()):
+            yield
+            return
+        severing = SeveringTrace(_current())
+        core.trace_ctx.set_trace(severing)
+        try:
+            yield
+        finally:
+            severing.ended = True
+            _leave_ended()

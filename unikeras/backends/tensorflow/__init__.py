@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import record
 
 from unikeras.backends._base import (
     Backend,
@@ -20,6 +19,7 @@ from unikeras.backends._base import (
     Tape,
     TraceFault,
 )
+from unikeras.backends.tensorflow import _recording
 from unikeras.errors import UnikerasError
 
 
@@ -69,7 +69,7 @@ class TensorflowBackend(Backend):
         return TensorflowTape(persistent, watch_accessed_variables)
 
     def no_grad(self) -> AbstractContextManager[None]:
-        return record.stop_recording()
+        return _recording.no_grad()
 
     def native_vjp(self) -> None:
         return None  # a tape records inside tf.function and vectorized_map alike
@@ -77,10 +77,9 @@ class TensorflowBackend(Backend):
     def jvp(
         self, f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
     ) -> tuple[list[Any], list[Any], list[Any]]:
-        with tf.autodiff.ForwardAccumulator(list(primals), list(tangents)) as accumulator:
-            outputs, others = f(primals)
-            zero = tf.UnconnectedGradients.ZERO
-            return outputs, [accumulator.jvp(output, zero) for output in outputs], others
+        from unikeras.backends.tensorflow._tape import pushed_forward
+
+        return pushed_forward(f, primals, tangents)
 
     def custom_gradient(
         self, run: Callable[[Sequence[Any]], tuple[list[Any], Pullback]], inputs: Sequence[Any]
@@ -118,6 +117,11 @@ class TensorflowBackend(Backend):
             one = f([tensor[0] for tensor in batched])
             spec = [tf.TensorSpec(output.shape, output.dtype) for output in one]
             return list(tf.map_fn(run, tuple(batched), fn_output_signature=spec))
+
+    def remat(self, f: Callable[[Sequence[Any]], list[Any]], tensors: Sequence[Any]) -> list[Any]:
+        from unikeras.backends.tensorflow import _remat
+
+        return _remat.remat(f, tensors)
 
     def is_symbolic(self, value: Any) -> bool:
         return bool(tf.is_symbolic_tensor(value))

@@ -21,6 +21,7 @@ from unikeras.backends._base import (
     TraceFault,
     Vjp,
 )
+from unikeras.backends.torch._levels import inside_transform
 from unikeras.errors import TransformError
 
 
@@ -71,7 +72,9 @@ class TorchBackend(Backend):
         return TorchTape(persistent, watch_accessed_variables)
 
     def no_grad(self) -> AbstractContextManager[None]:
-        return torch.no_grad()
+        from unikeras.backends.torch._tape import no_grad
+
+        return no_grad()
 
     def evaluating(self) -> AbstractContextManager[None]:
         return torch.no_grad()
@@ -86,7 +89,7 @@ class TorchBackend(Backend):
 
     def native_vjp(self) -> Vjp | None:
         # torch.func's transforms refuse requires_grad_ and autograd.grad inside them, and nest with torch.func.vjp.
-        return None if torch._C._functorch.peek_interpreter_stack() is None else _vjp
+        return _vjp if inside_transform() else None
 
     def jvp(
         self, f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
@@ -122,6 +125,11 @@ class TorchBackend(Backend):
                 "vmap runs one function for many examples at once, and it draws random numbers; draw them outside "
                 f"and pass them in, or pass training=False to the layer named here: {error}"
             ) from error
+
+    def remat(self, f: Callable[[Sequence[Any]], list[Any]], tensors: Sequence[Any]) -> list[Any]:
+        from unikeras.backends.torch import _remat
+
+        return _remat.remat(f, tensors)
 
     def is_symbolic(self, value: Any) -> bool:
         return isinstance(value, torch.Tensor) and value.device.type == "meta"

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
+from unikeras.backends.torch._levels import below_transforms
+
 
 class _Flags:
     """Each flag is put back when the last tape, of any thread, that watches the tensor lets go of it."""
@@ -21,7 +23,8 @@ class _Flags:
         with self._lock:
             if tensor.requires_grad and id(tensor) not in self._holders:
                 return False
-            tensor.requires_grad_(True)
+            with below_transforms():
+                tensor.requires_grad_(True)
             self._holders[id(tensor)] = self._holders.get(id(tensor), 0) + 1
             return True
 
@@ -45,7 +48,8 @@ class _Flags:
             self._holders[id(tensor)] -= 1
             if not self._holders[id(tensor)]:
                 del self._holders[id(tensor)]
-                tensor.requires_grad_(False)
+                with below_transforms():
+                    tensor.requires_grad_(False)
 
 
 flags = _Flags()

@@ -15,6 +15,7 @@ class Blocks:
 
     def __init__(self) -> None:
         self._ranges: list[tuple[int, int | None]] = []
+        self._pauses: list[object] = []
 
     def start(self) -> None:
         """Count the operations from here on."""
@@ -22,15 +23,37 @@ class Blocks:
 
     def stop(self) -> None:
         """Count no more."""
-        first, _ = self._ranges.pop()
-        self._ranges.append((first, _next_number()))
+        self._pauses.clear()
+        self._close()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Count nothing in this block; where counting ends inside, it does not go on after it."""
+        pause = object()
+        self._close()
+        self._pauses.append(pause)
+        try:
+            yield
+        finally:
+            if pause in self._pauses:
+                self._pauses.remove(pause)
+                if not self._pauses:
+                    self.start()
 
     def reset(self) -> None:
         """Forget what was counted; where counting is under way, it begins here."""
-        running = bool(self._ranges) and self._ranges[-1][1] is None
+        running = self._is_running()
         self._ranges.clear()
         if running:
             self.start()
+
+    def _is_running(self) -> bool:
+        return bool(self._ranges) and self._ranges[-1][1] is None
+
+    def _close(self) -> None:
+        if self._is_running():
+            first, _ = self._ranges.pop()
+            self._ranges.append((first, _next_number()))
 
     def __contains__(self, node: Any) -> bool:
         number = node._sequence_nr()

@@ -6,18 +6,20 @@ import contextlib
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 import torch
+from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from unikeras.autodiff._recording import unseen
 from unikeras.backends._base import Tape
-from unikeras.backends.torch import _assign, _graph, _pause
+from unikeras.backends.torch import _assign, _graph
 from unikeras.backends.torch._flags import flags
+from unikeras.backends.torch._levels import below_transforms, inside_transform, is_transformed
 from unikeras.errors import TransformError
 
 _local = threading.local()
@@ -28,6 +30,21 @@ def _recording() -> list[TorchTape]:
     if not hasattr(_local, "tapes"):
         _local.tapes = []
     return _local.tapes
+
+
+def is_recording() -> bool:
+    """Say whether a tape records in this thread, or one did in the run that is repeated here."""
+    return bool(_recording()) or getattr(_local, "was_recording", False)
+
+
+@contextlib.contextmanager
+def repeating(was_recording: bool) -> Iterator[None]:
+    """Let tapes in this block answer as they did in a first run, in which others recorded or did not."""
+    before, _local.was_recording = getattr(_local, "was_recording", False), was_recording
+    try:
+        yield
+    finally:
+        _local.was_recording = before
 
 
 class TorchTape(Tape):
@@ -51,7 +68,7 @@ class TorchTape(Tape):
         self._may_reach_back = False
 
     def start(self) -> None:
-        if torch._C._functorch.peek_interpreter_stack() is not None:
+        if inside_transform():
             raise TransformError(
                 "a GradientTape cannot record inside uk.vmap, uk.jvp or torch.func's transforms on PyTorch; "
                 "uk.grad and uk.value_and_grad can"
@@ -78,19 +95,38 @@ class TorchTape(Tape):
         self._held.clear()
 
     def pause(self) -> AbstractContextManager[None]:
-        # Autograd's switch is for all tapes of the thread, so where another one records, the way back is closed
-        # for this one alone.
-        return torch.no_grad() if _recording() == [self] else _pause.closed_to(self)
+        # Autograd's switch is for all tapes of the thread: where another one records, it stays on.
+        return no_grad() if _recording() == [self] else self.left_out()
+
+    @contextlib.contextmanager
+    def left_out(self) -> Iterator[None]:
+        """Leave what runs in this block out of the recording, also where autograd or another tape records it."""
+        self._may_reach_back = True
+        with self._blocks.paused():
+            yield
 
     def watch(self, tensor: torch.Tensor) -> None:
-        self._hold(tensor)
-        self._edges[id(tensor)] = (tensor, get_gradient_edge(tensor))
+        if is_transformed(tensor):
+            raise TransformError(
+                "a tensor inside uk.vmap, uk.jvp or torch.func's transforms cannot be watched by a tape outside of "
+                "them on PyTorch; watch it before the transform, or differentiate inside with uk.grad"
+            )
+        with below_transforms():
+            self._hold(tensor)
+            self._edges[id(tensor)] = (tensor, get_gradient_edge(tensor))
 
     def _hold(self, tensor: torch.Tensor) -> None:
         if tensor.is_leaf and flags.hold(tensor):
             self._held.append(tensor)
 
     def read(self, variable: keras.Variable, value: torch.Tensor) -> torch.Tensor:
+        if is_transformed(value):
+            return value  # a scope inside a transform gives it out; the transform knows where it comes from
+        # A view made inside a transform would be the transform's own, of which autograd's graph below sees nothing.
+        with below_transforms():
+            return self._read(variable, value)
+
+    def _read(self, variable: keras.Variable, value: torch.Tensor) -> torch.Tensor:
         if not torch.is_grad_enabled():
             return value.view_as(value)
         given_out = self._reads.setdefault(id(variable), [])
@@ -114,7 +150,8 @@ class TorchTape(Tape):
         # What autograd keeps for the backward pass must outlive an assignment, here too: a stateful layer's memory is
         # read and written in one call.
         self._passed.add(id(variable))
-        return value.data
+        with below_transforms():
+            return value.data
 
     def has_read(self, variable: keras.Variable) -> bool:
         return id(variable) in self._reads or id(variable) in self._passed
@@ -129,7 +166,7 @@ class TorchTape(Tape):
         ]
         keep = self._persistent or bool(self._overlapping)
         found = self._backward(reached, sources, retain_graph=keep)
-        if not keep and not _recording():
+        if not keep and not is_recording():
             for target in targets:
                 _detach(target)
         return found
@@ -155,14 +192,14 @@ class TorchTape(Tape):
         if not reached or not inputs:
             return [None] * len(sources)
         outputs, weights = zip(*reached, strict=True)
-        create_graph = bool(_recording()) and torch.is_grad_enabled()
+        create_graph = is_recording() and torch.is_grad_enabled()
         options["retain_graph"] |= create_graph
         # What is computed again on the way back (checkpoint) wants the flags that it saw on the way there.
         read = [value for reads in self._reads.values() for value, _ in reads]
         flagged = flags.held([tensor for tensor, _ in self._edges.values()] + read)
         reaches_back = self._may_reach_back or any(map(_is_native_leaf, sources))
         own_part = _graph.cut(outputs, self._blocks) if reaches_back else contextlib.nullcontext()
-        with own_part as own, _pause.answering(self), flagged:
+        with own_part as own, flagged:
             gradients = torch.autograd.grad(
                 outputs, inputs, weights, create_graph=create_graph, allow_unused=True, **options
             )
@@ -204,6 +241,17 @@ class TorchTape(Tape):
         for tape in self._overlapping:
             tape._overlapping.discard(self)
         self._overlapping.clear()
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Record nothing in this block, for the tapes that record now; those that start inside do."""
+    with contextlib.ExitStack() as stack:
+        for tape in _recording():
+            stack.enter_context(tape.left_out())
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(forward_ad._set_fwd_grad_enabled(False))
+        yield
 
 
 @functools.cache
