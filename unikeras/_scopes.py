@@ -27,7 +27,7 @@ def after_building(call: Callable[[], Answer]) -> Answer:
         return call()
 
 
-class _Scope(keras.StatelessScope):
+class TransformScope(keras.StatelessScope):
     """A StatelessScope inside which variables that it does not hold are what they are outside."""
 
     def __init__(self, variables: Sequence[Any] = (), values: Sequence[Any] = ()) -> None:
@@ -49,7 +49,7 @@ class _Scope(keras.StatelessScope):
             raise VariablesCreated(f"{paths} were created under a transform; build the layer before")
 
 
-class WriteOnce(_Scope):
+class WriteOnce(TransformScope):
     """Holds back what a function assigns, so that it can leave the transform as a result of the function.
 
     Args:
@@ -77,7 +77,7 @@ class WriteOnce(_Scope):
         return [self.state_mapping[key] for key in self._written]
 
 
-class ReadOnly(_Scope):
+class ReadOnly(TransformScope):
     """Refuses assignments: under vmap one variable would have to hold a value for each example."""
 
     def add_update(self, update: tuple[Any, Any]) -> None:

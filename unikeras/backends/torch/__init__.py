@@ -143,6 +143,12 @@ class TorchBackend(Backend):
 
         return _kept.keep(variable)
 
+    def on_native_write(self, see: Callable[[list[Any]], None]) -> None:
+        from unikeras.backends.torch import _modules
+
+        _modules.install()
+        _modules.listeners.append(see)
+
 
 def _vjp(f: FlatFunction, primals: Sequence[Any]) -> tuple[list[Any], list[Any], Pullback]:
     outputs, pullback, others = torch.func.vjp(lambda *values: f(values), *primals, has_aux=True)
