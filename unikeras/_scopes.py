@@ -28,7 +28,7 @@ def after_building(call: Callable[[], Answer]) -> Answer:
         return call()
 
 
-class _Scope(keras.StatelessScope):
+class TransformScope(keras.StatelessScope):
     """A StatelessScope inside which variables that it does not hold are what they are outside."""
 
     def __init__(self, variables: Sequence[Any] = (), values: Sequence[Any] = ()) -> None:
@@ -50,7 +50,7 @@ class _Scope(keras.StatelessScope):
             raise VariablesCreated(f"{paths} were created under a transform; build the layer before")
 
 
-class WriteOnce(_Scope):
+class WriteOnce(TransformScope):
     """Holds back what a function assigns, so that it can leave the transform as a result of the function.
 
     Args:
@@ -91,7 +91,7 @@ class WriteOnceWithLosses(WriteOnce):
         self.adding.append(sys._getframe(1).f_locals["self"])
 
 
-class ReadOnly(_Scope):
+class ReadOnly(TransformScope):
     """Refuses assignments: under vmap one variable would have to hold a value for each example."""
 
     def add_update(self, update: tuple[Any, Any]) -> None:

@@ -371,3 +371,12 @@ class Backend(ABC):
         Args:
             variable: a Keras variable; it may be assigned to, or change in place.
         """
+
+    def on_native_write(  # noqa: B027 - most frameworks have no modules of their own in Keras
+        self, see: Callable[[list[Any]], None]
+    ) -> None:
+        """Let `see` know of state of the framework's own modules, such as buffers, before it changes in place.
+
+        Args:
+            see: takes what `keep` takes.
+        """

@@ -83,3 +83,4 @@ def _install() -> None:
         return own(self, value)
 
     keras.Variable.assign = assign
+    backends.current().on_native_write(keep)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -152,7 +151,9 @@ class JaxBackend(Backend):
         from keras.src.backend.jax.trainer import JAXEpochIterator
 
         # Keras' own: it brings batches to the device ahead of the step, and distributes them.
-        return JAXEpochIterator._get_iterator(SimpleNamespace(data_adapter=adapter))
+        batches = object.__new__(JAXEpochIterator)
+        batches.data_adapter = adapter
+        return batches._get_iterator()
 
     def recurrence(
         self, cell: str, x: Any, states: Sequence[Any], mask: Any | None, weights: Sequence[Any]

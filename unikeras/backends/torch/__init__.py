@@ -195,6 +195,12 @@ class TorchBackend(Backend):
 
         return _kept.keep(variable)
 
+    def on_native_write(self, see: Callable[[list[Any]], None]) -> None:
+        from unikeras.backends.torch import _modules
+
+        _modules.install()
+        _modules.listeners.append(see)
+
 
 class _OwnGradient(torch.autograd.Function):
     """Gives outputs a pullback to inputs that they were not computed from."""

@@ -17,7 +17,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from unikeras.autodiff._recording import unseen
 from unikeras.backends._base import Tape
-from unikeras.backends.torch import _assign, _graph
+from unikeras.backends.torch import _assign, _graph, _modules
 from unikeras.backends.torch._flags import flags
 from unikeras.backends.torch._levels import below_transforms, inside_transform, is_transformed
 from unikeras.errors import TransformError
@@ -85,6 +85,7 @@ class TorchTape(Tape):
         self._blocks.start()
         _assign.protect(self)
         _install_tracking()
+        _modules.install()
 
     def stop(self) -> None:
         self._grad_mode.__exit__(None, None, None)

@@ -1,0 +1,78 @@
+"""Torch modules inside Keras models (`keras.layers.TorchModuleWrapper`): their parameters are read as variables.
+
+Keras wraps each parameter in a variable, and the module then reads the parameter itself, unseen by whoever watches
+variables. While a tape records, or a scope holds other values, the module is called on what its variables give out.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import torch
+from keras.src.backend import get_stateless_scope
+
+from unikeras._scopes import TransformScope
+from unikeras.autodiff import _recording
+from unikeras.backends.torch._flags import flags
+
+# Called with buffers, each as an object whose `_value` it is, before a module in training changes them.
+listeners: list[Callable[[list[Any]], None]] = []
+
+
+@functools.cache
+def install() -> None:
+    """Let `TorchModuleWrapper` call its module on the values of its variables, where these are watched."""
+    wrapper: Any = keras.layers.TorchModuleWrapper
+    own = wrapper.call
+
+    @functools.wraps(own)
+    def call(self: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+        _follow_flags(self)
+        if training is not False:
+            _tell_of_buffers(self)
+        if not _is_seen() or torch.compiler.is_compiling():
+            return own(self, *args, training=training, **kwargs)
+        self.train(training is not False)
+        return torch.func.functional_call(self.module, _values(self), args, kwargs)
+
+    wrapper.call = call
+
+
+def _tell_of_buffers(wrapper: Any) -> None:
+    known = vars(wrapper).setdefault("_unikeras_buffers", {})  # one object for each, so that it is kept once
+    for buffer in wrapper.module.buffers():
+        if id(buffer) not in known:
+            known[id(buffer)] = SimpleNamespace(_value=buffer)
+    for listener in listeners:
+        listener(list(known.values()))
+
+
+def _is_seen() -> bool:
+    scope = get_stateless_scope()
+    # Keras' own scopes infer shapes, on tensors without numbers; buffers have none of that kind.
+    return isinstance(scope, TransformScope) or (scope is None and bool(_recording.tapes()))
+
+
+def _values(wrapper: Any) -> dict[str, torch.Tensor]:
+    variables = {id(variable._value): variable for variable in wrapper.variables}
+    return {
+        name: variables[id(parameter)].value
+        for name, parameter in wrapper.module.named_parameters()
+        if id(parameter) in variables
+    }
+
+
+def _follow_flags(wrapper: Any) -> None:
+    """Take over `requires_grad`, with which users of PyTorch freeze a parameter."""
+    for variable in wrapper._trainable_variables + wrapper._non_trainable_variables:
+        parameter = variable._value
+        if (
+            parameter is not None
+            and parameter.requires_grad != variable.trainable
+            and not flags.holds(parameter)
+        ):
+            variable.trainable = parameter.requires_grad
