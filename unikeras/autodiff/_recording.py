@@ -33,7 +33,7 @@ def tapes() -> list[GradientTape]:
 def push(tape: GradientTape) -> None:
     """Let a tape see what this thread reads."""
     global _count
-    _install()
+    install()
     tapes().append(tape)
     with _lock:
         _count += 1
@@ -58,8 +58,13 @@ def unseen() -> Iterator[None]:
 
 
 @functools.cache
-def _install() -> None:
+def install() -> None:
+    """Prepare Keras: variables tell tapes that they are read, and optimizers check their gradients."""
     import keras
+
+    from unikeras.autodiff import _applied
+
+    _applied.install()
 
     own = keras.Variable._maybe_autocast
 
