@@ -61,13 +61,18 @@ def _rebuild(
         if id(variable) in old:
             optimizer._untrack_variable(variable)
     kept = [v for v in tracked if id(v) not in {id(slot) for slot in old.values()}]
-    # The list itself: TensorFlow may hold it in a wrapper that compares variables.
-    optimizer._tracker.config["variables"][1][:] = [*kept, *(old.get(id(v), v) for v in fresh)]
+    optimizer_variables = [*kept, *(old.get(id(v), v) for v in fresh)]
+    list.__setitem__(_raw(optimizer._variables), slice(None), optimizer_variables)
     if optimizer.use_ema:  # an average that began at zero would pull the weights to zero
         for variable in new:
             average = optimizer._model_variables_moving_average[optimizer._get_variable_index(variable)]
             if average is not None:
                 average.assign(variable)
+
+
+def _raw(values: Any) -> Any:
+    """Return the list itself: TensorFlow holds it in a wrapper that compares variables."""
+    return getattr(values, "_storage", values)
 
 
 def _base(optimizer: Any) -> list[Any]:
@@ -92,7 +97,7 @@ def _old_slots(
                 if place is not None and isinstance(was[place], keras.Variable):
                     old[id(value[i])] = was[place]
                     # The list of Keras would track the slot a second time.
-                    list.__setitem__(getattr(value, "_storage", value), i, was[place])
+                    list.__setitem__(_raw(value), i, was[place])
     return old
 
 
