@@ -46,7 +46,7 @@ def is_differentiated() -> bool:
 def push(tape: Reader) -> None:
     """Let a tape see what this thread reads."""
     global _count
-    _install()
+    install()
     tapes().append(tape)
     with _lock:
         _count += 1
@@ -76,8 +76,13 @@ def seen_by(readers: list[Reader]) -> Iterator[None]:
 
 
 @functools.cache
-def _install() -> None:
+def install() -> None:
+    """Prepare Keras: variables tell tapes that they are read, and optimizers check their gradients."""
     import keras
+
+    from unikeras.autodiff import _applied
+
+    _applied.install()
 
     own = keras.Variable._maybe_autocast
 

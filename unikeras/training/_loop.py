@@ -26,6 +26,7 @@ from keras.src.utils.traceback_utils import filter_traceback
 from unikeras import backends
 from unikeras.errors import ArgumentValueError
 from unikeras.training import _debug, _steps
+from unikeras.training._decisions import Decisions
 
 
 class _Batches(EpochIterator):
@@ -48,7 +49,7 @@ class _Batches(EpochIterator):
 class Loop:
     """The loops of a `keras.Model`; the model brings `train_step`, `test_step` and `predict_step`."""
 
-    _trained: list[int] | None = None
+    _decisions: Decisions | None = None
 
     @filter_traceback
     def fit(
@@ -96,6 +97,7 @@ class Loop:
         for epoch in range(self._initial_epoch or initial_epoch, epochs):
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
+            batches.steps_per_execution = self.steps_per_execution
             logs = self._train_epoch(batches, callbacks)
             training_logs = dict(self._get_metrics_result_or_logs(logs))
             if validation is not None and self._should_eval(epoch, validation_freq):
@@ -149,6 +151,7 @@ class Loop:
         outputs = []
         for begin, end, data in batches:
             callbacks.on_predict_batch_begin(begin)
+            self.make_predict_function()  # a callback may have called compile()
             output = self.predict_function(data)
             outputs.append(output)
             callbacks.on_predict_batch_end(end, {"outputs": output})
@@ -173,9 +176,8 @@ class Loop:
             sample_weight = data_adapter_utils.class_weight_to_sample_weights(y, class_weight)
         data = (x, y, sample_weight)
         self._build_on(data_batch=data)
-        self.make_train_function()
         self.reset_metrics()
-        return self._logs_of(self.train_function([data]), return_dict)
+        return self._logs_of(self._execute([data]), return_dict)
 
     @filter_traceback
     def test_on_batch(
@@ -195,10 +197,10 @@ class Loop:
         return tree.map_structure(lambda output: backends.current().concatenated([output]), outputs)
 
     def make_train_function(self: Any, force: bool = False) -> Any:
-        # What is trained is part of the compiled step: layers frozen after compile() are frozen in the next fit.
-        trained = [id(variable) for variable in self.trainable_variables]
-        if self.train_function is None or force or self._trained != trained:
-            self._trained = trained
+        # What is trained is part of the compiled step: what a callback freezes is frozen from the next batch on.
+        decisions = self._decisions
+        if self.train_function is None or force or decisions is None or not decisions.hold(self):
+            self._decisions = Decisions(self)
             self.train_function = _steps.train_function(self)
         return self.train_function
 
@@ -212,6 +214,14 @@ class Loop:
             self.predict_function = _steps.predict_function(self)
         return self.predict_function
 
+    def _execute(self: Any, data: Any) -> Any:
+        """Train on the batches of one execution, with a step for what the model is now."""
+        self.make_train_function()
+        logs = self.train_function(data)
+        if self._decisions is not None and not self._decisions.final:
+            self._decisions = Decisions(self, final=True)
+        return logs
+
     def _train_epoch(self: Any, batches: _Batches, callbacks: CallbackList) -> Any:
         backends.current().set_training(self, True)
         logs: Any = {}
@@ -219,7 +229,7 @@ class Loop:
         for begin, end, data in batches:
             if heard:
                 callbacks.on_train_batch_begin(begin)
-            logs = self.train_function(data)
+            logs = self._execute(data)
             if heard:
                 callbacks.on_train_batch_end(end, logs)
             if self.stop_training:
@@ -237,6 +247,7 @@ class Loop:
         self.reset_metrics()
         for begin, end, data in batches:
             callbacks.on_test_batch_begin(begin)
+            self.make_test_function()
             logs = self.test_function(data)
             callbacks.on_test_batch_end(end, logs)
             if self.stop_evaluating:

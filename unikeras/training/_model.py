@@ -11,7 +11,10 @@ from keras.src.models.model import functional_init_arguments
 from keras.src.saving.object_registration import GLOBAL_CUSTOM_NAMES
 
 from unikeras.errors import ArgumentError
+from unikeras.training import _optimizers
 from unikeras.training._default_steps import Steps
+
+_optimizers.install()
 
 
 class Model(Steps, keras.Model):
