@@ -294,6 +294,7 @@ class Backend(ABC):
         shapes: Sequence[tuple[int | None, ...]],
         dtypes: Sequence[Any],
         jit_compile: bool | str,
+        donate: bool = True,
     ) -> Program:
         """Trace a function of flat tensors, with the Keras variables that it reads and writes as its state.
 
@@ -302,6 +303,7 @@ class Backend(ABC):
             shapes: of its arguments; None, where `free_axes` says so, for an axis of any size.
             dtypes: of its arguments, as native tensors have them.
             jit_compile: True, False, or `"auto"` for what is fastest where it is supported.
+            donate: whether the memory of variables that `f` writes may be reused for what it writes.
         """
 
     @abstractmethod

@@ -26,6 +26,7 @@ class Function:
         static_argnames: Sequence[str] = (),
         warns: bool = True,
         records: bool = False,
+        donate: bool = True,
     ) -> None:
         # What a layer or another object holds in its attributes is its own.
         functools.update_wrapper(self, f, updated=("__dict__",) if inspect.isroutine(f) else ())
@@ -34,6 +35,7 @@ class Function:
         self._static_argnames = tuple(static_argnames)
         self._warns = warns
         self._records = records
+        self._donate = donate
         self._runner: Any = None
         self._python: Any = None
         self._of: Function | None = (
@@ -66,7 +68,7 @@ class Function:
         untraced = backend.untraced(self._f, self._jit_compile)
         if untraced:
             return AsPython(untraced, self._f if self._warns else None, self._records)
-        return Traced(self._f, backend, self._jit_compile, self._warns)
+        return Traced(self._f, backend, self._jit_compile, self._warns, self._donate)
 
     def _as_python(self) -> Any:
         from unikeras.training._runners import AsPython
@@ -93,13 +95,7 @@ class Function:
         method = methods.get(key)
         # A copied instance brings the method of the one that it was copied from.
         if method is None or method._of is not self or method._self is not instance:
-            method = methods[key] = Function(
-                self._f.__get__(instance, owner),
-                self._jit_compile,
-                self._static_argnames,
-                self._warns,
-                self._records,
-            )
+            method = methods[key] = Function(self._f.__get__(instance, owner), *self._settings)
             method._of = self
         return method
 
@@ -118,7 +114,11 @@ class Function:
 
     def __reduce__(self) -> Any:
         # Programs belong to a process; a copy compiles its own.
-        return type(self), (self._f, self._jit_compile, self._static_argnames, self._warns, self._records)
+        return type(self), (self._f, *self._settings)
+
+    @property
+    def _settings(self) -> tuple[Any, ...]:
+        return self._jit_compile, self._static_argnames, self._warns, self._records, self._donate
 
     def __repr__(self) -> str:
         return f"<uk.function {_source.name(self._f)}>"
@@ -133,17 +133,26 @@ def _prepare_keras() -> None:
 
 @overload
 def function(
-    f: Callable[..., Any], *, jit_compile: bool | str = "auto", static_argnames: str | Sequence[str] = ()
+    f: Callable[..., Any],
+    *,
+    jit_compile: bool | str = "auto",
+    static_argnames: str | Sequence[str] = (),
+    donate: bool = True,
 ) -> Function: ...
 @overload
 def function(
-    f: None = None, *, jit_compile: bool | str = "auto", static_argnames: str | Sequence[str] = ()
+    f: None = None,
+    *,
+    jit_compile: bool | str = "auto",
+    static_argnames: str | Sequence[str] = (),
+    donate: bool = True,
 ) -> Callable[[Callable[..., Any]], Function]: ...
 def function(
     f: Callable[..., Any] | None = None,
     *,
     jit_compile: bool | str = "auto",
     static_argnames: str | Sequence[str] = (),
+    donate: bool = True,
     **unknown: Any,
 ) -> Any:
     """Compile a function that reads and writes Keras variables; also as a decorator, also of methods.
@@ -169,6 +178,9 @@ def function(
             for torch.compile on PyTorch; False runs without compiling on JAX and PyTorch.
         static_argnames: arguments that reach `f` as they are, arrays among them not as tensors; a value
             that is not equal to an earlier one is a new trace. They must be hashable.
+        donate: on JAX, whether the memory of the variables that `f` writes is reused for what it writes. False
+            keeps arrays that were read from `variable.value` before the call valid, and takes more memory. Variables
+            that another thread reads are not donated in any case. Other backends need nothing of the kind.
         unknown: nothing else is taken; what other frameworks take is refused, with what there is in its place.
 
     Returns:
@@ -194,9 +206,11 @@ def function(
         raise ArgumentError(_about(unknown))
     if jit_compile not in (True, False, "auto"):
         raise ArgumentValueError(f"jit_compile must be True, False or 'auto', not {jit_compile!r}")
+    if not isinstance(donate, bool):
+        raise ArgumentValueError(f"donate must be True or False, not {donate!r}")
     static = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     if f is None:
-        return functools.partial(function, jit_compile=jit_compile, static_argnames=static)
+        return functools.partial(function, jit_compile=jit_compile, static_argnames=static, donate=donate)
     if not callable(f):
         raise ArgumentError(f"uk.function compiles a callable, not a {type(f).__name__}")
     if inspect.isgeneratorfunction(f) or inspect.iscoroutinefunction(f):
@@ -205,13 +219,13 @@ def function(
             "compiled. Return a list"
         )
     _check_names(f, static)
-    return Function(f, jit_compile, static)
+    return Function(f, jit_compile, static, donate=donate)
 
 
 def _about(unknown: Iterable[str]) -> str:
     """Return what to do in the place of arguments that there are not."""
     known = [f"{name}: {_ELSEWHERE[name]}" for name in unknown if name in _ELSEWHERE]
-    return f"uk.function takes jit_compile and static_argnames, not {', '.join(unknown)}" + "".join(
+    return f"uk.function takes jit_compile, static_argnames and donate, not {', '.join(unknown)}" + "".join(
         f". For {text}" for text in known
     )
 
@@ -221,8 +235,8 @@ _ELSEWHERE = {
     "TensorFlow an axis becomes dynamic when its size varies",
     "reduce_retracing": "TensorFlow makes an axis dynamic when its size varies",
     "static_argnums": "name the parameters instead: static_argnames=('n',)",
-    "donate_argnums": "the state that a function writes is donated already",
-    "donate_argnames": "the state that a function writes is donated already",
+    "donate_argnums": "the state that a function writes is donated unless donate=False",
+    "donate_argnames": "the state that a function writes is donated unless donate=False",
     "autograph": "choose with keras.ops.cond and keras.ops.while_loop",
     "fullgraph": "jit_compile=True asks for torch.compile on PyTorch",
     "mode": "jit_compile=True asks for torch.compile on PyTorch",

@@ -11,7 +11,7 @@ from typing import Any
 
 from unikeras import backends
 from unikeras.autodiff._recording import is_differentiated
-from unikeras.backends import Backend
+from unikeras.backends import Backend, Program
 from unikeras.errors import ArgumentError, StateError
 from unikeras.training import _retracing, _source
 from unikeras.training._arguments import (
@@ -122,15 +122,21 @@ class Traced:
         backend: the one that compiles it.
         jit_compile: as `uk.function` takes it.
         warns: whether many programs are worth a warning.
+        donate: as `uk.function` takes it.
     """
 
     def __init__(
-        self, f: Callable[..., Any], backend: Backend, jit_compile: bool | str, warns: bool = True
+        self,
+        f: Callable[..., Any],
+        backend: Backend,
+        jit_compile: bool | str,
+        warns: bool = True,
+        donate: bool = True,
     ) -> None:
         self._body = Body(f)
         self._parameters = Parameters(f)
         self._backend = backend
-        self._jit_compile = jit_compile
+        self._compile = functools.partial(backend.compile, jit_compile=jit_compile, donate=donate)
         self._versions: dict[Call, _Version] = {}
         self._programs: list[_Version] = []
         self._warns = warns
@@ -185,7 +191,7 @@ class Traced:
             self._convert(captured)
             call = replace(call, captured=captured.now())
         with explained(self._body.f, self._backend):
-            version = _Version(self._body, call, self._backend, self._jit_compile, captured)
+            version = _Version(self._body, call, self._backend, self._compile, captured)
         if watch:
             watch.report(self._backend.is_symbolic)
         self._traced.append(call)
@@ -217,7 +223,7 @@ class _Version:
     """
 
     def __init__(
-        self, body: Body, call: Call, backend: Backend, jit_compile: bool | str, captured: Captured
+        self, body: Body, call: Call, backend: Backend, compile_: Callable[..., Program], captured: Captured
     ) -> None:
         self.call = call
         self._output: Call
@@ -228,10 +234,10 @@ class _Version:
             _refuse_holders(self._output, backend, body.f)
             return outputs
 
-        self._program = backend.compile(flat, call.shapes, call.dtypes, jit_compile)
+        self._program = compile_(flat, call.shapes, call.dtypes)
         if body.created and body.runs == 1:
             # As tf.function does: a second run shows that variables are created once.
-            self._program = backend.compile(flat, call.shapes, call.dtypes, jit_compile)
+            self._program = compile_(flat, call.shapes, call.dtypes)
         self.writes = self._program.writes
 
     def __call__(self, tensors: Sequence[Any]) -> Any:

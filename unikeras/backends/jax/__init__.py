@@ -118,12 +118,13 @@ class JaxBackend(Backend):
         shapes: Sequence[tuple[int | None, ...]],
         dtypes: Sequence[Any],
         jit_compile: bool | str,
+        donate: bool = True,
     ) -> Program:
         from unikeras.backends.jax import _scope
         from unikeras.backends.jax._compile import compile_program
 
         _scope.install()
-        return compile_program(f, shapes, dtypes)
+        return compile_program(f, shapes, dtypes, donate)
 
     def untraced(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any] | None:
         from unikeras.backends.jax import _control_flow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,18 +12,22 @@ import jax.numpy as jnp
 import keras
 
 from unikeras.backends._base import Program
-from unikeras.backends.jax import _trace
+from unikeras.backends.jax import _readers, _trace
+from unikeras.backends.jax._readers import Owner
 from unikeras.backends.jax._risks import may_fail
 from unikeras.backends.jax._scope import RecordingScope
 from unikeras.backends.jax._signals import interrupts_wait
 from unikeras.errors import StateError
 
 # One at a time: between the reading of a variable and the writing of its new value its array may be given away.
-_lock = threading.RLock()
+_lock = _readers.lock
 
 
 def compile_program(
-    f: Callable[[Sequence[Any]], list[Any]], shapes: Sequence[tuple[Any, ...]], dtypes: Sequence[Any]
+    f: Callable[[Sequence[Any]], list[Any]],
+    shapes: Sequence[tuple[Any, ...]],
+    dtypes: Sequence[Any],
+    donate: bool = True,
 ) -> Program:
     """Trace `f` twice: once on abstract values to see which variables are its state, then as a function of them."""
     # numpy's int64 and float64 arrive as 32 bits unless jax_enable_x64 is set; jax 0.12 warns where they are described.
@@ -33,7 +36,7 @@ def compile_program(
     with RecordingScope() as scope:
         jax.eval_shape(f, arguments)
     read = [variable for key, variable in scope.read.items() if key not in scope.written]
-    program = _Program(f, list(scope.written.values()), read)
+    program = _Program(f, list(scope.written.values()), read, donate)
     program.trace(arguments)
     return Program(program, writes=bool(scope.written))
 
@@ -46,8 +49,11 @@ class _Program:
         f: Callable[[Sequence[Any]], list[Any]],
         written: list[keras.Variable],
         read: list[keras.Variable],
+        donate: bool,
     ) -> None:
         self._f = f
+        self._donate = donate
+        self._owner = Owner(written)
         self._written = written
         self._read = read
         self._in_place = jax.jit(self._pure, donate_argnums=0)
@@ -83,6 +89,8 @@ class _Program:
         if self._careful or jax.config.jax_debug_nans or jax.config.jax_debug_infs:
             # Should it fail, the variables still have what they had.
             return self._awaited, (written, read, arrays)
+        if not self._donate or self._owner.is_watched():
+            return self._copying, (written, read, arrays)
         return self._in_place, (_unshared(written, read, arrays), read, arrays)
 
     def _awaited(self, *arguments: Any) -> Any:

@@ -143,6 +143,7 @@ class TensorflowBackend(Backend):
         shapes: Sequence[tuple[int | None, ...]],
         dtypes: Sequence[Any],
         jit_compile: bool | str,
+        donate: bool = True,
     ) -> Program:
         from unikeras.backends.tensorflow import _control_flow
         from unikeras.backends.tensorflow._compile import compile_program

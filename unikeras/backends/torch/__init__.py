@@ -151,6 +151,7 @@ class TorchBackend(Backend):
         shapes: Sequence[tuple[int | None, ...]],
         dtypes: Sequence[Any],
         jit_compile: bool | str,
+        donate: bool = True,
     ) -> Program:
         raise NotImplementedError("functions run as Python on PyTorch; see `untraced`")
 
