@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from unikeras import backends
+from unikeras.autodiff._arguments import is_differentiable
 
 if TYPE_CHECKING:
     from unikeras.autodiff._tape import GradientTape
@@ -25,7 +26,7 @@ _count = 0
 _lock = threading.Lock()
 
 
-def tapes() -> list[GradientTape]:
+def tapes() -> list[GradientTape | _Reader]:
     """Return the tapes whose block this thread is in, the innermost last."""
     if not hasattr(_local, "tapes"):
         _local.tapes = []
@@ -37,7 +38,7 @@ def is_differentiated() -> bool:
     return bool(tapes()) or backends.current().native_vjp() is not None
 
 
-def push(tape: GradientTape) -> None:
+def push(tape: GradientTape | _Reader) -> None:
     """Let a tape see what this thread reads."""
     global _count
     _install()
@@ -46,7 +47,7 @@ def push(tape: GradientTape) -> None:
         _count += 1
 
 
-def remove(tape: GradientTape) -> None:
+def remove(tape: GradientTape | _Reader) -> None:
     """Let a tape see no more."""
     global _count
     tapes().remove(tape)
@@ -62,6 +63,31 @@ def unseen() -> Iterator[None]:
         yield
     finally:
         _local.tapes = before
+
+
+class _Reader:
+    """Notes the trainable variables that are read, in the place of a tape."""
+
+    def __init__(self) -> None:
+        self.variables: dict[int, Any] = {}
+
+    def _read(self, variable: Any, value: Any) -> Any:
+        if variable.trainable and is_differentiable(value):
+            self.variables[id(variable)] = variable
+        return value
+
+
+@contextlib.contextmanager
+def reads() -> Iterator[list[Any]]:
+    """Collect the trainable variables with gradients that this thread reads in the block; filled at its end."""
+    reader = _Reader()
+    found: list[Any] = []
+    push(reader)
+    try:
+        yield found
+    finally:
+        remove(reader)
+    found.extend(reader.variables.values())
 
 
 @functools.cache

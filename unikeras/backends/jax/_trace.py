@@ -200,6 +200,14 @@ def beneath(trace: RecordingTrace) -> Any:
     return core.set_current_trace(trace.parent)
 
 
+def separated(values: Sequence[Any]) -> list[Any]:
+    """Return values as objects from which the innermost tape finds no way back; tapes around it do."""
+    trace = _current()
+    if not (isinstance(trace, RecordingTrace) and trace.on):
+        return list(values)
+    return [trace.recorder.separate(value) for value in values]
+
+
 def _traces() -> Iterator[RecordingTrace]:
     trace = _current()
     while isinstance(trace, RecordingTrace):
