@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from unikeras import backends
+from unikeras.autodiff import _recording
 from unikeras.autodiff._arguments import is_differentiable, is_variable
 from unikeras.autodiff._fit import as_partner, is_tensor, problem_of
 from unikeras.autodiff._structure import flatten, pack, pair, transform
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentError, TransformError
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,7 +30,9 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
         positional. Keras variables arrive in `f` as tensors.
 
     Raises:
-        ArgumentError: `f` returns no pair, or `g` returns gradients that do not match the arguments.
+        ArgumentError: `f` returns no pair, or `g` returns gradients that do not match the arguments, or a keyword-only
+            argument holds floating or complex tensors.
+        TransformError: `f` reads a trainable Keras variable that is not among its arguments.
 
     Source:
         tf.custom_gradient; keras.ops.custom_gradient, whose `g` is called differently on each backend.
@@ -54,7 +57,9 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
         def run(values: Sequence[Any]) -> tuple[list[Any], Callable[[Sequence[Any]], list[Any]]]:
             remaining = iter(values)
             exchanged = pack(given, [next(remaining) if _has_gradient(leaf) else leaf for leaf in leaves])
-            value, gradient = _checked(f(*exchanged, **kwargs))
+            with _recording.reads() as read:
+                value, gradient = _checked(f(*exchanged, **kwargs))
+            _check_reads(f, read)
             kept.append(value)
             return _outputs(value), lambda upstream: _gradients(
                 gradient(_upstream(value, upstream)), exchanged
@@ -70,8 +75,27 @@ def _positional(f: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any
     if kwargs:
         with contextlib.suppress(TypeError, ValueError):  # the function itself says what does not fit
             bound = inspect.signature(f).bind(*args, **kwargs)
-            return bound.args, bound.kwargs
+            args, kwargs = bound.args, bound.kwargs
+    _check_keywords(kwargs)
     return args, kwargs
+
+
+def _check_keywords(kwargs: dict[str, Any]) -> None:
+    names = [name for name, value in kwargs.items() if any(map(_has_gradient, flatten(value)))]
+    if names:
+        raise ArgumentError(
+            f"{', '.join(names)}: a custom gradient has no place for keyword-only arguments that hold floating or "
+            "complex tensors; give them a position, and return None for what has no gradient"
+        )
+
+
+def _check_reads(f: Callable[..., Any], read: Sequence[Any]) -> None:
+    if read:
+        raise TransformError(
+            f"{getattr(f, '__name__', f)} reads the trainable variables {', '.join(v.path for v in read)}, and a "
+            "custom gradient is for its arguments: pass them as arguments (they arrive as tensors), or set "
+            "trainable = False on what has no gradient"
+        )
 
 
 def _tensor(leaf: Any) -> Any:

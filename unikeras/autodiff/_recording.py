@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from unikeras import backends
+from unikeras.autodiff._arguments import is_differentiable
 
 
 class Reader(Protocol):
@@ -73,6 +74,31 @@ def seen_by(readers: list[Reader]) -> Iterator[None]:
         yield
     finally:
         _local.tapes = before
+
+
+class _Reader:
+    """Notes the trainable variables that are read, in the place of a tape."""
+
+    def __init__(self) -> None:
+        self.variables: dict[int, Any] = {}
+
+    def _read(self, variable: Any, value: Any) -> Any:
+        if variable.trainable and is_differentiable(value):
+            self.variables[id(variable)] = variable
+        return value
+
+
+@contextlib.contextmanager
+def reads() -> Iterator[list[Any]]:
+    """Collect the trainable variables with gradients that this thread reads in the block; filled at its end."""
+    reader = _Reader()
+    found: list[Any] = []
+    push(reader)
+    try:
+        yield found
+    finally:
+        remove(reader)
+    found.extend(reader.variables.values())
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from unikeras.backends._base import (
     Tape,
     TraceFault,
 )
+from unikeras.errors import TransformError
 
 
 class JaxBackend(Backend):
@@ -74,21 +75,22 @@ class JaxBackend(Backend):
     def jvp(
         self, f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
     ) -> tuple[list[Any], list[Any], list[Any]]:
-        return jax.jvp(lambda *values: f(values), tuple(primals), tuple(tangents), has_aux=True)
+        try:
+            return jax.jvp(lambda *values: f(values), tuple(primals), tuple(tangents), has_aux=True)
+        except TypeError as error:
+            if "custom_vjp" not in str(error):
+                raise
+            raise TransformError(
+                "a function with a gradient of its own (uk.custom_gradient) has no derivative that runs forward on "
+                "JAX; use uk.vjp or uk.jacobian, or uk.grad of uk.grad in place of uk.hvp"
+            ) from error
 
     def custom_gradient(
         self, run: Callable[[Sequence[Any]], tuple[list[Any], Pullback]], inputs: Sequence[Any]
     ) -> list[Any]:
-        def call(*values: Any) -> Any:
-            outputs, pullback = run(values)
+        from unikeras.backends.jax import _custom
 
-            def backward(upstream: Any) -> tuple[Any, ...]:
-                found = zip(pullback(upstream), values, strict=True)
-                return tuple(jax.numpy.zeros_like(x) if one is None else one for one, x in found)
-
-            return outputs, backward
-
-        return list(jax.custom_gradient(call)(*inputs))
+        return _custom.custom_gradient(run, inputs)
 
     def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
         return jax.vmap(lambda *elements: f(elements))(*batched)

@@ -226,6 +226,14 @@ def _severed(value: Any) -> Any:
     return stop_gradient_p.bind(value) if is_inexact else value
 
 
+def separated(values: Sequence[Any]) -> list[Any]:
+    """Return values as objects from which the innermost tape finds no way back; tapes around it do."""
+    trace = _current()
+    if not (isinstance(trace, RecordingTrace) and trace.on):
+        return list(values)
+    return [trace.recorder.separate(value) for value in values]
+
+
 def _traces() -> Iterator[core.Trace]:
     """Yield the traces of this thread from the current one down, those of JAX's own transforms too."""
     trace: core.Trace | None = _current()

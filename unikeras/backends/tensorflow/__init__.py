@@ -20,7 +20,7 @@ from unikeras.backends._base import (
     TraceFault,
 )
 from unikeras.backends.tensorflow import _recording
-from unikeras.errors import UnikerasError
+from unikeras.errors import TransformError, UnikerasError
 
 
 class TensorflowBackend(Backend):
@@ -90,7 +90,15 @@ class TensorflowBackend(Backend):
             return outputs, lambda *upstream: pullback(upstream)
 
         # A tf.Variable among the inputs would count as one that the function reads by itself.
-        return list(call(*map(tf.convert_to_tensor, inputs)))
+        try:
+            return list(call(*map(tf.convert_to_tensor, inputs)))
+        except TypeError as error:
+            if "must accept keyword argument 'variables'" not in str(error):
+                raise
+            raise TransformError(
+                "a custom gradient is for its arguments, and the function reads variables that TensorFlow watches "
+                f"(a variable keeps the flag that it was created with); pass them as arguments: {error}"
+            ) from error
 
     def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
         refused: list[UnikerasError] = []
