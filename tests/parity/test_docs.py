@@ -13,7 +13,7 @@ import pytest
 
 import unikeras as uk
 from unikeras import workers
-from unikeras.cli import main
+from unikeras.cli import commands
 
 ROOT = Path(__file__).parents[2]
 PAGES = {page.name: page for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))}
@@ -142,7 +142,7 @@ def test_commands_name_what_exists(page):
 
 
 def _check_unikeras(words: list[str]) -> None:
-    command = main.get_command(click.Context(main), words[0])
+    command = commands.get_command(click.Context(commands), words[0])
     assert command is not None, words[0]
     known = {
         option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
