@@ -115,14 +115,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _NAMES:
-        raise _missing_attribute(__name__, name, __all__)
-    module, attribute = _NAMES[name]
-    loaded = importlib.import_module(f"{__name__}.{module}")
-    value = loaded if attribute is None else getattr(loaded, attribute)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # type checkers know the names above; this would make every other name one of any type
+
+    def __getattr__(name: str) -> Any:
+        if name not in _NAMES:
+            raise _missing_attribute(__name__, name, __all__)
+        module, attribute = _NAMES[name]
+        loaded = importlib.import_module(f"{__name__}.{module}")
+        value = loaded if attribute is None else getattr(loaded, attribute)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

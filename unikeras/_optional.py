@@ -18,6 +18,9 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "demo": ("sklearn", "matplotlib", "PIL"),
 }
 
+# The distribution that brings a module, where their names differ.
+DISTRIBUTIONS = {"PIL": "pillow", "ai_edge_litert": "ai-edge-litert", "sklearn": "scikit-learn"}
+
 
 def is_installed(module: str) -> bool:
     """Say whether a top-level module can be imported, without importing it.
@@ -37,14 +40,16 @@ def is_installed(module: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
-def pip_line(extra: str) -> str:
-    """Return the command that installs one extra.
+def pip_line(*modules: str) -> str:
+    """Return the command that installs the libraries that bring some modules.
+
+    It names the libraries, not an extra: pip would look up the extra's package on an index.
 
     Example:
-        >>> pip_line("torch")
-        'pip install "unikeras[torch]"'
+        >>> pip_line("torch", "PIL")
+        'pip install torch pillow'
     """
-    return f'pip install "unikeras[{extra}]"'
+    return " ".join(["pip install", *(DISTRIBUTIONS.get(module, module) for module in modules)])
 
 
 def missing(extra: str, purpose: str, *modules: str) -> str | None:
@@ -58,7 +63,7 @@ def missing(extra: str, purpose: str, *modules: str) -> str | None:
     absent = [module for module in modules or EXTRAS[extra] if not is_installed(module)]
     if not absent:
         return None
-    return f"{purpose} needs {', '.join(absent)}, not installed here: {pip_line(extra)}"
+    return f"{purpose} needs {', '.join(absent)}, not installed here: {pip_line(*absent)}"
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:

@@ -250,7 +250,7 @@ def test_a_backend_that_is_not_installed_is_told_with_its_pip_line(demo, workers
     monkeypatch.setattr(_registry, "available", lambda: ["jax"])
     code, _, err = demo("--backend", "torch")
     assert code == 2
-    assert 'pip install "unikeras[torch]"' in err
+    assert "pip install torch" in err
     monkeypatch.setattr(_registry, "available", list)
     code, _, err = demo()
     assert code == 2
@@ -264,7 +264,7 @@ def test_a_missing_library_is_told_with_its_pip_line(demo, workers, monkeypatch)
     monkeypatch.setattr(_optional, "is_installed", lambda module: module != "matplotlib")
     code, _, err = demo()
     assert (code, workers.calls) == (2, [])
-    assert 'the demo needs matplotlib, not installed here: pip install "unikeras[demo]"' in err
+    assert "the demo needs matplotlib, not installed here: pip install matplotlib" in err
 
 
 def test_a_second_run_replaces_the_first_and_leaves_nothing_of_it(demo, workers, tmp_path):

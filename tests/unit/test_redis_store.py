@@ -113,7 +113,5 @@ def test_wrong_arguments_are_named():
 
 def test_without_the_library_the_pip_line_is_told(monkeypatch):
     monkeypatch.setattr(uk._optional, "is_installed", lambda module: module != "redis")
-    with pytest.raises(
-        MissingDependency, match=r'a store in Redis needs redis.*pip install "unikeras\[redis\]"'
-    ):
+    with pytest.raises(MissingDependency, match=r"a store in Redis needs redis.*pip install redis"):
         Sessions(Gru(), store="redis://localhost:6379/0")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 
-from unikeras._optional import is_installed, pip_line
+from unikeras._optional import is_installed
 from unikeras.backends._base import Backend
 from unikeras.errors import BackendUnavailable, UnknownBackend
 
@@ -20,13 +20,13 @@ class Entry:
         module: the module that holds the room's `Backend` subclass, as `create()`.
         framework: the framework's top-level module.
         distributions: the names under which the framework may be installed.
-        extra: the extra of pyproject.toml that installs it.
+        requirement: what pip installs it by, quoted for a shell; the bounds are those of pyproject.toml.
     """
 
     module: str
     framework: str
     distributions: tuple[str, ...]
-    extra: str
+    requirement: str
 
     @property
     def version(self) -> str | None:
@@ -50,7 +50,7 @@ ENTRIES: dict[str, Entry] = {
         ("tensorflow", "tensorflow-cpu", "tensorflow_cpu"),
         "tensorflow",
     ),
-    "jax": Entry("unikeras.backends.jax", "jax", ("jax",), "jax"),
+    "jax": Entry("unikeras.backends.jax", "jax", ("jax",), '"jax>=0.10,<0.13"'),
     "torch": Entry("unikeras.backends.torch", "torch", ("torch",), "torch"),
 }
 
@@ -83,9 +83,9 @@ def install_line(name: str) -> str:
 
     Example:
         >>> install_line("jax")
-        'pip install "unikeras[jax]"'
+        'pip install "jax>=0.10,<0.13"'
     """
-    return pip_line(ENTRIES[name].extra)
+    return f"pip install {ENTRIES[name].requirement}"
 
 
 def check(name: str) -> str:

@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "chat": ("unikeras.cli.chat", "Talk to a small model that remembers you, whatever ends the process."),
     "demo": ("unikeras.cli.demo", "Train, compare and export a small network on every backend."),
     "doctor": ("unikeras.cli.doctor", "Say what is installed, which backend runs and on what devices."),
-    "export": ("unikeras.cli.export", "Write a saved model in other formats, each proven equal."),
+    "export": ("unikeras.cli.export", "Write a saved model in other formats, each verified."),
     "formats": ("unikeras.cli.formats", "Say which formats can be written here, and how to get the others."),
     "inspect": ("unikeras.cli.inspect", "Show what an exported model takes, gives and says of itself."),
 }

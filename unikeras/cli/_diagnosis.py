@@ -119,7 +119,7 @@ def _devices(name: str) -> list[str]:
 
 def _extra(name: str) -> Extra:
     missing = [module for module in _optional.EXTRAS[name] if not _optional.is_installed(module)]
-    return Extra(name, missing, _optional.pip_line(name))
+    return Extra(name, missing, _optional.pip_line(*(missing or _optional.EXTRAS[name])))
 
 
 def _problem(choice: _config.Choice, backends: list[Backend]) -> str | None:

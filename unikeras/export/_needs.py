@@ -18,11 +18,9 @@ def lacking(purpose: str, needs: Mapping[str, Sequence[str]]) -> str | None:
         >>> lacking("reading", {"demo": ["json"]}) is None
         True
         >>> lacking("flying", {"torch": ["no_such_module"]})
-        'flying needs no_such_module, not installed here: pip install "unikeras[torch]"'
+        'flying needs no_such_module, not installed here: pip install no_such_module'
     """
-    absent = {extra: [name for name in modules if not is_installed(name)] for extra, modules in needs.items()}
-    names = [name for modules in absent.values() for name in modules]
-    if not names:
+    absent = [name for modules in needs.values() for name in modules if not is_installed(name)]
+    if not absent:
         return None
-    extras = ",".join(extra for extra, modules in absent.items() if modules)
-    return f"{purpose} needs {', '.join(names)}, not installed here: {pip_line(extras)}"
+    return f"{purpose} needs {', '.join(absent)}, not installed here: {pip_line(*absent)}"
