@@ -241,7 +241,7 @@ def test_a_failed_trace_leaves_a_function_that_runs(backend):
     [("input_signature", "traced by themselves"), ("static_argnums", "static_argnames"), ("speed", "speed")],
 )
 def test_arguments_of_other_frameworks_are_named(argument, named):
-    with pytest.raises(ArgumentError, match=rf"jit_compile and static_argnames, not {argument}.*") as caught:
+    with pytest.raises(ArgumentError, match=rf"static_argnames and donate, not {argument}.*") as caught:
         uk.function(**{argument: 0})
     assert named in str(caught.value)
 

@@ -168,3 +168,16 @@ def test_saved_and_loaded(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=False)
     np.testing.assert_array_equal(loaded.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
+@pytest.mark.parametrize("format", ["torchscript", "pt2"])
+def test_a_trained_module_is_exported_with_its_numbers(tmp_path, format):
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Tanh())
+    model = wrapped(module)
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    path = tmp_path / f"model{'.pt' if format == 'torchscript' else '.pt2'}"
+    uk.export_model(model, path)
+    expected = model.predict(X, verbose=0)
+    np.testing.assert_allclose(uk.load_artifact(path).predict(X), expected, rtol=1e-5, atol=1e-6)
+    assert next(module.parameters()).requires_grad

@@ -77,13 +77,19 @@ class TensorflowBackend(Backend):
     def jvp(
         self, f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
     ) -> tuple[list[Any], list[Any], list[Any]]:
+        from unikeras.backends.tensorflow import _custom
         from unikeras.backends.tensorflow._tape import pushed_forward
 
-        return pushed_forward(f, primals, tangents)
+        with _custom.forward_mode():
+            return pushed_forward(f, primals, tangents)
 
     def custom_gradient(
         self, run: Callable[[Sequence[Any]], tuple[list[Any], Pullback]], inputs: Sequence[Any]
     ) -> list[Any]:
+        from unikeras.backends.tensorflow import _custom
+
+        _custom.check()
+
         @tf.custom_gradient
         def call(*values: Any) -> Any:
             outputs, pullback = run(values)
@@ -101,12 +107,15 @@ class TensorflowBackend(Backend):
             ) from error
 
     def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
+        from unikeras.backends.tensorflow import _custom
+
         refused: list[UnikerasError] = []
 
         @tf.autograph.experimental.do_not_convert
         def run(elements: Sequence[Any]) -> list[Any]:
             try:
-                return f(list(elements))
+                with _custom.mapped():
+                    return f(list(elements))
             except (
                 UnikerasError
             ) as error:  # autograph turns errors of classes that it does not know into its own

@@ -104,8 +104,8 @@ class TorchBackend(Backend):
     ) -> list[Any]:
         if torch._C._functorch.peek_interpreter_stack() is not None:
             raise TransformError(
-                "uk.custom_gradient does not run inside uk.vmap, uk.jvp or uk.hvp on PyTorch: torch.func cannot "
-                "transform a backward pass that is a Python function; use a tape, or uk.grad of uk.grad"
+                "uk.custom_gradient does not run inside uk.vmap, uk.jvp or uk.hvp on PyTorch: it is written for "
+                "autograd, whose functions torch.func does not transform by themselves; use a tape, or uk.grad of uk.grad"
             )
         # It runs where autograd records, so that what the pullback keeps can be differentiated again.
         outputs, pullback = run(inputs)

@@ -1,0 +1,57 @@
+"""Where TensorFlow would lose a gradient that is written by hand: forward mode, and vectorized_map under a tape.
+
+A ForwardAccumulator differentiates what the function computes, and `tf.vectorized_map` converts the operations of a
+function and drops its gradient: both would answer with another derivative, without a word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from unikeras.autodiff._recording import tapes
+from unikeras.errors import TransformError
+
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def forward_mode() -> Iterator[None]:
+    """Say that what runs in the block is differentiated forward."""
+    before = getattr(_local, "forward", False)
+    _local.forward = True
+    try:
+        yield
+    finally:
+        _local.forward = before
+
+
+@contextlib.contextmanager
+def mapped() -> Iterator[None]:
+    """Say that the block is converted to run for many examples; tapes that began before see the conversion."""
+    before = getattr(_local, "outside", 0)
+    _local.outside = len(tapes())
+    try:
+        yield
+    finally:
+        _local.outside = before
+
+
+def check() -> None:
+    """Raise where a custom gradient would not be used.
+
+    Raises:
+        TransformError: the message says what works.
+    """
+    if getattr(_local, "forward", False):
+        raise TransformError(
+            "uk.custom_gradient does not run inside uk.jvp, uk.hvp or a forward jacobian on TensorFlow, which would "
+            "differentiate what the function computes; use a tape, uk.vjp, or uk.grad of uk.grad"
+        )
+    outside = getattr(_local, "outside", 0)
+    if outside and len(tapes()) <= outside:
+        raise TransformError(
+            "uk.custom_gradient inside uk.vmap loses its gradient for a tape or transform around the vmap on "
+            "TensorFlow; differentiate inside: uk.vmap(uk.grad(f))"
+        )
