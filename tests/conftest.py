@@ -17,7 +17,11 @@ from unikeras.backends import _registry
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all", action="store_true", help="every cell of the export matrix, not a third")
+    parser.addoption(
+        "--all",
+        action="store_true",
+        help="every cell of the export matrix, not a third; pages twice on each backend",
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -105,7 +105,7 @@ class TorchBackend(Backend):
         if torch._C._functorch.peek_interpreter_stack() is not None:
             raise TransformError(
                 "uk.custom_gradient does not run inside uk.vmap, uk.jvp or uk.hvp on PyTorch: it is written for "
-                "autograd, whose functions torch.func does not transform by themselves; use a tape, or uk.grad of uk.grad"
+                "autograd, whose functions torch.func does not transform by itself; use a tape, or uk.grad of uk.grad"
             )
         # It runs where autograd records, so that what the pullback keeps can be differentiated again.
         outputs, pullback = run(inputs)
