@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all",
         action="store_true",
-        help="every cell of the export matrix, not a third; pages twice on each backend",
+        help="all cells of the export matrix, all pages twice on each backend",
     )
 
 
