@@ -223,7 +223,7 @@ def function(
 
 
 def _about(unknown: Iterable[str]) -> str:
-    """Return what to do in the place of arguments that there are not."""
+    """Say what replaces arguments that do not exist."""
     known = [f"{name}: {_ELSEWHERE[name]}" for name in unknown if name in _ELSEWHERE]
     return f"uk.function takes jit_compile, static_argnames and donate, not {', '.join(unknown)}" + "".join(
         f". For {text}" for text in known
