@@ -331,7 +331,7 @@ def test_inputs_that_are_no_turns_are_named_at_once(gru, chats):
 def test_what_cannot_be_a_model_or_a_store_is_named(gru):
     with pytest.raises(ArgumentError, match="received int without states, fingerprint, initial_state"):
         Sessions(7, store="memory:")
-    with pytest.raises(ArgumentError, match="a store is a path"):
+    with pytest.raises(ArgumentError, match="a store is the path of a SQLite file"):
         Sessions(gru, store=7)
     with pytest.raises(ArgumentValueError, match="retries"):
         Sessions(gru, store="memory:", retries=-1)
