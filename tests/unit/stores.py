@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -70,10 +71,14 @@ class RedisServer:
         ]
         self.process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
-        while not (self.folder / "socket").exists():
+        while not self._listens():
             assert self.process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+    def _listens(self):
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(f"{self.folder}/socket") == 0  # the file is there before anybody listens
 
     def stop(self):
         self.process.kill()
