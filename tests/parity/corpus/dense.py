@@ -72,5 +72,5 @@ def activations():
 
 MODELS = {
     make.__name__: make
-    for make in (einsum, embedding, normalized_pictures, spectral, activations)
+    for make in (einsum, embedding, normalized_rows, normalized_pictures, spectral, activations)
 }

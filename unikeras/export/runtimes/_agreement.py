@@ -42,7 +42,7 @@ def agreed_memory(data: Any, signature: Signature) -> Memory | None:
     """Return the memory that metadata describes, where it fits the signature; None where there is none.
 
     Raises:
-        ValueError: it is not what `Memory.to_dict` returns, or names tensors that there are not.
+        ValueError: it is not what `Memory.to_dict` returns, or names tensors that do not exist.
     """
     if data is None:
         return None
