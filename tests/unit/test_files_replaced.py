@@ -13,6 +13,9 @@ from unikeras import _exchange, _files
 from unikeras._files import recover, whole
 from unikeras._rooms import Room
 
+# The forked processes end at once and run nothing of JAX, which warns of every fork once it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork.. was called:RuntimeWarning")
+
 KINDS = ["file", "folder", "pair"]
 
 

@@ -397,6 +397,7 @@ def test_a_store_that_nobody_holds_lets_go_of_its_file(path):
     assert not path.with_name("memory.db-wal").exists()
 
 
+@pytest.mark.filterwarnings("ignore:os.fork.. was called:RuntimeWarning")  # JAX; the child runs nothing of it
 def test_the_store_stays_where_it_was_opened(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with SQLiteStore("memory.db") as store:

@@ -17,6 +17,9 @@ from unikeras.errors import ArgumentValueError, CorruptSession, StoreError
 from unikeras.memory import RedisStore, Sessions, SQLiteStore
 from unikeras.memory._versions import BROKEN, LARGEST
 
+# The forked processes end at once and run nothing of JAX, which warns of every fork once it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork.. was called:RuntimeWarning")
+
 
 @pytest.fixture
 def path(tmp_path):
