@@ -187,7 +187,10 @@ def _run(graph: Streaming, inputs: Sequence[Any], memory: Sequence[Any]) -> dict
         args, kwargs = node.arguments.fill_in(values)
         with _named(graph, node.operation):
             outputs = node.operation(*args, **kwargs)
-        flat = zip(node.outputs, tree.flatten(outputs), strict=True)
+        flat = list(zip(node.outputs, tree.flatten(outputs), strict=True))
+        # The layer after it would be blamed: some backends run no recurrence over no steps.
+        if any(0 in output.shape and 0 not in tensor.shape for tensor, output in flat):
+            raise refusal(graph.path(node.operation), node.operation, "leaves no step of a chunk of one")
         values.update({id(tensor): output for tensor, output in flat})
     return values
 
