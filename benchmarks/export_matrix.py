@@ -26,7 +26,7 @@ import export_table
 from export_cells import BACKENDS, MODELS
 
 from unikeras import workers
-from unikeras.export._formats import FORMATS
+from unikeras.export.request.formats import FORMATS
 
 
 def _names(offered):

@@ -39,7 +39,7 @@ def clocked(label: str, run) -> None:
 
 
 def export(folder: Path) -> None:
-    from unikeras.export import _export
+    from unikeras.export import _export_model as _export
     from unikeras.export._offers import usable_routes
 
     def to(name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import timeit
 import types
 
-from unikeras.training._captured import Captured
+from unikeras.functions._captured import Captured
 
 COUNT = 50
 

@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 
 import unikeras as uk
-from unikeras.memory._rows import pack
-from unikeras.recurrent._state import StateSpec
+from unikeras._specs.state_bytes import pack
+from unikeras._specs.states import StateSpec
 
 ROUNDS, WRITES, SESSIONS = 15, 100, 20
 SIZES = (1_000, 100_000)

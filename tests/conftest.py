@@ -32,7 +32,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave to the other environments the laws of the backends that do not run here."""
-    from unikeras._config import choose
+    from unikeras.backends._choose import choose
 
     current = choose().name
     elsewhere = [

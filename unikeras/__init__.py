@@ -10,8 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from unikeras._config import settle as _settle
-from unikeras._suggest import missing_attribute as _missing_attribute
+from unikeras._base.suggestions import missing_attribute as _missing_attribute
+from unikeras.backends import settle as _settle
 
 if TYPE_CHECKING:
     from unikeras import backends as backends
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from unikeras import layers as layers
     from unikeras import memory as memory
     from unikeras import training as training
-    from unikeras._config import current as backend
     from unikeras.autodiff import (
         GradientTape,
         check_gradients,
@@ -36,9 +35,12 @@ if TYPE_CHECKING:
         vjp,
         vmap,
     )
+    from unikeras.backends import current_name as backend
     from unikeras.export import export_formats, export_model, load_artifact
-    from unikeras.recurrent import accelerate, load_state, reset_state, save_state, stateful
-    from unikeras.training import Model, debug, function
+    from unikeras.functions import debug, function
+    from unikeras.layers import accelerate as accelerate
+    from unikeras.streaming import load_state, reset_state, save_state, stateful
+    from unikeras.training import Model
     from unikeras.workers import run_on
 
 __version__ = "0.1.0"
@@ -47,16 +49,16 @@ __version__ = "0.1.0"
 _NAMES: dict[str, tuple[str, str | None]] = {
     "GradientTape": ("autodiff", "GradientTape"),
     "Model": ("training", "Model"),
-    "accelerate": ("recurrent", "accelerate"),
-    "backend": ("_config", "current"),
+    "accelerate": ("layers", "accelerate"),
+    "backend": ("backends", "current_name"),
     "backends": ("backends", None),
     "check_gradients": ("autodiff", "check_gradients"),
     "custom_gradient": ("autodiff", "custom_gradient"),
-    "debug": ("training", "debug"),
+    "debug": ("functions", "debug"),
     "errors": ("errors", None),
     "export_formats": ("export", "export_formats"),
     "export_model": ("export", "export_model"),
-    "function": ("training", "function"),
+    "function": ("functions", "function"),
     "grad": ("autodiff", "grad"),
     "hessian": ("autodiff", "hessian"),
     "hvp": ("autodiff", "hvp"),
@@ -64,14 +66,14 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "jvp": ("autodiff", "jvp"),
     "layers": ("layers", None),
     "load_artifact": ("export", "load_artifact"),
-    "load_state": ("recurrent", "load_state"),
+    "load_state": ("streaming", "load_state"),
     "memory": ("memory", None),
     "no_grad": ("autodiff", "no_grad"),
     "remat": ("autodiff", "remat"),
-    "reset_state": ("recurrent", "reset_state"),
+    "reset_state": ("streaming", "reset_state"),
     "run_on": ("workers", "run_on"),
-    "save_state": ("recurrent", "save_state"),
-    "stateful": ("recurrent", "stateful"),
+    "save_state": ("streaming", "save_state"),
+    "stateful": ("streaming", "stateful"),
     "stop_gradient": ("autodiff", "stop_gradient"),
     "training": ("training", None),
     "value_and_grad": ("autodiff", "value_and_grad"),

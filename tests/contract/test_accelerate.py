@@ -55,7 +55,7 @@ def test_the_same_model_with_our_layers(make, tmp_path):
     assert type(fast) is type(model)
     assert fast.name == model.name
     assert [layer.name for layer in fast.layers] == [layer.name for layer in model.layers]
-    assert {type(layer).__module__ for layer in _all_layers(fast)} == {"unikeras.recurrent._layers"}
+    assert {type(layer).__module__ for layer in _all_layers(fast)} == {"unikeras.layers._recurrent_layers"}
     assert all(type(layer).__module__.startswith("keras") for layer in _all_layers(model))
     assert [id(weight) for weight in fast.weights] == [id(weight) for weight in model.weights]
     assert [id(v) for v in fast.variables] == [id(v) for v in model.variables]

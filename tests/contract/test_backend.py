@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import unikeras as uk
-from unikeras.backends._base import Backend
+from unikeras.backends._contract import Backend
 
 
 def test_it_is_the_current_backend(backend):

@@ -8,8 +8,8 @@ import pytest
 from keras import layers
 
 import unikeras as uk
+from unikeras._specs.states import flat
 from unikeras.errors import ArgumentError, ArgumentValueError, CannotStream, SignatureError
-from unikeras.recurrent._state import flat
 
 FEATURES = 3
 

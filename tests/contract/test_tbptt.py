@@ -9,7 +9,7 @@ from keras import layers
 
 import unikeras as uk
 from unikeras.errors import ArgumentValueError, CannotStream
-from unikeras.recurrent._chunked_data import Chunks
+from unikeras.training._chunked_data import Chunks
 
 RNG = np.random.default_rng(0)
 

@@ -13,11 +13,11 @@ from keras import layers
 
 import unikeras as uk
 from unikeras.errors import ExportError, ExportMismatch
-from unikeras.export import _export
-from unikeras.export.routes import lowered
-from unikeras.lowering import _registry
-from unikeras.lowering._values import Layout
-from unikeras.lowering.modules.recurrent import Recurrence
+from unikeras.export import _export_model as _export
+from unikeras.export.writers import lowered
+from unikeras.lowering import _rule_registry as _registry
+from unikeras.lowering._layouts import Layout
+from unikeras.lowering.modules.recurrent_cells import Recurrence
 from unikeras.lowering.rules import _dense, _recurrent
 from unikeras.lowering.rules._activations import described
 

@@ -11,7 +11,7 @@ import corpus
 
 import unikeras as uk
 from unikeras.backends import _registry
-from unikeras.export._formats import FORMATS
+from unikeras.export.request.formats import FORMATS
 
 BACKENDS = tuple(_registry.names())
 MODELS = tuple(corpus.MODELS)

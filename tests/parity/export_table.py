@@ -8,8 +8,8 @@ from pathlib import Path
 
 from export_cells import BACKENDS, MODELS, Cell
 
-from unikeras._files import whole
-from unikeras.export._formats import FORMATS
+from unikeras._base.files import whole
+from unikeras.export.request.formats import FORMATS
 
 PAGE = Path(__file__).parents[2] / "docs" / "export_matrix.md"
 

@@ -26,7 +26,7 @@ def say(path: str, store: str, session: str, lines: list[str], length: int) -> l
     """Return the replies to lines of a session, in the process that runs this."""
     import keras
 
-    from unikeras.chat import Chat
+    from unikeras.apps.chat import Chat
 
     with Chat(keras.saving.load_model(path), store, length=length) as chat:
         return [chat.say(session, line) for line in lines]
@@ -69,7 +69,7 @@ def export(path: str, artifact: str) -> None:
 
 def test_a_conversation_goes_on_in_an_artifact_and_comes_back(path, replies, tmp_path):
     """Two lines in the model, two in ONNX Runtime, two in the model under another backend."""
-    from unikeras.chat import Chat
+    from unikeras.apps.chat import Chat
 
     artifact, store = str(tmp_path / "model.onnx"), str(tmp_path / "memory.db")
     uk.run_on(BACKENDS[0], export, path, artifact)

@@ -42,7 +42,7 @@ def test_the_digits_are_learned_alike_everywhere(demo):
 
 
 def test_flat_images_do_not_part_the_backends(demo, tmp_path):
-    """Equal neighbours are where rounding decides what a MaxPooling2D passes on; see unikeras/demo/model.py."""
+    """Equal neighbours are where rounding decides what a MaxPooling2D passes on; see unikeras/apps/demo/model.py."""
     draw_at = np.random.default_rng(0).integers(2, 16, (2, 24, 2))
     for name, places in zip(("box", "disc"), draw_at, strict=True):
         (tmp_path / "shapes" / name).mkdir(parents=True)

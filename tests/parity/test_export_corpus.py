@@ -9,7 +9,7 @@ import pytest
 
 import unikeras as uk
 from unikeras.backends import _registry
-from unikeras.export._formats import FORMATS
+from unikeras.export.request.formats import FORMATS
 
 
 def _recurrent():

@@ -13,7 +13,7 @@ import pytest
 
 import unikeras as uk
 from unikeras.backends import _registry
-from unikeras.export._formats import FORMATS
+from unikeras.export.request.formats import FORMATS
 
 BACKENDS = _registry.names()
 SUFFIXES = {name: row.suffix for name, row in FORMATS.items()}
@@ -243,8 +243,9 @@ def _export_mutated(mutation, route_name, format, path):
     import numpy as np
     from keras import Input, layers
 
-    from unikeras.export import Signature, _export, export_model
-    from unikeras.export.routes import ROUTES
+    from unikeras.export import Signature, export_model
+    from unikeras.export import _export_model as _export
+    from unikeras.export.writers import ROUTES
 
     route = next(one for one in ROUTES if one.name == route_name)
 
@@ -333,7 +334,7 @@ def _export_a_recurrence_of_free_length(path, routes):
     from keras import layers
 
     import unikeras as uk
-    from unikeras.export import _export
+    from unikeras.export import _export_model as _export
     from unikeras.export._offers import usable_routes
 
     model = keras.Sequential([keras.Input((None, 4)), layers.LSTM(8), layers.Dense(3, name="y")], name="free")

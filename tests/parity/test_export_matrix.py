@@ -9,7 +9,7 @@ import export_table
 import pytest
 from export_cells import BACKENDS, MODELS, Cell
 
-from unikeras.export._formats import FORMATS
+from unikeras.export.request.formats import FORMATS
 
 PROMISED = export_table.read()
 

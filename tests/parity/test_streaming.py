@@ -15,7 +15,7 @@ import streaming
 
 import unikeras as uk
 from unikeras.backends import _registry
-from unikeras.export._formats import FORMATS
+from unikeras.export.request.formats import FORMATS
 
 BACKENDS = tuple(_registry.names())
 KINDS = tuple(streaming.KINDS)

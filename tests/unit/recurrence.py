@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unikeras.recurrent._state import StateSpec
+from unikeras._specs.states import StateSpec
 
 FEATURES, UNITS = 3, 4
 
@@ -26,7 +26,7 @@ class Gru:
         self.calls = []
 
     def initial_state(self, batch_size):
-        from unikeras.memory._rows import dtype_of
+        from unikeras._specs.state_bytes import dtype_of
 
         rows = np.repeat(self.begin[:, None], batch_size, axis=1).astype(dtype_of(self.dtype))
         return {"gru": {"h": rows[0], "c": rows[1]}}

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from test_files_replaced import in_a_process
 
-from unikeras import _files
-from unikeras._files import whole
+from unikeras._base import files as _files
+from unikeras._base.files import whole
 from unikeras.errors import CorruptArtifact
 from unikeras.export._metadata import WEIGHTS_KEY, sha256_of_file
-from unikeras.export.runtimes import RUNTIMES, load_artifact
-from unikeras.export.runtimes._openvino import load_openvino
+from unikeras.export.readers import RUNTIMES, load_artifact
+from unikeras.export.readers.openvino_import import load_openvino
 
 pytestmark = pytest.mark.skipif(
     RUNTIMES["openvino"].missing() is not None, reason="openvino is not installed"
@@ -61,7 +61,7 @@ def test_weights_of_another_model_are_refused_and_a_replacement_is_finished(tmp_
 
     assert in_a_process(replace)
     with monkeypatch.context() as patch:  # as if the replacement were still going on in another process
-        patch.setattr("unikeras.export.runtimes.recover", lambda _: None)
+        patch.setattr("unikeras.export.readers.recover", lambda _: None)
         with pytest.raises(
             CorruptArtifact, match=r"the \.bin beside it is not the one that it was written with"
         ):

@@ -12,7 +12,7 @@ import pytest
 
 import unikeras as uk
 from unikeras.errors import ArgumentError, ArtifactNotFound, CorruptArtifact
-from unikeras.export import runtimes
+from unikeras.export import readers as runtimes
 
 torch = pytest.importorskip("torch")
 

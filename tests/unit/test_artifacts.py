@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import unikeras as uk
-from unikeras._optional import is_installed
+from unikeras._base.optional import is_installed
 from unikeras.errors import (
     ArtifactNotFound,
     CorruptArtifact,
@@ -17,10 +17,12 @@ from unikeras.errors import (
     UnknownFormat,
     UnsafeArtifact,
 )
-from unikeras.export import _proven, runtimes
-from unikeras.export._formats import FORMATS
-from unikeras.export.runtimes import RUNTIMES, _trial
-from unikeras.export.runtimes._openvino import load_openvino
+from unikeras.export import readers as runtimes
+from unikeras.export.readers import RUNTIMES
+from unikeras.export.readers.openvino_import import load_openvino
+from unikeras.export.request.formats import FORMATS
+from unikeras.export.verify import known_artifacts as _proven
+from unikeras.export.verify import trial as _trial
 
 OFFERS = {row.format: row for row in uk.export_formats()}
 
@@ -312,7 +314,7 @@ def test_openvino_sends_no_statistics(run_script):
         """
         import os, sys
         os.register_at_fork(before=lambda: print("forked"))
-        from unikeras.export.runtimes._openvino import load_openvino
+        from unikeras.export.readers.openvino_import import load_openvino
         print(load_openvino().Core().available_devices)
         print(sorted(name for name in sys.modules if "telemetry" in name and "stub" not in name))
         """

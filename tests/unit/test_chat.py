@@ -16,11 +16,11 @@ from talkers import LINES, talk, talker
 
 import unikeras as uk
 from unikeras import cli, errors
-from unikeras.chat import Chat, byte_model, recall, train
-from unikeras.chat._conversations import NAMES, NEXT, conversation
-from unikeras.chat._sampling import Sampler
-from unikeras.chat._text import zen
-from unikeras.recurrent._state import StateSpec
+from unikeras._specs.states import StateSpec
+from unikeras.apps.chat import Chat, byte_model, recall, train
+from unikeras.apps.chat._conversations import NAMES, NEXT, conversation
+from unikeras.apps.chat._sampling import Sampler
+from unikeras.apps.chat._text import zen
 
 LENGTH = 6
 
@@ -92,7 +92,7 @@ def test_a_kill_in_the_middle_of_a_reply_leaves_the_turn_before(
         import unikeras as uk
         uk.backend()
         import keras
-        from unikeras.chat import Chat, _sampling
+        from unikeras.apps.chat import Chat, _sampling
 
         chat = Chat(keras.saving.load_model({str(saved)!r}), "memory.db", length={LENGTH})
         for line in {LINES[:2]!r}:
@@ -347,7 +347,7 @@ def test_a_training_that_fails_leaves_no_file(run, tmp_path, monkeypatch):
     def fail(*_):
         raise errors.StepError("no luck")
 
-    monkeypatch.setattr("unikeras.chat._training.train", fail)
+    monkeypatch.setattr("unikeras.apps.chat._training.train", fail)
     result = run("m.keras", "--train")
     assert result.exit_code == 1
     assert "no luck" in result.stderr

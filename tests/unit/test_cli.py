@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 import unikeras
 from unikeras import cli, errors, workers
-from unikeras._config import Choice
 from unikeras.backends import _registry
+from unikeras.backends._choose import Choice
 from unikeras.cli import _diagnosis
 
 

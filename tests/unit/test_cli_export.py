@@ -106,7 +106,7 @@ def test_a_format_that_fails_is_told_and_the_report_is_there(run, saved, tmp_pat
         raise ValueError("no such operator")
 
     from unikeras.export._offers import usable_routes
-    from unikeras.export.routes import Route
+    from unikeras.export.writers import Route
 
     routes = usable_routes(WRITABLE.format, uk.backend(), verify=True)
     for kind in {type(route) for route in routes}:

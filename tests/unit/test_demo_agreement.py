@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unikeras.demo.agreement import (
+from unikeras.apps.demo.agreement import (
     loss_agreement,
     probability_difference,
     relative_difference,

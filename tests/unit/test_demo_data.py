@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import unikeras as uk
-from unikeras.demo import data, fetched, folders
+from unikeras.apps.demo import data, fetched, folders
 from unikeras.errors import DatasetError, RemoteError, WorkerDied
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")

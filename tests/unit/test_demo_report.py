@@ -12,8 +12,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from unikeras.demo import artifacts, curves, data, outputs, page, report
-from unikeras.demo.loop import Training
+from unikeras.apps.demo import artifacts, curves, data, outputs, page, report
+from unikeras.apps.demo.loop import Training
 from unikeras.errors import WorkerDied
 
 pytest.importorskip("PIL", reason="Pillow is not installed")
@@ -226,7 +226,7 @@ def test_a_page_without_any_training_says_so(animals, tmp_path):
 
 
 def test_curves_are_interrupted_where_a_value_cannot_be_shown():
-    from unikeras.demo.chart import Chart, svg
+    from unikeras.apps.demo.chart import Chart, svg
 
     drawn = svg(Chart("t", "s", {"a": [1.0, None, 0.1, float("nan"), 10.0, 0.0]}, "x", "y", log=True))
     assert re.findall(r'class="line line-0" d="([^"]*)"', drawn)[0].count("M") == 3
@@ -236,7 +236,7 @@ def test_curves_are_interrupted_where_a_value_cannot_be_shown():
 @pytest.mark.parametrize("curve", [[], [1.0], [0.5, 0.5], [0.0, 0.0]])
 @pytest.mark.parametrize("log", [False, True])
 def test_curves_of_little_can_be_drawn(curve, log, tmp_path):
-    from unikeras.demo.chart import Chart, svg
+    from unikeras.apps.demo.chart import Chart, svg
 
     chart = Chart("t", "s", {"a": curve}, "x", "y", log=log, limit=(1e-3, "limit"))
     assert svg(chart).startswith("<svg")

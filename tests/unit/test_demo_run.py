@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 import unikeras as uk
+from unikeras.apps.demo import artifacts, outputs
+from unikeras.apps.demo.loop import Training, train
 from unikeras.backends import _registry
 from unikeras.cli import commands
-from unikeras.demo import artifacts, outputs
-from unikeras.demo.loop import Training, train
 from unikeras.errors import ExportMismatch, RemoteError, WorkerDied
 
 for module in ("sklearn", "matplotlib", "PIL"):
@@ -259,7 +259,7 @@ def test_a_backend_that_is_not_installed_is_told_with_its_pip_line(demo, workers
 
 
 def test_a_missing_library_is_told_with_its_pip_line(demo, workers, monkeypatch):
-    from unikeras import _optional
+    from unikeras._base import optional as _optional
 
     monkeypatch.setattr(_optional, "is_installed", lambda module: module != "matplotlib")
     code, _, err = demo()
@@ -302,8 +302,8 @@ def test_files_of_somebody_else_are_not_replaced(demo, workers, tmp_path, conten
 
 
 def test_the_command_offers_what_can_be_loaded():
+    from unikeras.apps.demo.data import NAMES
     from unikeras.cli.demo import demo as command
-    from unikeras.demo.data import NAMES
 
     choices = next(option.type.choices for option in command.params if option.name == "dataset")
     assert tuple(choices) == NAMES
@@ -323,7 +323,7 @@ def test_what_workers_start_with_is_taken_back(demo, workers, monkeypatch):
 
 
 def test_neither_keras_nor_a_framework_is_imported_here():
-    code = "import unikeras.cli.demo, unikeras.demo, sys; print(*sys.modules)"
+    code = "import unikeras.cli.demo, unikeras.apps.demo, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"keras", "sklearn", "matplotlib", "PIL", *NAMES}.isdisjoint(loaded.stdout.split())
 

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from unikeras.cli import _sqlite
+from unikeras.cli import _sqlite_advice as _sqlite
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 
 import unikeras as uk
 from unikeras.errors import MissingDependency
-from unikeras.export._formats import FORMATS
-from unikeras.export.runtimes._openvino import load_openvino
+from unikeras.export.readers.openvino_import import load_openvino
+from unikeras.export.request.formats import FORMATS
 
 # The room that lowers a model to torch's own layers; without it the routes through it are passed over.
 OFFERS = {row.format: row for row in uk.export_formats()}

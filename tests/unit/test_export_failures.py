@@ -18,10 +18,11 @@ from unikeras.errors import (
     OutputError,
     SignatureError,
 )
-from unikeras.export import _attempt, _export
-from unikeras.export._formats import FORMATS
-from unikeras.export.routes import Route, routes_to
-from unikeras.export.runtimes import RUNTIMES
+from unikeras.export import _attempt
+from unikeras.export import _export_model as _export
+from unikeras.export.readers import RUNTIMES
+from unikeras.export.request.formats import FORMATS
+from unikeras.export.writers import Route, routes_to
 
 OFFERS = {row.format: row for row in uk.export_formats()}
 WRITABLE = next((row for row in OFFERS.values() if row.available), None)

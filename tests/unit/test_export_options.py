@@ -7,7 +7,7 @@ import pytest
 
 import unikeras as uk
 from unikeras.errors import ArgumentError, SignatureError
-from unikeras.export._options import check_quantize, sorted_by_format, tolerances
+from unikeras.export.request.options import check_quantize, sorted_by_format, tolerances
 
 OFFERS = {row.format: row for row in uk.export_formats()}
 

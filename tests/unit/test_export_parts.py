@@ -7,6 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from unikeras._base.text import brief
+from unikeras._keras.samples import Sizes, sample
+from unikeras._specs.structure import leaves_as, put_together, take_apart
 from unikeras.errors import (
     ArgumentError,
     ExportError,
@@ -17,18 +20,15 @@ from unikeras.errors import (
     WorkerDied,
 )
 from unikeras.export import ArtifactReport, ExportReport, Signature, TensorSpec
-from unikeras.export._axes import named_inputs, named_output
-from unikeras.export._compare import largest_error
-from unikeras.export._formats import FORMATS
-from unikeras.export._limits import axes_hint, check_can_hold
 from unikeras.export._metadata import loads, versions
-from unikeras.export._needs import lacking
-from unikeras.export._probe import _candidates
 from unikeras.export._report import PassedOver
-from unikeras.export._samples import Sizes, sample
-from unikeras.export._structure import leaves_as, put_together, take_apart
-from unikeras.export._targets import Target, check_free, targets
-from unikeras.export._text import brief
+from unikeras.export.reference.axes import named_inputs, named_output
+from unikeras.export.reference.probe import _candidates
+from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.limits import axes_hint, check_can_hold
+from unikeras.export.request.needs import lacking
+from unikeras.export.request.targets import Target, check_free, targets
+from unikeras.export.verify.comparison import largest_error
 
 NESTED = {"b": [1.5, {"x": 2.5}], "a": 3.5}
 

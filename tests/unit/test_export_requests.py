@@ -7,10 +7,11 @@ import pytest
 
 import unikeras as uk
 from unikeras.errors import ArgumentError, ArgumentValueError, ExportError, UnknownFormat
-from unikeras.export import _formats, _read_back
-from unikeras.export._options import check_known, check_opset
-from unikeras.export._probe import probe, remarks_on
-from unikeras.export.runtimes import _pt2_archive
+from unikeras.export.readers import _pt2_archive
+from unikeras.export.reference.probe import probe, remarks_on
+from unikeras.export.request import formats as _formats
+from unikeras.export.request.options import check_known, check_opset
+from unikeras.export.verify import options_read_back as _read_back
 
 OFFERS = {row.format: row for row in uk.export_formats()}
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from unikeras._files import whole
+from unikeras._base.files import whole
 from unikeras.errors import OutputError
 
 
@@ -74,7 +74,7 @@ def test_writing_nothing_is_an_error(tmp_path):
 
 WRITER = """
 import sys
-from unikeras._files import whole
+from unikeras._base.files import whole
 n = 0
 while True:
     n += 1

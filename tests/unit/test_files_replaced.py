@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from test_interrupts import interrupted_at
 
-from unikeras import _exchange, _files
-from unikeras._files import recover, whole
-from unikeras._rooms import Room
+from unikeras._base import exchange as _exchange
+from unikeras._base import files as _files
+from unikeras._base.files import recover, whole
+from unikeras._base.hidden_folder import Room
 
 # The forked processes end at once and run nothing of JAX, which warns of every fork once it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork.. was called:RuntimeWarning")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from unikeras import _optional
+from unikeras._base import optional as _optional
 from unikeras.backends import _registry
 
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ from recurrence import UNITS, Gru, assert_same, random_turns
 from safetensors.numpy import save
 
 import unikeras as uk
+from unikeras._specs.state_bytes import pack, pack_beginning, unpack
 from unikeras.errors import CorruptSession, SessionError, SessionMismatch
 from unikeras.memory import MemoryStore, Sessions, SQLiteStore
-from unikeras.memory._rows import pack, pack_beginning, unpack
 
 MODEL = Gru()
 STATE = [np.full((1, UNITS), value, "float32") for value in (0.25, 0.5)]

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import unikeras as uk
-from unikeras._printable import printable
+from unikeras._base.printable import printable
 from unikeras.cli import commands
 from unikeras.errors import (
     ArgumentError,
@@ -21,9 +21,11 @@ from unikeras.errors import (
     CorruptArtifact,
     UnsafeArtifact,
 )
-from unikeras.export import _proven
-from unikeras.export.runtimes import RUNTIMES, _bounds, _keras_file, _operators, _trial, _wire
-from unikeras.export.runtimes._pt2_text import is_condition, is_expression
+from unikeras.export.readers import RUNTIMES, _keras_file, _operators, _wire
+from unikeras.export.readers._pt2_text import is_condition, is_expression
+from unikeras.export.verify import bounds as _bounds
+from unikeras.export.verify import known_artifacts as _proven
+from unikeras.export.verify import trial as _trial
 
 needs_torch = pytest.mark.skipif(RUNTIMES["torchscript"].missing() is not None, reason="no torch here")
 needs_onnx = pytest.mark.skipif(RUNTIMES["onnx"].missing() is not None, reason="no onnxruntime here")
@@ -271,7 +273,7 @@ def test_only_regular_files_are_read(tmp_path):
 
 @needs_onnx
 def test_what_is_loaded_is_what_was_looked_at(tmp_path, monkeypatch, state):
-    from unikeras.export import runtimes
+    from unikeras.export import readers as runtimes
 
     good = _onnx(tmp_path / "good.onnx", [_node("Abs", ["x"], ["y"])])
     other = _onnx(tmp_path / "other.onnx", [_node("Neg", ["x"], ["y"])])

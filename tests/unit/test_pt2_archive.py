@@ -12,8 +12,8 @@ import pytest
 
 import unikeras as uk
 from unikeras.errors import CorruptArtifact
-from unikeras.export import runtimes
-from unikeras.export.runtimes import RUNTIMES, _pt2_archive
+from unikeras.export import readers as runtimes
+from unikeras.export.readers import RUNTIMES, _pt2_archive
 
 pytestmark = [
     pytest.mark.skipif(RUNTIMES["pt2"].missing() is not None, reason="torch is not installed"),

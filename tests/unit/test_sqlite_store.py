@@ -14,7 +14,8 @@ import pytest
 
 import unikeras as uk
 from unikeras.errors import ArgumentValueError, StoreError
-from unikeras.memory import SQLiteStore, _sqlite_file
+from unikeras.memory import SQLiteStore
+from unikeras.memory.stores import _sqlite_file
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from stores import RedisServer
 import unikeras as uk
 from unikeras.errors import ArgumentValueError, CorruptSession, StoreError
 from unikeras.memory import RedisStore, Sessions, SQLiteStore
-from unikeras.memory._versions import BROKEN, LARGEST
+from unikeras.memory.stores._versions import BROKEN, LARGEST
 
 # The forked processes end at once and run nothing of JAX, which warns of every fork once it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork.. was called:RuntimeWarning")
@@ -84,7 +84,7 @@ def test_a_link_that_leads_elsewhere_takes_no_write(path, tmp_path):
 
 def test_a_file_that_goes_while_it_is_written_is_told(path, monkeypatch):
     """The rows are in a file that nobody will find, so the call must not return as if they were written."""
-    from unikeras.memory import _rows_of_sqlite
+    from unikeras.memory.stores import _sqlite_rows as _rows_of_sqlite
 
     write = _rows_of_sqlite.write
 

@@ -12,15 +12,16 @@ from click.testing import CliRunner
 
 import unikeras as uk
 from unikeras import cli
+from unikeras._keras.discovery import inputs_of
+from unikeras._keras.samples import ranges
+from unikeras._specs.states import StateSpec, nested
 from unikeras.errors import ArgumentError, ExportError, ExportMismatch, SignatureError, StateError
-from unikeras.export import Artifact, Signature, TensorSpec, _export
-from unikeras.export._discover import inputs_of
-from unikeras.export._formats import FORMATS
-from unikeras.export._memory import Memory
+from unikeras.export import Artifact, Signature, TensorSpec
+from unikeras.export import _export_model as _export
 from unikeras.export._offers import usable_routes
-from unikeras.export._samples import ranges
-from unikeras.export.routes.litert import can_unroll
-from unikeras.recurrent._state import StateSpec, nested
+from unikeras.export.reference.artifact_state import Memory
+from unikeras.export.request.formats import FORMATS
+from unikeras.export.writers.tflite_converter import can_unroll
 
 OFFERS = {row.format: row for row in uk.export_formats()}
 AVAILABLE = [name for name in FORMATS if OFFERS[name].available]

@@ -13,7 +13,7 @@ from torch import nn  # noqa: E402 - where there is torch
 
 from unikeras.backends.torch import _recurrence  # noqa: E402
 from unikeras.errors import ArgumentValueError  # noqa: E402
-from unikeras.lowering.modules.recurrent import Recurrence, SteppedRecurrence  # noqa: E402
+from unikeras.lowering.modules.recurrent_cells import Recurrence, SteppedRecurrence  # noqa: E402
 
 X, MASK = torch.ones(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)
 

@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from unikeras import backends
-from unikeras.autodiff._flat import Arguments, Result, is_one, numbers_of
-from unikeras.autodiff._jacobian import basis, zeros
-from unikeras.autodiff._structure import flatten, pack
-from unikeras.autodiff._tape import GradientTape
+from unikeras.autodiff._flat_functions import Arguments, Result, is_one, numbers_of
+from unikeras.autodiff._gradient_tape import GradientTape
+from unikeras.autodiff._jacobian_rows import basis, zeros
+from unikeras.autodiff._nested import flatten, pack
 from unikeras.autodiff._transforms import grad, jvp, pushed, reverse
-from unikeras.autodiff._vmap import _moved as move
-from unikeras.autodiff._vmap import vmap
+from unikeras.autodiff._vmap import move, vmap
 from unikeras.errors import ArgumentError
 
 Mode = Literal["auto", "forward", "reverse"]

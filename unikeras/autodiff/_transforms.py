@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from unikeras import backends
-from unikeras.autodiff._arguments import dtype_of, is_differentiable, is_variable
-from unikeras.autodiff._fit import fitted
-from unikeras.autodiff._flat import Arguments, Result, is_one, numbers_of
-from unikeras.autodiff._structure import pack
-from unikeras.autodiff._tape import GradientTape
+from unikeras._keras.variables import dtype_of, is_differentiable, is_variable
+from unikeras.autodiff._flat_functions import Arguments, Result, is_one, numbers_of
+from unikeras.autodiff._gradient_tape import GradientTape
+from unikeras.autodiff._nested import pack
+from unikeras.autodiff._partners import fitted
 from unikeras.errors import ArgumentError
 
 
@@ -183,7 +183,7 @@ def pushed(
     names: tuple[str, str] = ("primals", "tangents"),
 ) -> tuple[Any, Any]:
     """Return what `jvp` returns; the names are those of its arguments in messages."""
-    from unikeras._scopes import WriteOnce, after_building
+    from unikeras._keras.scopes import WriteOnce, after_building
 
     arguments = Arguments(primals, range(len(primals)), names[0])
     if not arguments.leaves:
@@ -217,7 +217,7 @@ def _tangents(outputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
 
 
 def _of_variables(f: Callable[..., Any], variables: list[Any], has_aux: bool) -> Callable[..., Any]:
-    from unikeras._scopes import WriteOnce
+    from unikeras._keras.scopes import WriteOnce
 
     _check_variables(variables)
 

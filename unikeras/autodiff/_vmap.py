@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from unikeras import backends
-from unikeras.autodiff._fit import is_numeric, shape_of
-from unikeras.autodiff._structure import container_difference, flatten, open_node, pack, walk
+from unikeras.autodiff._nested import container_difference, flatten, open_node, pack, walk
+from unikeras.autodiff._partners import is_numeric, shape_of
 from unikeras.errors import ArgumentError
 
 
@@ -46,12 +46,12 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        from unikeras._scopes import ReadOnly, after_building
+        from unikeras._keras.scopes import ReadOnly, after_building
 
         leaves = flatten(list(args))
         axes = _axes(in_axes, args)
         mapped = [i for i, axis in enumerate(axes) if axis is not None]
-        batched = [_moved(leaves[i], axes[i], 0) for i in mapped]
+        batched = [move(leaves[i], axes[i], 0) for i in mapped]
         kept: list[Any] = []
 
         def run(elements: Sequence[Any]) -> list[Any]:
@@ -65,13 +65,13 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
 
         stacked = after_building(lambda: backends.current().vmap(run, batched))
         places = _places(out_axes, kept[-1], stacked)
-        moved = [_moved(x, 0, axis) for x, axis in zip(stacked, places, strict=True)]
+        moved = [move(x, 0, axis) for x, axis in zip(stacked, places, strict=True)]
         return pack(kept[-1], moved)
 
     return wrapped
 
 
-def _moved(tensor: Any, source: int | None, destination: int | None) -> Any:
+def move(tensor: Any, source: int | None, destination: int | None) -> Any:
     """Move an axis; by ops.transpose, because ops.moveaxis has no rule for a vmap around this one on PyTorch."""
     from keras import ops
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from unikeras.backends._base import Backend, Composite, KeptValue, Program
+from unikeras.backends._choose import Choice as Choice
+from unikeras.backends._choose import choose as choose
+from unikeras.backends._choose import current_name as current_name
+from unikeras.backends._choose import settle as settle
+from unikeras.backends._contract import Backend, Composite, KeptValue, Program
+from unikeras.backends._contract import Tape as Tape
+from unikeras.backends._registry import ENTRIES as ENTRIES
 from unikeras.backends._registry import available, names
+from unikeras.backends._registry import check as check
+from unikeras.backends._registry import install_line as install_line
+from unikeras.backends._registry import load as load
 
 __all__ = ["Backend", "Composite", "KeptValue", "Program", "available", "current", "names"]
 
@@ -25,9 +34,6 @@ def current() -> Backend:
     """
     global _current
     if _current is None:
-        from unikeras._config import current as current_name
-        from unikeras.backends._registry import load
-
         _current = load(current_name())
     return _current
 

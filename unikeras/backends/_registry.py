@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 
-from unikeras._optional import is_installed
-from unikeras.backends._base import Backend
+from unikeras._base.optional import is_installed
+from unikeras.backends._contract import Backend
 from unikeras.errors import BackendUnavailable, UnknownBackend
 
 

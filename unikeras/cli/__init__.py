@@ -12,8 +12,8 @@ from typing import IO, Any, NoReturn
 import click
 
 import unikeras
-from unikeras._printable import printable
-from unikeras._suggest import did_you_mean
+from unikeras._base.printable import printable
+from unikeras._base.suggestions import did_you_mean
 from unikeras.errors import (
     ArgumentError,
     BackendUnavailable,

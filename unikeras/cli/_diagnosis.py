@@ -10,9 +10,11 @@ from importlib import metadata
 from typing import Any
 
 import unikeras
-from unikeras import _config, _optional, workers
+from unikeras import backends as rooms
+from unikeras import workers
+from unikeras._base import optional as _optional
 from unikeras.backends import _registry
-from unikeras.cli._sqlite import SQLite, installed
+from unikeras.cli._sqlite_advice import SQLite, installed
 from unikeras.errors import BackendUnavailable, RemoteError, UnikerasError, UnknownBackend, WorkerError
 
 # Seconds for one framework to import and to look for its devices.
@@ -61,7 +63,7 @@ class Diagnosis:
 
 def diagnose() -> Diagnosis:
     """Ask every installed framework, each in a process of its own, and look at the rest from here."""
-    choice = _config.choose()
+    choice = rooms.choose()
     backends = _backends()
     return Diagnosis(
         unikeras=unikeras.__version__,
@@ -111,7 +113,7 @@ def _brief(failure: RemoteError) -> str:
 
 
 def _devices(name: str) -> list[str]:
-    from unikeras._quiet import quiet
+    from unikeras._base.quiet import quiet
 
     with quiet():  # for frameworks that greet
         return _registry.load(name).devices()
@@ -122,7 +124,7 @@ def _extra(name: str) -> Extra:
     return Extra(name, missing, _optional.pip_line(*(missing or _optional.EXTRAS[name])))
 
 
-def _problem(choice: _config.Choice, backends: list[Backend]) -> str | None:
+def _problem(choice: rooms.Choice, backends: list[Backend]) -> str | None:
     if choice.name is None:
         return choice.reason
     try:

@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from unikeras._files import whole
-from unikeras._quiet import quiet
-from unikeras.export._proven import digest_of, harmless
+from unikeras._base.files import whole
+from unikeras._base.quiet import quiet
+from unikeras.export.verify.known_artifacts import digest_of, harmless
 
 
 def give(path: Path, minutes: float, rounds: int | None, units: int | None, seed: int) -> None:
@@ -27,8 +27,8 @@ def give(path: Path, minutes: float, rounds: int | None, units: int | None, seed
     """
     with quiet():  # frameworks greet
         import unikeras as uk
-        from unikeras import chat
-        from unikeras.chat._training import UNITS
+        from unikeras.apps import chat
+        from unikeras.apps.chat._training import UNITS
 
         model = chat.byte_model(units or UNITS, seed)
     console = Console(stderr=True)

@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from unikeras.chat import Chat
-from unikeras.chat._bytes import shown
+from unikeras.apps.chat import Chat
+from unikeras.apps.chat._bytes import shown
 from unikeras.errors import SessionError, UnikerasError
 
 HELP = "/quit or Ctrl-D ends, /reset begins anew, /fork NAME copies the memory, /sessions lists all"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from unikeras.cli._models import SUFFIXES, loaded
+from unikeras.cli._model_files import SUFFIXES, loaded
 
 # TensorFlow's notes would tear the progress bar and the conversation apart.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -78,8 +78,8 @@ def chat(
         from unikeras.cli import _lesson
 
         _lesson.give(model, minutes, rounds, units, seed or 0)
-    from unikeras._quiet import quiet
-    from unikeras.chat import Chat
+    from unikeras._base.quiet import quiet
+    from unikeras.apps.chat import Chat
     from unikeras.cli._talk import Talk
 
     with quiet():  # frameworks and runtimes greet

@@ -70,7 +70,7 @@ def demo(
     """
     if data is not None and dataset is not None:
         raise click.UsageError("--data and --dataset exclude each other: name your own images or a known set")
-    from unikeras.demo import Settings, outputs, run
+    from unikeras.apps.demo import Settings, outputs, run
 
     settings = Settings(backends, epochs, out, dataset or "digits", data)
     small = data is None and settings.dataset == "digits"

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from unikeras.cli._models import loaded
+from unikeras.cli._model_files import loaded
 
 
 @click.command()
@@ -78,13 +78,13 @@ def export(
 
 def _checked(formats: list[str], verify: bool) -> list[str]:
     """Return the formats by their own names; refuse what cannot be written before a framework is loaded."""
-    from unikeras import _config
-    from unikeras.export._formats import named
+    from unikeras import backends as rooms
     from unikeras.export._offers import usable_routes
+    from unikeras.export.request.formats import named
 
     names = [named(name).name for name in formats]
     for name in names:
-        usable_routes(name, _config.choose().name, verify)
+        usable_routes(name, rooms.choose().name, verify)
     return names
 
 
@@ -99,7 +99,7 @@ def _export(model: Any, out: Path, formats: list[str], **options: Any) -> Any:
     from rich.console import Console
 
     import unikeras as uk
-    from unikeras._quiet import quiet
+    from unikeras._base.quiet import quiet
 
     with Console(stderr=True).status(f"exporting {model.name} to {', '.join(formats)}"), quiet():
         return uk.export_model(model, out, formats, **options)

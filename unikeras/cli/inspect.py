@@ -20,9 +20,9 @@ def inspect(path: Path, trust: bool, as_json: bool) -> None:
     of itself is shown. --trust opens it.
     """
     import unikeras as uk
-    from unikeras._quiet import quiet
+    from unikeras._base.quiet import quiet
     from unikeras.errors import UnsafeArtifact
-    from unikeras.export.runtimes import read_header
+    from unikeras.export.readers import read_header
 
     try:
         with quiet():  # runtimes greet
@@ -56,7 +56,7 @@ def describe_header(path: Path, format: str, header: Any) -> dict[str, Any]:
         format: its format.
         header: from `read_header`.
     """
-    from unikeras.export._signature import Signature
+    from unikeras._specs.signature import Signature
 
     said = header.metadata.get("signature")
     signature = Signature.from_dict(said).to_dict() if said else {"inputs": [], "outputs": []}
@@ -65,8 +65,8 @@ def describe_header(path: Path, format: str, header: Any) -> dict[str, Any]:
 
 
 def _described(path: Path, format: str, signature: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    from unikeras.export._formats import FORMATS
-    from unikeras.export._targets import files_of
+    from unikeras.export.request.formats import FORMATS
+    from unikeras.export.request.targets import files_of
 
     row = FORMATS[format]
     beside = row.beside if row.beside and path.with_suffix(row.beside).is_file() else ""
@@ -132,7 +132,7 @@ def _text(text: str, style: str = "") -> Any:
     """Return a text of a file as it is, without markup or control characters in effect."""
     from rich.text import Text
 
-    from unikeras._printable import printable
+    from unikeras._base.printable import printable
 
     return Text(printable(str(text)), style)
 

@@ -1,13 +1,13 @@
-"""Leave Keras with an artifact that is proven equal to the model, in any format, from any backend.
+"""Leave Keras with an artifact that is verified against the model, in any format, from any backend.
 
-A format is a row of `_formats`, a writer in `routes/` and a reader in `runtimes/`.
+A format is a row of `request/formats.py`, a writer in `writers/` and a reader in `readers/`.
 """
 
-from unikeras.export._export import export_model
+from unikeras._specs.signature import Signature, TensorSpec
+from unikeras.export._export_model import export_model
 from unikeras.export._offers import Offer, export_formats
 from unikeras.export._report import ArtifactReport, ExportReport
-from unikeras.export._signature import Signature, TensorSpec
-from unikeras.export.runtimes import Artifact, load_artifact
+from unikeras.export.readers import Artifact, load_artifact
 
 __all__ = [
     "Artifact",

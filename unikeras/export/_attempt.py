@@ -12,18 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from unikeras import workers
-from unikeras._files import whole
+from unikeras._base.files import whole
+from unikeras._base.text import brief
+from unikeras._specs.signature import Signature
 from unikeras.errors import CorruptArtifact, ExportError, ExportMismatch, OutputError, WorkerDied, WorkerError
-from unikeras.export import _metadata, _proven, _read_back, runtimes
-from unikeras.export._compare import largest_error
-from unikeras.export._limits import axes_hint, check_can_hold
-from unikeras.export._memory import Memory, Stretch
-from unikeras.export._probe import Round
+from unikeras.export import _metadata
+from unikeras.export import readers as runtimes
 from unikeras.export._report import ArtifactReport, PassedOver
-from unikeras.export._signature import Signature
-from unikeras.export._targets import Target, size_of
-from unikeras.export._text import brief
-from unikeras.export.routes import Order, Route
+from unikeras.export.reference.artifact_state import Memory, Stretch
+from unikeras.export.reference.probe import Round
+from unikeras.export.request.limits import axes_hint, check_can_hold
+from unikeras.export.request.targets import Target, size_of
+from unikeras.export.verify import known_artifacts as _proven
+from unikeras.export.verify import options_read_back as _read_back
+from unikeras.export.verify.comparison import largest_error
+from unikeras.export.writers import Order, Route
 
 # How an exported program says that the sizes of its inputs are none that it was traced for.
 GUARDS = ("Guard failed: ", "Runtime assertion failed for expression")

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from unikeras import backends
-from unikeras._lazy import without_tensorflow
-from unikeras.backends._registry import ENTRIES
-from unikeras.export._memory import Memory
-from unikeras.export._signature import Signature
+from unikeras._keras.without_tensorflow import without_tensorflow
+from unikeras._specs.signature import Signature
+from unikeras.backends import ENTRIES
+from unikeras.export.reference.artifact_state import Memory
 
 # Under this name in an ONNX file's properties and, with ".json", as a file in the other formats.
 KEY = "unikeras"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unikeras import _config
+from unikeras import backends
 from unikeras.errors import MissingDependency
-from unikeras.export._formats import FORMATS
-from unikeras.export.routes import Route, routes_to
-from unikeras.export.runtimes import RUNTIMES
+from unikeras.export.readers import RUNTIMES
+from unikeras.export.request.formats import FORMATS
+from unikeras.export.writers import Route, routes_to
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def export_formats() -> list[Offer]:
         >>> [(row.format, row.suffix) for row in export_formats()][:3]
         [('saved_model', ''), ('torchscript', '.pt'), ('onnx', '.onnx')]
     """
-    backend = _config.choose().name
+    backend = backends.choose().name
     return [_offer(name, row.suffix, backend) for name, row in FORMATS.items()]
 
 

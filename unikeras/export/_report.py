@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from unikeras._files import whole
+from unikeras._base.files import whole
 from unikeras.errors import OutputError
 
 

@@ -10,7 +10,7 @@ computation of Keras runs, and the module that comes out does not know Keras.
 """
 
 from unikeras.errors import CannotLower
-from unikeras.lowering._lower import to_torch
-from unikeras.lowering._registry import register
+from unikeras.lowering._rule_registry import register
+from unikeras.lowering._to_torch import to_torch
 
 __all__ = ["CannotLower", "register", "to_torch"]

@@ -3,11 +3,11 @@
 Nothing here imports keras or a framework: sessions over an artifact need numpy, safetensors and its runtime.
 """
 
-from unikeras.memory._memory import MemoryStore
-from unikeras.memory._redis import RedisStore
 from unikeras.memory._sessions import Sessions
-from unikeras.memory._sqlite import SQLiteStore
-from unikeras.memory._store import Row, Store
+from unikeras.memory.stores.base import Row, Store
+from unikeras.memory.stores.in_memory import MemoryStore
+from unikeras.memory.stores.redis import RedisStore
+from unikeras.memory.stores.sqlite import SQLiteStore
 
 __all__ = ["MemoryStore", "RedisStore", "Row", "SQLiteStore", "Sessions", "Store"]
 

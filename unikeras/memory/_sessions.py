@@ -8,15 +8,24 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
 
-from unikeras._turnstile import Turnstile
+from unikeras._base.locks import Turnstile
+from unikeras._specs.state_bytes import Array, BadRow, pack, pack_beginning, unpack
+from unikeras._specs.states import State, flat, nested
+from unikeras._specs.turns import to_numpy
 from unikeras.errors import ArgumentError, ArgumentValueError, SessionError, UnknownSession
 from unikeras.memory._ages import seconds
-from unikeras.memory._checks import broken, check_inputs, checked, conflict, refuse_broken, settled, unusable
-from unikeras.memory._rows import Array, BadRow, pack, pack_beginning, unpack
-from unikeras.memory._store import Row, Store
-from unikeras.memory._stores import store_of
-from unikeras.memory._turns import to_numpy, turns_of
-from unikeras.recurrent._state import State, flat, nested
+from unikeras.memory._turn_checks import (
+    broken,
+    check_inputs,
+    checked,
+    conflict,
+    refuse_broken,
+    settled,
+    unusable,
+)
+from unikeras.memory._turns import turns_of
+from unikeras.memory.stores.base import Row, Store
+from unikeras.memory.stores.choice import store_of
 
 
 class Sessions:
@@ -36,7 +45,7 @@ class Sessions:
 
     Example:
         >>> import numpy as np, unikeras as uk
-        >>> from unikeras.recurrent._state import StateSpec
+        >>> from unikeras._specs.states import StateSpec
         >>> class RunningSum:  # stands for a model: y[t] = x[0] + ... + x[t]
         ...     states = (StateSpec("sum", "total", (1,), "float32"),)
         ...     fingerprint = "5a"

@@ -1,31 +1,28 @@
-"""Training: compiled functions with state, models whose steps are written once."""
+"""Training: models whose steps are written once, and the loop that runs them."""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from unikeras._suggest import missing_attribute
-from unikeras.training._debug import debug
-from unikeras.training._function import function
+from unikeras._base.suggestions import missing_attribute
+from unikeras.functions import debug, function
 
 if TYPE_CHECKING:
-    from unikeras.recurrent._tbptt import tbptt as tbptt
     from unikeras.training._model import Model as Model
+    from unikeras.training._tbptt import tbptt as tbptt
 
 __all__ = ["Model", "debug", "function", "tbptt"]
 
+_MODULES = {"Model": "_model", "tbptt": "_tbptt"}
 
-def __getattr__(name: str) -> Any:
-    # A subclass of keras.Model imports keras, and with it the framework; a function does so when it is called.
-    if name == "Model":
-        from unikeras.training._model import Model
+if not TYPE_CHECKING:
 
-        return Model
-    if name == "tbptt":  # lies on uk.stateful, which lies on functions
-        from unikeras.recurrent._tbptt import tbptt
-
-        return tbptt
-    raise missing_attribute(__name__, name, __all__)
+    def __getattr__(name: str) -> Any:
+        # A subclass of keras.Model imports keras, and with it the framework; a function does so when it is called.
+        if name not in _MODULES:
+            raise missing_attribute(__name__, name, __all__)
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -9,8 +9,7 @@ from typing import Any
 
 import keras
 
-from unikeras.autodiff import GradientTape
-from unikeras.autodiff._tape import gradients_to_apply
+from unikeras.autodiff import GradientTape, gradients_to_apply
 from unikeras.training._loop import Loop
 
 

@@ -25,7 +25,8 @@ from keras.src.utils.traceback_utils import filter_traceback
 
 from unikeras import backends
 from unikeras.errors import ArgumentValueError
-from unikeras.training import _debug, _steps
+from unikeras.functions import is_debugging
+from unikeras.training import _compiled_steps as _steps
 from unikeras.training._decisions import Decisions
 
 
@@ -284,7 +285,7 @@ class Loop:
 
     def _build_on(self: Any, batches: _Batches | None = None, data_batch: Any = None) -> None:
         """Build what is not built yet on symbolic data; a model with steps of its own may be built by them."""
-        if _debug.is_on():
+        if is_debugging():
             return  # losses and layers shall see numbers only; they build themselves in the first step
         if batches is not None:
             data_batch = _looked_up(batches)

@@ -11,10 +11,10 @@ from keras.src.models.model import functional_init_arguments
 from keras.src.saving.object_registration import GLOBAL_CUSTOM_NAMES
 
 from unikeras.errors import ArgumentError
-from unikeras.training import _optimizers
+from unikeras.functions import keep_what_optimizers_change
 from unikeras.training._default_steps import Steps
 
-_optimizers.install()
+keep_what_optimizers_change()
 
 
 class Model(Steps, keras.Model):

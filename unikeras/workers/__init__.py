@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from unikeras.backends import _registry
-from unikeras.workers._call import call, shutdown
+from unikeras import backends
+from unikeras.workers._warm_workers import call, shutdown
 
 __all__ = ["call", "run_on", "shutdown"]
 
@@ -64,4 +64,4 @@ def run_on(
         >>> ran_on == name, total
         (True, array(3., dtype=float32))
     """
-    return call(_registry.check(backend), f, args, kwargs, timeout)
+    return call(backends.check(backend), f, args, kwargs, timeout)

@@ -12,10 +12,10 @@ from typing import Any
 
 import cloudpickle
 
-from unikeras.backends import _registry
-from unikeras.backends._base import Backend
+from unikeras import backends
+from unikeras._keras import archive as _models
+from unikeras.backends import Backend
 from unikeras.errors import ArgumentError, BackendUnavailable
-from unikeras.workers import _models
 
 Packed = bytes | memoryview
 
@@ -45,10 +45,10 @@ class _Pickler(cloudpickle.Pickler):
 
 def _loaded_backends() -> Iterator[Backend]:
     """Yield the backends whose framework is imported: no other can have made a tensor."""
-    for name, entry in _registry.ENTRIES.items():
+    for name, entry in backends.ENTRIES.items():
         if entry.framework in sys.modules:
             try:
-                yield _registry.load(name)
+                yield backends.load(name)
             except BackendUnavailable:
                 continue
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.experimental.sparse import JAXSparse
 
-from unikeras.backends._base import (
+from unikeras.backends._contract import (
     Backend,
     Composite,
     FlatFunction,

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from unikeras.backends._base import Program
+from unikeras.backends._contract import Program
 from unikeras.backends.jax import _readers, _trace
 from unikeras.backends.jax._readers import Owner
 from unikeras.backends.jax._risks import may_fail

@@ -20,7 +20,7 @@ import keras
 from keras.src.backend import get_stateless_scope, in_stateless_scope
 from keras.src.backend.jax import core
 
-from unikeras._scopes import ReadOnly, WriteOnce
+from unikeras._keras.scopes import ReadOnly, WriteOnce
 from unikeras.errors import TransformError
 
 

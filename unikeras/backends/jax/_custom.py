@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from unikeras.backends._base import Pullback
+from unikeras.backends._contract import Pullback
 from unikeras.backends.jax import _trace
 
 Run = Callable[[Sequence[Any]], tuple[list[Any], Pullback]]

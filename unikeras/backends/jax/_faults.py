@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from unikeras.backends._base import TraceFault
+from unikeras.backends._contract import TraceFault
 
 # In this order: later classes are bases of earlier ones.
 _CLASSES: list[tuple[type[Exception], TraceFault]] = [

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from unikeras.backends._base import Tape
+from unikeras.backends._contract import Tape
 from unikeras.backends.jax import _trace
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unikeras.backends._base import (
+from unikeras.backends._contract import (
     Backend,
     Composite,
     FlatFunction,

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from unikeras.backends._base import Program
+from unikeras.backends._contract import Program
 from unikeras.errors import StateError
 
 logger = logging.getLogger("unikeras")

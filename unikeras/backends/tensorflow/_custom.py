@@ -10,7 +10,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from unikeras.autodiff._recording import tapes
+from unikeras.backends.variable_reads import tapes
 from unikeras.errors import TransformError
 
 _local = threading.local()

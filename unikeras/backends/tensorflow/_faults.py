@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from unikeras.backends._base import TraceFault
+from unikeras.backends._contract import TraceFault
 
 _TEXTS: list[tuple[str, TraceFault]] = [
     (r"Using a symbolic `tf\.Tensor` as a Python `bool`", "choice"),

@@ -16,7 +16,7 @@ from keras.src.backend.common import global_state
 from keras.src.backend.common.variables import AutocastScope
 from tensorflow.python.eager import context, forwardprop_util, record
 
-from unikeras.autodiff import _recording
+from unikeras.backends import variable_reads
 
 
 def remat(f: Callable[[Sequence[Any]], list[Any]], tensors: Sequence[Any]) -> list[Any]:
@@ -85,7 +85,7 @@ def _traced(f: Callable[[Sequence[Any]], list[Any]], tensors: Sequence[Any]) -> 
     entry = _Entry()
 
     def flat(*values: Any) -> list[Any]:
-        with entry, _recording.unseen():
+        with entry, variable_reads.unseen():
             return f(values)
 
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
@@ -98,7 +98,7 @@ class _Entry(keras.StatelessScope):
     def __init__(self) -> None:
         super().__init__(initialize_variables=False)
         self._graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-        self._tapes = _recording.tapes()
+        self._tapes = variable_reads.tapes()
         self._scope = global_state.get_global_attribute("stateless_scope")
 
     def get_current_value(self, variable: keras.Variable) -> Any:
@@ -107,7 +107,7 @@ class _Entry(keras.StatelessScope):
             inside = global_state.get_global_attribute("stateless_scope")
             global_state.set_global_attribute("stateless_scope", self._scope)
             try:
-                with self._outside(), _recording.seen_by(self._tapes), AutocastScope(None):
+                with self._outside(), variable_reads.seen_by(self._tapes), AutocastScope(None):
                     self.state_mapping[id(variable)] = tf.convert_to_tensor(variable.value)
             finally:
                 global_state.set_global_attribute("stateless_scope", inside)

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 from keras import Variable
 
-from unikeras.backends._base import FlatFunction, Tape
+from unikeras.backends._contract import FlatFunction, Tape
 from unikeras.backends.tensorflow import _recording
 from unikeras.errors import TransformError
 

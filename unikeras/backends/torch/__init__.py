@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils import _pytree as pytree
 
-from unikeras.backends._base import (
+from unikeras.backends._contract import (
     Backend,
     Composite,
     FlatFunction,

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from unikeras.backends._base import KeptValue
+from unikeras.backends._contract import KeptValue
 from unikeras.backends.torch import _assign
 
 _SPARE = "_spare_memory"  # the variable's own attribute: it goes when the variable goes

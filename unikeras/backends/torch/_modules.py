@@ -15,8 +15,8 @@ import keras
 import torch
 from keras.src.backend import get_stateless_scope
 
-from unikeras._scopes import TransformScope
-from unikeras.autodiff import _recording
+from unikeras._keras.scopes import TransformScope
+from unikeras.backends import variable_reads
 from unikeras.backends.torch._flags import flags
 
 # Called with buffers, each as an object whose `_value` it is, before a module in training changes them.
@@ -54,7 +54,7 @@ def _tell_of_buffers(wrapper: Any) -> None:
 def _is_seen() -> bool:
     scope = get_stateless_scope()
     # Keras' own scopes infer shapes, on tensors without numbers; buffers have none of that kind.
-    return isinstance(scope, TransformScope) or (scope is None and bool(_recording.tapes()))
+    return isinstance(scope, TransformScope) or (scope is None and bool(variable_reads.tapes()))
 
 
 def _values(wrapper: Any) -> dict[str, torch.Tensor]:

@@ -9,7 +9,7 @@ import keras
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from unikeras.autodiff import _recording
+from unikeras.backends import variable_reads
 from unikeras.backends.torch import _assign, _tape
 from unikeras.backends.torch._levels import inside_transform
 
@@ -24,15 +24,15 @@ def remat(f: Callable[[Sequence[Any]], list[Any]], tensors: Sequence[Any]) -> li
     def run(*values: torch.Tensor) -> list[Any]:
         nonlocal has_run
         if has_run:
-            with _recording.unseen(), _tape.repeating(was_recording), entry:
+            with variable_reads.unseen(), _tape.repeating(was_recording), entry:
                 return f(values)
         _assign.protect(entry)
-        _recording.push(entry)
+        variable_reads.push(entry)
         try:
             return f(values)
         finally:
             has_run = True
-            _recording.remove(entry)
+            variable_reads.remove(entry)
 
     return list(checkpoint(run, *tensors, use_reentrant=False))
 

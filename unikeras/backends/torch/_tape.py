@@ -15,11 +15,11 @@ import torch
 from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from unikeras.autodiff._recording import unseen
-from unikeras.backends._base import Tape
+from unikeras.backends._contract import Tape
 from unikeras.backends.torch import _assign, _graph, _modules
 from unikeras.backends.torch._flags import flags
 from unikeras.backends.torch._levels import below_transforms, inside_transform, is_transformed
+from unikeras.backends.variable_reads import unseen
 from unikeras.errors import TransformError
 
 _local = threading.local()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from keras.src.applications import convnext
 
-from unikeras.lowering._call import Call
-from unikeras.lowering._registry import rule
-from unikeras.lowering._values import Value
+from unikeras.lowering._layer_call import Call
+from unikeras.lowering._layouts import Value
+from unikeras.lowering._rule_registry import rule
 from unikeras.lowering.rules._activations import described
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from unikeras.lowering._call import Call
-from unikeras.lowering._registry import rule
-from unikeras.lowering._values import Value
-from unikeras.recurrent._carried import Carried
+from unikeras.lowering._layer_call import Call
+from unikeras.lowering._layouts import Value
+from unikeras.lowering._rule_registry import rule
+from unikeras.streaming import Carried
 
 
 @rule(Carried)

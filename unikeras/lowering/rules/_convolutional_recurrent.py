@@ -7,11 +7,11 @@ from typing import Any
 from keras import layers
 from torch import nn
 
-from unikeras.lowering._call import Call
-from unikeras.lowering._registry import rule
-from unikeras.lowering._values import Value
-from unikeras.lowering._weights import filled, weight
-from unikeras.lowering.modules.convolutional import ConvLSTM
+from unikeras.lowering._layer_call import Call
+from unikeras.lowering._layouts import Value
+from unikeras.lowering._rule_registry import rule
+from unikeras.lowering._torch_weights import filled, weight
+from unikeras.lowering.modules.convolutional_cells import ConvLSTM
 from unikeras.lowering.rules import _padding
 from unikeras.lowering.rules._recurrent import activation_name
 

@@ -8,10 +8,10 @@ import torch
 from keras import layers
 from torch import nn
 
-from unikeras.lowering._call import Call
-from unikeras.lowering._registry import rule
-from unikeras.lowering._values import Value
-from unikeras.lowering._weights import dtype, filled, weight
+from unikeras.lowering._layer_call import Call
+from unikeras.lowering._layouts import Value
+from unikeras.lowering._rule_registry import rule
+from unikeras.lowering._torch_weights import dtype, filled, weight
 from unikeras.lowering.rules._activations import activate, described
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from keras import layers
 
-from unikeras.lowering._call import Call
-from unikeras.lowering._registry import rule
-from unikeras.lowering._values import Value, common_layout, physical_axis
+from unikeras.lowering._layer_call import Call
+from unikeras.lowering._layouts import Value, common_layout, physical_axis
+from unikeras.lowering._rule_registry import rule
 from unikeras.lowering.rules._activations import described
 
 

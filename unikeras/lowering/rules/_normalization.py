@@ -9,11 +9,11 @@ import torch
 from keras import layers
 from torch import nn
 
-from unikeras.lowering import _weights
-from unikeras.lowering._call import Call
-from unikeras.lowering._registry import rule
-from unikeras.lowering._values import Layout, Value
-from unikeras.lowering._weights import filled
+from unikeras.lowering import _torch_weights as _weights
+from unikeras.lowering._layer_call import Call
+from unikeras.lowering._layouts import Layout, Value
+from unikeras.lowering._rule_registry import rule
+from unikeras.lowering._torch_weights import filled
 from unikeras.lowering.rules._activations import described
 
 BATCH_NORM = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}

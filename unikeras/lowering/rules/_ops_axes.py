@@ -9,10 +9,10 @@ import torch
 from keras.src.ops import core, linalg, math, nn, numpy
 from torch.nn import functional
 
-from unikeras.lowering import _weights
-from unikeras.lowering._call import Call
-from unikeras.lowering._registry import rule
-from unikeras.lowering._values import Layout, Value, common_layout, physical_axis
+from unikeras.lowering import _torch_weights as _weights
+from unikeras.lowering._layer_call import Call
+from unikeras.lowering._layouts import Layout, Value, common_layout, physical_axis
+from unikeras.lowering._rule_registry import rule
 from unikeras.lowering.rules._activations import described, sparsemax
 
 REDUCTIONS: dict[type, Callable[..., Any]] = {

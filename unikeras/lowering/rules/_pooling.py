@@ -9,9 +9,9 @@ from keras import layers
 from torch import nn
 from torch.nn import functional
 
-from unikeras.lowering._call import Call
-from unikeras.lowering._registry import rule
-from unikeras.lowering._values import Layout, Value, physical_shape
+from unikeras.lowering._layer_call import Call
+from unikeras.lowering._layouts import Layout, Value, physical_shape
+from unikeras.lowering._rule_registry import rule
 from unikeras.lowering.rules import _padding
 from unikeras.lowering.rules._activations import described
 

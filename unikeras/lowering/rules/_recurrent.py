@@ -11,14 +11,14 @@ import torch
 from keras import activations, layers
 from torch import nn
 
-from unikeras.lowering._call import Call
-from unikeras.lowering._registry import Refusal, rule
-from unikeras.lowering._values import Value
-from unikeras.lowering._weights import filled, weight
-from unikeras.lowering.modules.recurrent import Recurrence, SteppedRecurrence
-from unikeras.lowering.modules.stacked import StackedRecurrence
-from unikeras.lowering.modules.steps import ACTIVATIONS
-from unikeras.recurrent._layers import GRU, LSTM
+from unikeras.layers import GRU, LSTM
+from unikeras.lowering._layer_call import Call
+from unikeras.lowering._layouts import Value
+from unikeras.lowering._rule_registry import Refusal, rule
+from unikeras.lowering._torch_weights import filled, weight
+from unikeras.lowering.modules.recurrent_cells import Recurrence, SteppedRecurrence
+from unikeras.lowering.modules.stacked_cells import StackedRecurrence
+from unikeras.lowering.modules.step_loops import ACTIVATIONS
 
 KINDS: dict[type, tuple[str, type[nn.RNNBase], int]] = {
     layers.LSTMCell: ("lstm", nn.LSTM, 4),

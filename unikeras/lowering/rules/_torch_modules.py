@@ -8,7 +8,7 @@ from typing import Any
 from keras import layers
 from torch import nn
 
-from unikeras.lowering._registry import register
+from unikeras.lowering._rule_registry import register
 
 
 @register(layers.TorchModuleWrapper)

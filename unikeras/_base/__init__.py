@@ -1,0 +1,1 @@
+"""What needs neither Keras nor a framework: files, processes' output, texts, locks."""

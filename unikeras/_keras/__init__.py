@@ -1,0 +1,1 @@
+"""What leans on Keras' own parts."""

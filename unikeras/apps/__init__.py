@@ -1,0 +1,1 @@
+"""Programs on public names only, as a user would write them."""

@@ -1,0 +1,96 @@
+"""Whether a model remembers, measured in conversations that it has not seen."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unikeras._specs.turns import to_numpy
+from unikeras.apps.chat._bytes import Tokens, answered, said, tokens
+from unikeras.apps.chat._conversations import NEXT, Conversation, Turn, conversation
+from unikeras.memory._turns import turns_of
+
+# Training counts its seeds up from 0.
+_UNSEEN = 1 << 32
+
+
+@dataclass(frozen=True)
+class Recall:
+    """How many replies that need the memory were right, to the letter.
+
+    Attributes:
+        names: how often the user's name was.
+        names_asked: of how many.
+        lines: how often the next line of the Zen of Python was.
+        lines_asked: of how many.
+
+    Example:
+        >>> print(Recall(names=9, names_asked=10, lines=4, lines_asked=5))
+        names 9 of 10, lines of the Zen 4 of 5
+    """
+
+    names: int
+    names_asked: int
+    lines: int
+    lines_asked: int
+
+    def __str__(self) -> str:
+        return (
+            f"names {self.names} of {self.names_asked}, lines of the Zen {self.lines} of {self.lines_asked}"
+        )
+
+
+def recall(model: Any, conversations: int = 100, seed: int = 0) -> Recall:
+    """Count the right replies of a model, at temperature 0, in conversations that need its memory.
+
+    Each reply is that to a conversation in which the replies before were right. A reply is right at temperature 0
+    where each of its bytes is the likeliest after those before it, so all conversations are one batched call.
+
+    Args:
+        model: as for `Chat`.
+        conversations: how many.
+        seed: of the conversations; none of them is one of a training.
+
+    Example:
+        >>> from unikeras.apps.chat import byte_model
+        >>> found = recall(byte_model(units=8), conversations=4)
+        >>> found.names, found.names_asked > 0
+        (0, True)
+    """
+    rng = random.Random(_UNSEEN + seed)
+    held = [conversation(rng) for _ in range(conversations)]
+    read = [tokens(one.text) for one in held]
+    outputs, _ = turns_of(model).turns(read, [None] * len(read))
+    right: dict[str, list[bool]] = {"names": [], "lines": []}
+    for one, text, logits in zip(held, read, outputs, strict=True):
+        likeliest = to_numpy(logits)[0].argmax(-1)
+        for turn, begin, end in _replies(one):
+            if (kind := _needed(turn)) is not None:
+                right[kind].append(_continues(likeliest, text[0], begin, end))
+    names, lines = right["names"], right["lines"]
+    return Recall(sum(names), len(names), sum(lines), len(lines))
+
+
+def _replies(one: Conversation) -> list[tuple[Turn, int, int]]:
+    """Return each turn, and where in the conversation's bytes its reply begins and ends."""
+    found, place = [], 0
+    for turn in one.turns:
+        begin = place + len(said(turn.line))
+        place = begin + len(answered(turn.reply.encode()))
+        found.append((turn, begin, place))
+    return found
+
+
+def _needed(turn: Turn) -> str | None:
+    """Return what of the memory a reply needs."""
+    if turn.reply.endswith(", you said"):
+        return "names"
+    return "lines" if turn.line in NEXT else None
+
+
+def _continues(likeliest: Tokens, text: Tokens, begin: int, end: int) -> bool:
+    """Say whether the bytes of a reply are those that the model found likeliest."""
+    return bool(np.array_equal(likeliest[begin - 1 : end - 1], text[begin:end]))

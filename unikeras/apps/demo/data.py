@@ -1,0 +1,147 @@
+"""The images of the demo, split once by a seed: what trains, what chooses, what judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unikeras._base.optional import require
+
+SEED = 7
+TEST, VALIDATION = 0.2, 0.125  # of all images; of those that are left
+NETWORK = ("mnist", "fashion_mnist", "cifar10")  # the sets of keras.datasets, fetched at first use
+NAMES = ("digits", *NETWORK)
+GOAL = 0.97  # of the digits; the demo's network reaches 99 % in 10 epochs
+EXAMPLE = (
+    "from sklearn.datasets import load_digits",
+    'load_digits().images[:5, :, :, None].astype("float32") / 16',
+)
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images of shape (count, height, width, channels), uint8, and their class numbers (count,), int32."""
+
+    images: Array
+    labels: Array
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: Array) -> Split:
+        """Return the images and labels at these positions."""
+        return Split(self.images[index], self.labels[index])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images in three parts that share none.
+
+    Attributes:
+        name: how the report calls it.
+        classes: the classes' names, by number.
+        peak: the greatest value of a pixel; a model sees `images / peak`.
+        train: what the weights are fitted to.
+        validation: what chooses the best checkpoint.
+        test: what is only ever measured.
+        goal: the test accuracy that the default number of epochs has to reach; None for no promise.
+        example: an import, and an expression for five images as a model sees them, to show how to go on.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    peak: int
+    train: Split
+    validation: Split
+    test: Split
+    goal: float | None = None
+    example: tuple[str, str] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one image: (height, width, channels)."""
+        return self.train.images.shape[1:]
+
+    def pixels(self, images: Array) -> Array:
+        """Return images as a model sees them: float32 from 0 to 1."""
+        return images.astype("float32") / np.float32(self.peak)
+
+
+def hold_out(labels: Array, fraction: float, seed: int = SEED) -> tuple[Array, Array]:
+    """Divide positions into those that stay and those held out, the same share of every class.
+
+    Args:
+        labels: class numbers, (count,).
+        fraction: the share of each class to hold out; of a class with any images, at least one.
+        seed: what the draw depends on, together with the labels.
+
+    Returns:
+        (positions that stay, positions held out), each in ascending order.
+    """
+    random = np.random.default_rng(seed)
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
+        held[members[: max(1, round(fraction * len(members)))]] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def divide(
+    name: str, classes: tuple[str, ...], peak: int, images: Split, test: Split | None = None
+) -> Dataset:
+    """Make a data set of images: a test part where it brings none, and a validation part of the rest."""
+    if test is None:
+        rest, held = hold_out(images.labels, TEST)
+        images, test = images.take(rest), images.take(held)
+    rest, held = hold_out(images.labels, VALIDATION)
+    return Dataset(name, classes, peak, images.take(rest), images.take(held), test)
+
+
+def digits() -> Dataset:
+    """Return the 1,797 handwritten digits, 8 x 8, that scikit-learn ships.
+
+    Raises:
+        MissingDependency: scikit-learn is not installed.
+    """
+    raw = require("sklearn.datasets", "demo", "the data set digits").load_digits()
+    images = Split(raw.images[..., None].astype("uint8"), raw.target.astype("int32"))
+    divided = divide("digits", tuple(map(str, raw.target_names)), 16, images)
+    return replace(divided, goal=GOAL, example=EXAMPLE)
+
+
+def batch_size(count: int) -> int:
+    """Return how many of `count` training images make a batch."""
+    return min(count, 32 if count < 5_000 else 128)
+
+
+def batches(count: int, size: int, seed: int) -> list[Array]:
+    """Return the positions of each batch of one epoch, shuffled by a seed.
+
+    An incomplete last batch is left out: every batch has one shape, so that a step is compiled once.
+    """
+    order = np.random.default_rng(seed).permutation(count)
+    return [order[start : start + size] for start in range(0, count - size + 1, size)]
+
+
+def load(dataset: str, folder: Path | None, backend: str) -> Dataset:
+    """Load the data of a run.
+
+    Args:
+        dataset: one of `NAMES`.
+        folder: a folder of images, one sub-folder a class; taken instead of `dataset` where given.
+        backend: the backend of the worker that fetches a data set through keras.datasets.
+
+    Raises:
+        DatasetError: the folder or the data set cannot be read, or cannot be trained on.
+        MissingDependency: scikit-learn, or Pillow, is needed and not installed.
+    """
+    from unikeras.apps.demo import fetched, folders
+
+    if folder is not None:
+        return folders.read(folder)
+    return digits() if dataset == "digits" else fetched.fetch(dataset, backend)

@@ -1,0 +1,65 @@
+"""The data sets that keras.datasets fetches from the network, loaded in a worker."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+
+import unikeras as uk
+from unikeras._base.quiet import quiet
+from unikeras.apps.demo.data import Array, Dataset, Split, divide
+from unikeras.errors import DatasetError, WorkerError
+
+FASHION = (
+    "T-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CLASSES = {"mnist": tuple("0123456789"), "fashion_mnist": FASHION, "cifar10": OBJECTS}
+PATIENCE = 20.0  # seconds without a byte before a download counts as failed
+
+
+def fetch(name: str, backend: str) -> Dataset:
+    """Load one of keras.datasets; its test part stays the test part.
+
+    Args:
+        name: a key of `CLASSES`.
+        backend: the backend of the worker: keras is not imported in this process.
+
+    Raises:
+        DatasetError: it is not on the disk yet and cannot be downloaded.
+    """
+    try:
+        parts = uk.run_on(backend, arrays, name)
+    except WorkerError as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise DatasetError(
+            f"cannot load {name}, which keras.datasets downloads at its first use: {reason}; "
+            "--dataset digits needs no network"
+        ) from error
+    train, test = (Split(images, labels) for images, labels in parts)
+    return divide(name, CLASSES[name], 255, train, test)
+
+
+def arrays(name: str) -> list[tuple[Array, Array]]:
+    """Return (images, labels) of the training and the test part, as `Split` has them; runs in a worker."""
+    with quiet():
+        import keras
+
+    socket.setdefaulttimeout(PATIENCE)
+    # Keras prints the download's progress to stdout, which belongs to the report.
+    with contextlib.redirect_stdout(sys.stderr):
+        parts = getattr(keras.datasets, name).load_data()
+    return [
+        (images.reshape(*images.shape[:3], -1), labels.reshape(-1).astype("int32"))
+        for images, labels in parts
+    ]

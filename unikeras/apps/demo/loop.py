@@ -1,0 +1,111 @@
+"""The training loop of the demo: written once, run by every backend in a process of its own."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import unikeras as uk
+from unikeras._base.quiet import quiet
+from unikeras.apps.demo.data import SEED, Array, Dataset, Split, batch_size, batches
+from unikeras.apps.demo.model import build, predictor
+from unikeras.apps.demo.progress import Bar
+
+RATE = 2e-3
+# Adam divides by a gradient's size: with Keras' 1e-7 it would turn the rounding of a gradient that is nearly
+# zero into a step as large as any other, and the backends would part early.
+EPSILON = 1e-4
+
+
+@dataclass
+class Training:
+    """What one backend brings home.
+
+    Attributes:
+        initial: the weights before the first step, as `model.get_weights()`.
+        losses: of each step.
+        seconds: of each step, until its result was there; the first holds the compilation.
+        train_accuracy: of each epoch, a running one: measured while the weights change.
+        validation_accuracy: at the end of each epoch, from 0 to 1.
+        probabilities: on the test part at the end, (images, classes).
+        best: the weights after the first epoch with the highest validation accuracy.
+        best_probabilities: their predictions on the test part.
+    """
+
+    initial: list[Array]
+    losses: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+    probabilities: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    best: list[Array] = field(default_factory=list)
+    best_probabilities: Array = field(default_factory=lambda: np.zeros((0, 0)))
+
+    @property
+    def best_epoch(self) -> int:
+        """The number, from 0, of the epoch whose weights are the best."""
+        return int(np.argmax(self.validation_accuracy))
+
+
+def train(data: Dataset, epochs: int, weights: list[Array] | None = None) -> Training:
+    """Train the demo's model on the current backend; runs in a worker.
+
+    Args:
+        data: images; every backend sees the same batches of them in the same order.
+        epochs: how often each training image is seen.
+        weights: where to start from; None for new ones, drawn by a seed.
+    """
+    with quiet():
+        import keras
+
+    model = build(data.shape, len(data.classes), SEED)
+    if weights is not None:
+        model.set_weights(weights)
+    size = batch_size(len(data.train))
+    steps = epochs * (len(data.train) // size)
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, steps), epsilon=EPSILON)
+    loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    accuracy = keras.metrics.SparseCategoricalAccuracy()
+
+    @uk.function
+    def train_step(x: Any, y: Any) -> Any:
+        with uk.GradientTape() as tape:
+            logits = model(x, training=True)
+            loss = loss_fn(y, logits)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply(gradients, model.trainable_variables)
+        accuracy.update_state(y, logits)
+        return loss
+
+    run = Training(initial=model.get_weights())
+    predict = predictor(model)
+    with Bar(uk.backend(), steps) as bar:
+        for epoch in range(epochs):
+            accuracy.reset_state()
+            for index in batches(len(data.train), size, SEED + epoch):
+                x, y = data.pixels(data.train.images[index]), data.train.labels[index]
+                started = time.perf_counter()
+                loss = train_step(x, y)
+                uk.backends.current().synchronize(loss)
+                run.seconds.append(time.perf_counter() - started)
+                run.losses.append(float(keras.ops.convert_to_numpy(loss)))
+                bar.step(run.losses[-1])
+            run.train_accuracy.append(float(accuracy.result()))
+            run.validation_accuracy.append(
+                score(predict(data.pixels(data.validation.images)), data.validation)
+            )
+            if run.best_epoch == epoch:
+                run.best = model.get_weights()
+            bar.epoch(run.validation_accuracy[-1])
+    run.probabilities = predict(data.pixels(data.test.images))
+    model.set_weights(run.best)
+    run.best_probabilities = predict(data.pixels(data.test.images))
+    return run
+
+
+def score(probabilities: Array, split: Split) -> float:
+    """Return the share of images whose most probable class is the right one."""
+    return float(np.mean(probabilities.argmax(axis=-1) == split.labels))

@@ -1,0 +1,75 @@
+"""The folder of a run: what stands in it belongs to the report in it, and each file is written atomically."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from unikeras._base.files import whole
+from unikeras.errors import OutputError
+
+CHECKPOINT = "best.keras"
+ARTIFACTS = {"saved_model": "model", "torchscript": "model.pt", "onnx": "model.onnx"}
+REPORT, PAGE, CURVES = "report.json", "report.html", "curves.png"
+
+
+def check(folder: Path) -> None:
+    """Make sure that a run can write to a folder, and that it replaces nothing but an earlier run.
+
+    Raises:
+        OutputError: the folder cannot be made or written to, or holds a file of somebody else under a name
+            that the run would take.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"
+        ) from error
+    taken = [
+        name for name in (CHECKPOINT, *ARTIFACTS.values(), REPORT, PAGE, CURVES) if (folder / name).exists()
+    ]
+    if taken and not _is_ours(folder):
+        raise OutputError(
+            f"{folder} holds {', '.join(taken)}, which no earlier run of the demo wrote; choose another "
+            "folder with --out, or move them away"
+        )
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return "unikeras" in json.loads((folder / REPORT).read_text())
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def clear(folder: Path, keep: Collection[str] = ()) -> None:
+    """Remove the models of an earlier run that this one has not replaced.
+
+    Args:
+        folder: of the run.
+        keep: the names of those that this run wrote.
+    """
+    for name in {CHECKPOINT, *ARTIFACTS.values()}.difference(keep):
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def as_json(report: dict[str, Any]) -> str:
+    """Return a report as strict JSON: it holds None where a number is none."""
+    return json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)

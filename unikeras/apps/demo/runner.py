@@ -1,0 +1,176 @@
+"""The demo from its first check to its last file: train, compare, keep the best, export, report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import unikeras as uk
+from unikeras._base import optional as _optional
+from unikeras.apps.demo import artifacts, curves, outputs, page, report, tables
+from unikeras.apps.demo.data import Array, Dataset, load
+from unikeras.apps.demo.loop import Training, train
+from unikeras.backends import _registry
+from unikeras.errors import BackendUnavailable, MissingDependency, WorkerError
+
+EPOCHS, EPOCHS_OF_MANY, MANY = 10, 3, 5_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asks for.
+
+    Attributes:
+        backends: those to run on; empty for all that are installed.
+        epochs: how often each image is seen; None for what suits the data.
+        out: the folder for all that is written.
+        dataset: one of `unikeras.apps.demo.data.NAMES`.
+        data: a folder of images, taken instead of `dataset`.
+    """
+
+    backends: tuple[str, ...] = ()
+    epochs: int | None = None
+    out: Path = Path("out")
+    dataset: str = "digits"
+    data: Path | None = None
+
+
+def run(settings: Settings, console: Console) -> dict[str, Any]:
+    """Run the demo and return its report, which stands in the output folder, too.
+
+    A failure in training, comparison or export does not end the run: it is in the report's `failures`.
+
+    Args:
+        settings: what to do.
+        console: where to tell about it.
+
+    Raises:
+        UnknownBackend, BackendUnavailable, MissingDependency: something needed is not installed.
+        DatasetError: the data cannot be read, or cannot be trained on.
+        OutputError: the output folder cannot be written to.
+    """
+    started = time.monotonic()
+    names = _backends(settings.backends)
+    if reason := _optional.missing("demo", "the demo"):
+        raise MissingDependency(reason)
+    outputs.check(settings.out)
+    formats = artifacts.reasons()
+    data = load(settings.dataset, settings.data, names[0])
+    epochs = settings.epochs or default_epochs(data)
+    console.print(f"one training loop · {', '.join(names)}")
+    outcomes = _train(names, data, epochs, console)
+    trainings = report.finished(outcomes)
+    result = report.assemble(data, epochs, outcomes)
+    result["failures"] += _shortfalls(result, data.goal if epochs >= default_epochs(data) else None)
+    outputs.write_text(settings.out / outputs.REPORT, outputs.as_json(result))
+    console.print(tables.backends(result))
+    if trainings:
+        with console.status("exporting"):
+            _ship(result, trainings, data, settings.out, formats)
+        console.print(tables.artifacts(result))
+    # Last: until the new checkpoint stands, a run that is killed must not take the earlier one with it.
+    outputs.clear(settings.out, keep=_written(result))
+    result["seconds"] = time.monotonic() - started
+    _write(result, data, settings.out)
+    console.print(tables.ending(result, settings.out), soft_wrap=True)
+    return result
+
+
+def default_epochs(data: Dataset) -> int:
+    """Return how many epochs suit a data set where nobody says."""
+    return EPOCHS if len(data.train) < MANY else EPOCHS_OF_MANY
+
+
+def _backends(asked: tuple[str, ...]) -> list[str]:
+    names = [_registry.check(name) for name in dict.fromkeys(asked)] or _registry.available()
+    if not names:
+        lines = ", ".join(_registry.install_line(name) for name in _registry.names())
+        raise BackendUnavailable(f"the demo needs a backend and none is installed; one of these: {lines}")
+    return names
+
+
+def _train(
+    names: list[str], data: Dataset, epochs: int, console: Console
+) -> dict[str, Training | WorkerError]:
+    """Train on one backend after the other, all from the weights of the first that succeeds."""
+    outcomes: dict[str, Training | WorkerError] = {}
+    weights: list[Array] | None = None
+    for name in names:
+        try:
+            outcomes[name] = training = uk.run_on(name, train, data, epochs, weights)
+            weights = training.initial
+        except WorkerError as error:
+            outcomes[name] = error
+            console.print(f"[red]{name} failed:[/] ", end="")
+            console.print(first_line(error), markup=False)
+        finally:
+            # A worker that was stopped while it drew its bar leaves the terminal without a cursor.
+            Console(stderr=True).show_cursor(True)
+    return outcomes
+
+
+def first_line(error: Exception) -> str:
+    """Return an error's message without the traceback that came along from a worker."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _shortfalls(result: dict[str, Any], goal: float | None) -> list[str]:
+    """Return what is wrong with the trainings, a sentence each."""
+    failures = []
+    for row in result["backends"]:
+        if row["error"] is not None:
+            failures.append(f"{row['backend']}: training failed: {row['error'].splitlines()[0]}")
+        elif goal is not None and row["test_accuracy"] < goal:
+            failures.append(f"{row['backend']}: test accuracy {row['test_accuracy']:.1%} is below {goal:.0%}")
+    agreement = result["loss_agreement"]
+    if agreement and not agreement["agree"]:
+        failures.append(tables.disagreement(agreement))
+    return failures
+
+
+def _ship(
+    result: dict[str, Any],
+    trainings: dict[str, Training],
+    data: Dataset,
+    out: Path,
+    formats: dict[str, str | None],
+) -> None:
+    """Write the checkpoint and the artifacts by the backend that trained the best weights."""
+    best = result["best"]
+    backend = best["backend"]
+    try:
+        probabilities = uk.run_on(backend, artifacts.save, data, trainings[backend].best, out)
+    except WorkerError as error:
+        result["failures"].append(f"{outputs.CHECKPOINT} was not written: {first_line(error)}")
+        return
+    best |= {"path": str(out / outputs.CHECKPOINT), **report.judge(probabilities, data)}
+    for name, reason in formats.items():
+        row = artifacts.unavailable(name, reason) if reason else _export(backend, out, name)
+        result["artifacts"].append(row)
+        if row["status"] == "failed":
+            result["failures"].append(f"{name}: export failed: {row['error'].splitlines()[0]}")
+
+
+def _written(result: dict[str, Any]) -> list[str]:
+    """Return the names of the models that this run wrote."""
+    rows = [row for row in result["artifacts"] if row["status"] == "verified"]
+    checkpoint = [outputs.CHECKPOINT] if (result["best"] or {}).get("path") else []
+    return checkpoint + [outputs.ARTIFACTS[row["format"]] for row in rows]
+
+
+def _export(backend: str, out: Path, name: str) -> dict[str, Any]:
+    try:
+        return uk.run_on(backend, artifacts.export, out, name)
+    except WorkerError as error:
+        return artifacts.failed(name, str(error))
+
+
+def _write(result: dict[str, Any], data: Dataset, out: Path) -> None:
+    shown = curves.charts(result)
+    curves.save(shown, out / outputs.CURVES)
+    outputs.write_text(out / outputs.PAGE, page.render(result, shown, data, out))
+    outputs.write_text(out / outputs.REPORT, outputs.as_json(result))

@@ -1,0 +1,28 @@
+"""Models from the command line's arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+# What Keras saves a model as.
+SUFFIXES = (".keras", ".h5")
+
+
+def loaded(path: Path) -> Any:
+    """Return a saved Keras model, called after its file; a file never opened before is first tried in a child.
+
+    Raises:
+        ArgumentError: the file is none, is broken, or needs classes that are not imported here.
+        CorruptArtifact: building it crashes, hangs, or takes more memory than the bounds allow.
+    """
+    from unikeras.errors import ArgumentError
+
+    if path.suffix.lower() not in SUFFIXES:
+        raise ArgumentError(f"{path} is no saved Keras model: its name ends in {', or '.join(SUFFIXES)}")
+    import unikeras as uk
+    from unikeras.export.readers._keras_file import load_keras
+
+    model = load_keras(path, uk.backend())  # which chooses the backend before Keras does
+    model.name = path.stem
+    return model

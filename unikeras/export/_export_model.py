@@ -1,0 +1,261 @@
+"""`export_model`: check the call before any work, make each artifact, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unikeras import backends
+from unikeras.errors import ArgumentError, ExportError
+from unikeras.export._attempt import Job, make, refuses_sizes
+from unikeras.export._metadata import sha256_of_weights
+from unikeras.export._offers import usable_routes
+from unikeras.export._report import ArtifactReport, ExportReport
+from unikeras.export.reference.artifact_state import Memory
+from unikeras.export.reference.probe import probe, remarks_on, rounds_images, rounds_of, shortest_of
+from unikeras.export.reference.stateful_model import ONE_STEP, StepLike, memory_of, one_step, stretch
+from unikeras.export.request.formats import named
+from unikeras.export.request.options import (
+    ROUNDED,
+    TAKEN_BY,
+    check_known,
+    check_opset,
+    check_quantize,
+    sorted_by_format,
+    tolerances,
+)
+from unikeras.export.request.targets import Target, check_free, targets
+from unikeras.export.writers import ROUTES, Route
+
+
+def export_model(
+    model: Any,
+    path: str | os.PathLike[str],
+    format: str | Sequence[str] | None = None,
+    *,
+    signature: Mapping[str, Any] | None = None,
+    verify: bool = True,
+    overwrite: bool = False,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+    opset: int | None = None,
+    endpoints: Mapping[str, Any] | None = None,
+    quantize: str | None = None,
+    samples: Any = None,
+    **exporter: Any,
+) -> ExportReport:
+    """Write a Keras model, from any backend, as an artifact that computes what the model computes.
+
+    The format's toolchains are tried in order, where needed in a process of their own under another
+    backend. Each result is loaded in the format's own runtime and compared with the model in inference
+    mode on seeded inputs at batch 1, 3 and 8 (a fixed batch size: at that one) and, where other axes are
+    free, at three lengths; the first that is equal stays. A file or folder is written atomically.
+
+    Args:
+        model: a built `keras.Model`, or what `uk.stateful(model)` returns: its artifacts take states as
+            inputs `state/<layer>/<name>`, return them as `state_out/<layer>/<name>`, have
+            `load_artifact(path).step(x, state)`, and are also compared over a sequence in chunks; LiteRT's
+            take one step at a time. Other layers that carry state from batch to batch are refused.
+        path: the artifact's path; where `format` is a list, the folder that gets
+            `<model name><suffix>` for each format.
+        format: `"saved_model"` (a folder), `"torchscript"` (.pt), `"onnx"` (.onnx), `"pt2"` (.pt2),
+            `"litert"` (.tflite), `"openvino"` (.xml, with a .bin beside it), or several of them; None
+            takes the one that the suffix means, and a SavedModel where there is no suffix.
+        signature: a `keras.InputSpec(shape, dtype)` for any input by name, to replace the model's own;
+            None in a shape is a dynamic axis.
+        verify: False skips the proof; metadata and report say so.
+        overwrite: True replaces an earlier file, or an earlier SavedModel export.
+        rtol: relative tolerance of the proof, on floating-point outputs; at least 1e-2 where a layer
+            computes in float16, and 5e-2 in bfloat16.
+        atol: absolute tolerance of the proof, on floating-point outputs; at least 5e-3 where a layer
+            computes in float16, and 5e-2 in bfloat16.
+        opset: ONNX's operator set, from 7 on; None for the toolchain's own choice. An exporter that
+            writes another one is skipped.
+        endpoints: more functions for a SavedModel: `{name: (function, [keras.InputSpec, ...])}`, each
+            called with the model and its inputs.
+        quantize: `"float16"` or `"int8"`, for LiteRT; then proven within `1e-2 * |value| + 5e-3`, or
+            `0.1 * |value| + 0.1`, of the model.
+        samples: inputs as the model will see them, as for `predict`, for `quantize="int8"`; the proof
+            runs on them then.
+        **exporter: keyword arguments for the toolchain's own function; with one format at a time. An
+            exporter that does not take them is skipped, and one that none takes is refused.
+
+    Returns:
+        A report: per artifact its path, size in bytes, route, largest error, and the routes that were
+        passed over and why. It prints as a table.
+
+    Raises:
+        ArgumentError: the model, path or format is not of a kind that can be exported.
+        UnknownFormat: there is no such format, or the path's suffix contradicts it.
+        MissingDependency: no toolchain of a format is installed; nothing was started.
+        SignatureError: `signature`, or `samples`, does not fit the model.
+        OutputError: the path is taken, cannot be written to, or the disk is full.
+        ExportMismatch: artifacts were written and none was equal to the model.
+        ExportError: the model cannot be exported, or one of several formats failed; those that
+            succeeded stay. `.report` holds what was tried.
+
+    Example:
+        >>> import keras, tempfile, unikeras as uk
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> formats = [row.format for row in uk.export_formats() if row.available]
+        >>> reports = [export_model(model, tempfile.mkdtemp(), [format]) for format in formats]
+        >>> all(report.artifacts[0].verified_at == [1, 3, 8] for report in reports)
+        True
+    """
+    backend = backends.current_name()
+    name, model, memory = _taken_apart(model)
+    _check_model(model)
+    _check_tolerances(rtol=rtol, atol=atol)
+    wanted = targets(name, path, _once_each(format))
+    formats = [target.format.name for target in wanted]
+    check_known(exporter, _keywords(formats), _OWN)
+    options = sorted_by_format(
+        formats, {"opset": opset, "endpoints": endpoints, "quantize": quantize}, exporter
+    )
+    check_quantize(quantize, samples)
+    plan = [(target, usable_routes(target.format.name, backend, verify)) for target in wanted]
+    check_opset(opset)
+    for target in wanted:
+        check_free(target, overwrite)
+    found, rounds = probe(model, signature)
+    remarks = remarks_on(model, found, rounds, signature)
+    tolerance = tolerances(model, None, rtol, atol)
+    if rounds_images(model, found):
+        tolerance = max(tolerance[0], ROUNDED[0]), max(tolerance[1], ROUNDED[1])
+    long = stretch(model, found, memory) if memory and verify else None
+    job = Job(
+        model, found, rounds, sha256_of_weights(model), verify, *tolerance, {}, memory, long, tuple(remarks)
+    )
+    report = ExportReport(name, backend)
+    failures = []
+    for target, routes in plan:
+        of_format = _in_one_step(job, signature) if target.format.name == "litert" else job
+        asked = _with(of_format, options[target.format.name], samples)
+        artifact, failure = make(asked, target, routes)
+        if failure and refuses_sizes(artifact):
+            artifact, failure = _made_for_fewer_sizes(asked, target, routes, signature)
+        report.artifacts.append(artifact)
+        failures += [failure] if failure else []
+    if failures:
+        raise _one_error(failures, report, is_list=not isinstance(format, str | None))
+    return report
+
+
+# How often an export is tried anew where all that its artifact refuses are short sequences.
+MOST_RETRIES = 3
+
+# The options of `export_model` that a typo may have meant.
+_OWN = ("format", "signature", "verify", "overwrite", "rtol", "atol", *TAKEN_BY, "samples")
+
+
+def _keywords(formats: Sequence[str]) -> set[str]:
+    """Return the keywords that toolchains of these formats take beyond the options of `export_model`."""
+    named = {name for route in ROUTES if set(formats) & set(route.formats) for name in route.options}
+    return named - set(_OWN)
+
+
+def _once_each(format: Any) -> Any:
+    """Return what was asked for without a second name of the same format."""
+    if isinstance(format, list | tuple) and all(isinstance(one, str) for one in format):
+        return list(dict.fromkeys(named(one).name for one in format))
+    return format
+
+
+def _with(job: Job, options: dict[str, Any], samples: Any) -> Job:
+    """Return the job for one format: its options, and what they mean for its proof."""
+    quantize = options.get("quantize")
+    if quantize is None:
+        return dataclasses.replace(job, options=options)
+    rtol, atol = tolerances(job.model, quantize, job.rtol, job.atol)
+    rounds = job.rounds
+    if samples is not None:
+        rounds = rounds_of(job.model, job.signature, samples)
+        options = {**options, "samples": rounds[-1].inputs}
+    # Rounded to the range of the samples, a memory strays further with every step than a tolerance can say.
+    long = None if quantize == "int8" else job.stretch
+    return dataclasses.replace(job, options=options, rounds=rounds, rtol=rtol, atol=atol, stretch=long)
+
+
+def _made_for_fewer_sizes(
+    job: Job, target: Target, routes: Sequence[Route], signature: Mapping[str, Any] | None
+) -> tuple[ArtifactReport, Exception | None]:
+    """Make an artifact whose guards refused sizes: without torch's assumptions, then for longer sequences."""
+    artifact, failure = make(dataclasses.replace(job, any_size=True), target, routes)
+    for _ in range(MOST_RETRIES):
+        if failure is None or not shortest_of(job.signature, job.rounds):
+            break
+        job = _with_longer(job, signature)
+        artifact, failure = make(job, target, routes)
+        if not refuses_sizes(artifact):
+            break
+    return artifact, failure
+
+
+def _with_longer(job: Job, signature: Mapping[str, Any] | None) -> Job:
+    """Return the job with longer sequences to compare, where PyTorch's guards refuse short ones."""
+    shortest = max(8, 2 * shortest_of(job.signature, job.rounds))
+    found, rounds = probe(job.model, signature, shortest)
+    lengths = f"verified where dynamic axes are {shortest_of(found, rounds)} or more"
+    remarks = [remark for remark in job.remarks if "where dynamic axes are" not in remark]
+    remarks.append(f"PyTorch's guards in the file refuse short sequences; {lengths}")
+    return dataclasses.replace(job, signature=found, rounds=rounds, remarks=tuple(remarks))
+
+
+def _in_one_step(job: Job, signature: Mapping[str, Any] | None) -> Job:
+    """Return the job for a format whose recurrences have a free batch only where their time is fixed."""
+    wanted = one_step(job.signature, job.memory) if job.memory else {}
+    if not wanted:
+        return job
+    found, rounds = probe(job.model, {**(signature or {}), **wanted})
+    return dataclasses.replace(job, signature=found, rounds=rounds, remarks=(*job.remarks, ONE_STEP))
+
+
+def _taken_apart(model: Any) -> tuple[str, Any, Memory | None]:
+    """Return the name, the Keras model and the memory of what shall be exported."""
+    import keras
+
+    if isinstance(model, keras.Model):
+        return model.name, model, None
+    if isinstance(model, StepLike):
+        return model.name, model.model, memory_of(model)
+    raise ArgumentError(
+        f"export_model takes a keras.Model, or uk.stateful(model); received {type(model).__qualname__}"
+    )
+
+
+def _check_model(model: Any) -> None:
+    import keras
+
+    if type(model).call in (keras.Model.call, keras.layers.Layer.call):
+        parts = [repr(layer.name) for layer in model.layers if isinstance(layer, keras.Model)]
+        way = f"export one of the models that it holds: {', '.join(parts)}" if parts else "define it"
+        raise ExportError(f"model {model.name!r} has no call(), so there is nothing that it computes; {way}")
+    if not model.built:
+        raise ExportError(
+            f"model {model.name!r} is not built, so it has no weights yet; call it once on data"
+        )
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False):
+            raise ExportError(
+                f"layer {layer.name!r} of model {model.name!r} is stateful: it carries memory from batch to "
+                "batch, which an artifact cannot; export uk.stateful(model), which takes the memory as an input "
+                "and returns it as an output, or make the layer with stateful=False and the same weights"
+            )
+
+
+def _check_tolerances(**tolerances: float) -> None:
+    for name, value in tolerances.items():
+        if not isinstance(value, int | float) or not value >= 0:
+            raise ArgumentError(f"{name} has to be a number of 0 or more; received {value!r}")
+
+
+def _one_error(failures: Sequence[Exception], report: ExportReport, is_list: bool) -> Exception:
+    if is_list:
+        text = "\n".join(str(failure) for failure in failures)
+        return ExportError(f"{len(failures)} of {len(report.artifacts)} formats failed:\n{text}", report)
+    failure = failures[0]
+    if isinstance(failure, ExportError):
+        failure.report = report
+    return failure

@@ -1,0 +1,160 @@
+"""Steps of an artifact whose memory is an input and an output: numpy alone, in any runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unikeras._keras.samples import Array
+from unikeras._specs.signature import TensorSpec, numpy_dtype
+from unikeras._specs.states import State, flat, nested
+from unikeras._specs.structure import put_together
+from unikeras.errors import SignatureError, StateError
+from unikeras.export.readers._fitting import fitted
+from unikeras.export.reference.artifact_state import Memory, Stretch
+
+if TYPE_CHECKING:
+    from unikeras.export.readers.artifact import Artifact
+
+
+def memory_of(artifact: Artifact) -> Memory:
+    """Return what an artifact's metadata says of its memory.
+
+    Raises:
+        StateError: it has none.
+    """
+    if artifact._memory is None:
+        raise StateError(
+            f"this {artifact.format} artifact has no memory: it was not exported from a step; "
+            "uk.export_model(uk.stateful(model), path) writes one that takes its state and returns it"
+        )
+    return artifact._memory
+
+
+def initial_state(memory: Memory, batch_size: int) -> State:
+    """Return the memory of sequences that have not begun.
+
+    Raises:
+        SignatureError: the batch size is not a number of 1 or more.
+    """
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise SignatureError(f"a batch size is a number of 1 or more; received {batch_size!r}")
+    arrays = [np.zeros((batch_size, *spec.shape), numpy_dtype(spec.dtype)) for spec in memory.states]
+    for spec, array in zip(memory.states, arrays, strict=True):
+        array[:] = memory.initial.get(spec.input_name, 0)
+    return nested(memory.states, arrays)
+
+
+def step(artifact: Artifact, x: Any, state: Any) -> tuple[Any, State]:
+    """Run an artifact over some steps, from a memory on; see `Artifact.step`."""
+    memory = memory_of(artifact)
+    outputs, after = _outputs_and_state(artifact, memory, x, state)
+    return put_together(memory.results, outputs), after
+
+
+def _outputs_and_state(artifact: Artifact, memory: Memory, x: Any, state: Any) -> tuple[list[Array], State]:
+    """Return the flat outputs of `step`, and the memory after it."""
+    values = _own_values(artifact, memory, x) | _states(artifact, memory, state)
+    check_batch(values)
+    outputs = []
+    for chunk in _chunks(artifact, memory, values):
+        results = dict(zip(artifact.signature.output_names, _run(artifact, values | chunk), strict=True))
+        values |= {spec.input_name: results.pop(spec.output_name) for spec in memory.states}
+        outputs.append(list(results.values()))
+    after = nested(memory.states, [values[name] for name in memory.input_names])
+    return _joined(outputs, memory), after
+
+
+def in_chunks(artifact: Artifact, stretch: Stretch) -> dict[str, Array]:
+    """Return what `step` makes of a sequence in pieces, by the names of the outputs, the states' among them."""
+    memory = memory_of(artifact)
+    state = nested(memory.states, [stretch.state[name] for name in memory.input_names])
+    parts, start = [], 0
+    for length in stretch.chunks:
+        piece = {
+            name: array[:, start : start + length] if name in memory.sequence_inputs else array
+            for name, array in stretch.x.items()
+        }
+        outputs, state = _outputs_and_state(artifact, memory, piece, state)
+        parts.append(outputs)
+        start += length
+    own = [name for name in artifact.signature.output_names if name not in memory.output_names]
+    joined = dict(zip(own, _joined(parts, memory), strict=True))
+    return joined | dict(zip(memory.output_names, flat(memory.states, state), strict=True))
+
+
+def _joined(runs: Sequence[Sequence[Array]], memory: Memory) -> list[Array]:
+    """Return the outputs of runs that follow each other as those of one."""
+    columns = zip(zip(*runs, strict=True), memory.sequence_outputs, strict=True)
+    return [np.concatenate(parts, axis=1) if over_time else parts[-1] for parts, over_time in columns]
+
+
+def own_inputs(artifact: Artifact, memory: Memory) -> list[TensorSpec]:
+    """Return the inputs that are no states."""
+    return [spec for spec in artifact.signature.inputs if spec.name not in memory.input_names]
+
+
+def flatten_inputs(artifact: Artifact, memory: Memory, x: Any) -> list[Any]:
+    """Return what a caller passes to `step` as a list in the order of the inputs.
+
+    Raises:
+        SignatureError: names or number do not fit.
+    """
+    specs = own_inputs(artifact, memory)
+    structure = [{spec.name: number for number, spec in enumerate(specs)}]
+    return replace(artifact.signature, inputs=tuple(specs), arguments=structure).flatten(x)
+
+
+def _own_values(artifact: Artifact, memory: Memory, x: Any) -> dict[str, Array]:
+    """Return the inputs that are no states by name; with any number of steps."""
+    specs = own_inputs(artifact, memory)
+    free = [_with_free_time(spec) if spec.name in memory.sequence_inputs else spec for spec in specs]
+    values = flatten_inputs(artifact, memory, x)
+    return {spec.name: fitted(spec, value) for spec, value in zip(free, values, strict=True)}
+
+
+def _with_free_time(spec: TensorSpec) -> TensorSpec:
+    shape = spec.shape or ()
+    return TensorSpec(spec.name, (*shape[:1], None, *shape[2:]), spec.dtype)
+
+
+def _states(artifact: Artifact, memory: Memory, state: Any) -> dict[str, Array]:
+    specs = {spec.name: spec for spec in artifact.signature.inputs}
+    held = zip(memory.input_names, flat(memory.states, state), strict=True)
+    return {name: fitted(specs[name], value) for name, value in held}
+
+
+def check_batch(values: dict[str, Array]) -> None:
+    """Refuse inputs and states of different batch sizes: not every runtime compares them.
+
+    Raises:
+        SignatureError: they differ.
+    """
+    sizes = {name: len(array) for name, array in values.items()}
+    if len(set(sizes.values())) > 1:
+        came = ", ".join(f"{name} has {size}" for name, size in sizes.items())
+        raise SignatureError(
+            f"inputs and state have to be of one batch size, that of initial_state(batch_size); {came}"
+        )
+
+
+def _chunks(artifact: Artifact, memory: Memory, values: dict[str, Array]) -> Iterator[dict[str, Array]]:
+    """Yield the inputs over time, as many steps at once as a run of the artifact takes."""
+    inputs = {name: values[name] for name in memory.sequence_inputs}
+    lengths = {array.shape[1] for array in inputs.values()}
+    length = max(lengths, default=1)
+    size = memory.chunk(artifact.signature) or length
+    if len(lengths) > 1 or length < 1 or length % size:
+        raise SignatureError(
+            f"{', '.join(inputs)} received {sorted(lengths)} steps; this artifact takes "
+            f"{f'a multiple of {size}' if size > 1 and len(lengths) == 1 else 'one or more, as many in each'}"
+        )
+    for start in range(0, length, size):
+        yield {name: array[:, start : start + size] for name, array in inputs.items()}
+
+
+def _run(artifact: Artifact, values: dict[str, Array]) -> list[Array]:
+    return list(artifact.compute([values[name] for name in artifact.signature.input_names]))

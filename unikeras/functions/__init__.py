@@ -1,0 +1,10 @@
+"""Functions of tensors, compiled together with the Keras variables that they use, and the same as plain Python."""
+
+from unikeras.functions._debug import debug
+from unikeras.functions._debug import is_debugging as is_debugging
+from unikeras.functions._function import Function as Function
+from unikeras.functions._function import function
+from unikeras.functions._optimizer_rollback import keep_what_optimizers_change as keep_what_optimizers_change
+from unikeras.functions._runners import AsPython as AsPython
+
+__all__ = ["debug", "function"]

@@ -1,0 +1,290 @@
+"""The two ways a function runs: through traced programs, or as the Python that it is."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from unikeras import backends
+from unikeras.autodiff import is_differentiated
+from unikeras.backends import Backend, Program
+from unikeras.errors import ArgumentError, StateError
+from unikeras.functions import _retracing, _source
+from unikeras.functions._call_arguments import (
+    Call,
+    Node,
+    Parameters,
+    Static,
+    leaves,
+    merge,
+    names,
+    objects,
+    split,
+    with_tensors,
+)
+from unikeras.functions._captured import Captured
+from unikeras.functions._created_variables import created_variables
+from unikeras.functions._leaks import Watch
+from unikeras.functions._refusals import explained
+from unikeras.functions._rollback import all_or_nothing
+
+# Calls that write take turns, those of different functions too: these may share variables.
+_writing = threading.RLock()
+
+
+class Body:
+    """A function that may create variables in its first run, and not in a later one.
+
+    Attributes:
+        f: the function.
+        runs: how often it came to its end.
+        created: whether the last run created variables.
+    """
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self.f = f
+        self.runs = 0
+        self.created = False
+
+    def __call__(self, args: Any, kwargs: Any) -> Any:
+        with created_variables() as created:
+            result = self.f(*args, **kwargs)
+        if created and self.runs:
+            raise StateError(
+                f"a later run of {_source.name(self.f)} creates {', '.join(v.path for v in created)}; a compiled "
+                "function may create variables in its first run only. Create them once (in `build`, or before "
+                "the first call) and let every run find them"
+            )
+        self.runs += 1
+        self.created = bool(created)
+        return result
+
+
+class AsPython:
+    """Runs a function as it stands, on tensors; a call that raises leaves all variables as they were.
+
+    Attributes:
+        trace_count: 0, for nothing is traced.
+
+    Args:
+        f: the function, or what runs it.
+        of: the function, where Python values that it changes are worth a warning: another backend would trace it.
+        records: whether the framework's own gradients go through it, where no tape asks for any.
+    """
+
+    trace_count = 0
+
+    def __init__(
+        self, f: Callable[..., Any], of: Callable[..., Any] | None = None, records: bool = False
+    ) -> None:
+        self._body = Body(f)
+        self._of = of
+        self._records = records
+        self._captured: Captured | None = None
+
+    def __call__(self, args: Any, kwargs: Any) -> Any:
+        backend = backends.current()
+        arguments = with_tensors((args, kwargs), backend)
+        with _writing, all_or_nothing(), self._watched(arguments), explained(self._body.f, backend):
+            if self._records or is_differentiated():
+                return self._body(*arguments)
+            return backend.undifferentiated(lambda: self._body(*arguments), leaves(arguments))
+
+    @contextlib.contextmanager
+    def _watched(self, arguments: Any) -> Iterator[None]:
+        if self._of is None:
+            yield
+            return
+        # A run that creates variables may change a flag that says so; then the next run is the first that counts.
+        is_first = self._captured is None or self._body.created
+        captured = Captured(self._of) if self._captured is None or is_first else self._captured
+        self._captured = captured
+        if not (is_first or captured.may_change):
+            yield
+            return
+        with contextlib.suppress(ArgumentError):  # another backend would refuse them
+            captured.begin(objects(self._of, split(arguments, backends.current())[0]))
+        captured.before_run()
+        yield
+        if not self._body.created:
+            captured.finish(warns=True, look_again=is_first)
+
+
+class Traced:
+    """Runs a function through the programs that the backend made of it, one per kind of call.
+
+    Args:
+        f: the function.
+        backend: the one that compiles it.
+        jit_compile: as `uk.function` takes it.
+        warns: whether many programs are worth a warning.
+        donate: as `uk.function` takes it.
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        backend: Backend,
+        jit_compile: bool | str,
+        warns: bool = True,
+        donate: bool = True,
+    ) -> None:
+        self._body = Body(f)
+        self._parameters = Parameters(f)
+        self._backend = backend
+        self._compile = functools.partial(backend.compile, jit_compile=jit_compile, donate=donate)
+        self._versions: dict[Call, _Version] = {}
+        self._programs: list[_Version] = []
+        self._warns = warns
+        self._traced: list[Call] = []
+
+    @functools.cached_property
+    def _captured(self) -> Captured:
+        return Captured(self._body.f)  # at the first call, when what the function names is there
+
+    @property
+    def trace_count(self) -> int:
+        """How many programs were made."""
+        return len(self._traced)
+
+    def __call__(self, args: Any, kwargs: Any) -> Any:
+        call, tensors = split(
+            self._parameters.ordered(args, kwargs), self._backend, captured=self._captured.now()
+        )
+        try:
+            version = self._versions.get(call)
+        except TypeError as error:
+            raise ArgumentError(_unhashable(self._body.f, call, error)) from None
+        with _writing if version is None or version.writes else contextlib.nullcontext():
+            version = version or self._version_for(call)
+            return version(tensors)
+
+    def _version_for(self, call: Call) -> _Version:
+        # Another thread may have made it while this one waited, and its trace may have changed what is captured.
+        call = replace(call, captured=self._captured.now())
+        if call in self._versions:
+            return self._versions[call]
+        family = [version for version in self._programs if version.call.family == call.family]
+        version = next((version for version in family if _fits(version.call, call)), None)
+        if version is None:
+            version = self._trace_family(family, call)
+            self._programs.append(version)
+        # What the trace changed is part of this kind of call as it is now.
+        self._versions[replace(call, captured=self._captured.now())] = version
+        return version
+
+    def _trace_family(self, family: Sequence[_Version], call: Call) -> _Version:
+        """Trace with the axes free whose sizes vary, or for these sizes where the function needs to know them."""
+        if family and self._backend.free_axes:
+            with contextlib.suppress(Exception):
+                return self._trace(_freed(family[-1].call, call))
+        return self._trace(call)
+
+    def _trace(self, call: Call) -> _Version:
+        captured = self._captured
+        watch = None if self._traced else Watch(self._body.f)
+        if captured.begin(objects(self._body.f, call)):
+            self._convert(captured)
+            call = replace(call, captured=captured.now())
+        with explained(self._body.f, self._backend):
+            version = _Version(self._body, call, self._backend, self._compile, captured)
+        if watch:
+            watch.report(self._backend.is_symbolic)
+        self._traced.append(call)
+        if captured.finish(self._warns):
+            self._convert(captured)
+        version.call = replace(call, captured=captured.now())
+        if self._warns and len(self._traced) == _retracing.RETRACES + 1:
+            _retracing.warn(self._body.f, self._traced)
+        return version
+
+    def _convert(self, captured: Captured) -> None:
+        """Let the kinds of earlier calls be told apart by what is known to be captured now."""
+
+        def converted(call: Call) -> Call:
+            return replace(call, captured=captured.converted(call.captured))
+
+        self._versions = {converted(call): version for call, version in self._versions.items()}
+        self._traced = [converted(call) for call in self._traced]
+        for version in self._programs:
+            version.call = converted(version.call)
+
+
+class _Version:
+    """A function for one kind of call, as a program of flat tensors.
+
+    Attributes:
+        call: the kind; an axis of None stands for any size.
+        writes: whether it changes variables.
+    """
+
+    def __init__(
+        self, body: Body, call: Call, backend: Backend, compile_: Callable[..., Program], captured: Captured
+    ) -> None:
+        self.call = call
+        self._output: Call
+
+        def flat(tensors: Sequence[Any]) -> list[Any]:
+            captured.before_run(keeps=body.created)
+            self._output, outputs = split(body(*merge(call, tensors)), backend)
+            _refuse_holders(self._output, backend, body.f)
+            return outputs
+
+        self._program = compile_(flat, call.shapes, call.dtypes)
+        if body.created and body.runs == 1:
+            # As tf.function does: a second run shows that variables are created once.
+            self._program = compile_(flat, call.shapes, call.dtypes)
+        self.writes = self._program.writes
+
+    def __call__(self, tensors: Sequence[Any]) -> Any:
+        return merge(self._output, self._program.run(tensors))
+
+
+def _refuse_holders(output: Call, backend: Backend, f: Callable[..., Any]) -> None:
+    """Raise if tensors of a trace leave it inside of an object, where nothing gives them values."""
+    for entry in output.static:
+        value = entry[1] if isinstance(entry, tuple) else None
+        attributes = getattr(value, "__dict__", None)
+        if isinstance(attributes, dict) and any(map(backend.is_symbolic, attributes.values())):
+            raise ArgumentError(
+                f"{_source.name(f)} returns a {type(value).__qualname__} that holds tensors; return them in lists, "
+                "(named) tuples or dictionaries, and make the object of them outside"
+            )
+
+
+def _unhashable(f: Callable[..., Any], call: Call, error: TypeError) -> str:
+    for name, entry in zip(names(f, call.structure), call.static, strict=True):
+        try:
+            hash(entry)
+        except TypeError:
+            if isinstance(entry, Node):
+                kind = "tree that holds a value"
+            else:
+                kind = type(entry.value if isinstance(entry, Static) else entry[1]).__qualname__
+            return (
+                f"argument {name!r} of {_source.name(f)} is a {kind}, neither a tensor nor hashable ({error}); "
+                "pass tensors, numpy arrays, objects of a class that is registered as a tree (with optree, in the "
+                "namespace 'keras'), or Python values that can be the key of a dictionary"
+            )
+    return f"an argument of {_source.name(f)} cannot be told from others: {error}"
+
+
+def _fits(free: Call, call: Call) -> bool:
+    return all(
+        size is None or size == other
+        for shape, others in zip(free.shapes, call.shapes, strict=True)
+        for size, other in zip(shape, others, strict=True)
+    )
+
+
+def _freed(seen: Call, call: Call) -> Call:
+    """Return a call with the axes free in which two calls differ: batches of any size share a trace."""
+    shapes = [
+        tuple(size if size == other else None for size, other in zip(shape, others, strict=True))
+        for shape, others in zip(seen.shapes, call.shapes, strict=True)
+    ]
+    return replace(call, shapes=tuple(shapes))

@@ -1,0 +1,126 @@
+"""One call of a layer or operation in a Keras graph: what a rule sees of it, and what it writes with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from unikeras.lowering import _torch_weights as _weights
+from unikeras.lowering._layouts import Value
+from unikeras.lowering._rule_registry import Refusal
+
+if TYPE_CHECKING:
+    from unikeras.lowering._graph_writer import Writer
+
+
+class Call:
+    """A call, with values in the place of Keras' tensors.
+
+    Args:
+        writer: the graph that is being written.
+        layer: the layer or operation.
+        args: its positional arguments.
+        kwargs: its keyword arguments, with the masks that Keras passes on by itself.
+        outputs: the Keras tensors that it returns, flat.
+        path: the name of the layer among the modules.
+        previous_mask: what Keras hands to the layer's `compute_mask`.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        layer: Any,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        outputs: Sequence[Any],
+        path: str,
+        previous_mask: Any = None,
+    ) -> None:
+        self._writer = writer
+        self.layer = layer
+        self.args = tuple(args)
+        self.kwargs = kwargs
+        self.outputs = list(outputs)
+        self.path = path
+        self.previous_mask = previous_mask
+        self.recurrence = writer.recurrence
+
+    @property
+    def x(self) -> Value:
+        """The first argument, where that is one tensor."""
+        return self.values[0]
+
+    @property
+    def values(self) -> list[Value]:
+        """The first argument's tensors, flat; constants among them become values too."""
+        from keras import tree
+
+        first = self.args[0] if self.args else next(iter(self.kwargs.values()))
+        return [self.value(leaf) for leaf in tree.flatten(first)]
+
+    @property
+    def tensors(self) -> list[Any]:
+        """The positional arguments, with proxies in Keras' order of axes for tensors."""
+        return [_plain(argument) for argument in self.args]
+
+    @property
+    def named_tensors(self) -> dict[str, Any]:
+        """The keyword arguments, likewise; those that are None are left out."""
+        return {name: _plain(value) for name, value in self.kwargs.items() if value is not None}
+
+    def argument(self, position: int, name: str, default: Any = None) -> Any:
+        """Return an argument that may have been passed either way."""
+        return self.args[position] if position < len(self.args) else self.kwargs.get(name, default)
+
+    def mask(self, name: str = "mask") -> Any:
+        """Return a mask argument as a proxy of booleans, or None."""
+        mask = self.kwargs.get(name)
+        return None if mask is None else self.value(mask).plain.bool()
+
+    def value(self, argument: Any) -> Value:
+        """Return an argument as a value; what is not a tensor of the graph becomes a constant."""
+        if isinstance(argument, Value):
+            return argument
+        array = _weights.tensor(argument)
+        return Value(
+            self.constant(array), shape=tuple(array.shape), dtype=str(array.dtype).removeprefix("torch.")
+        )
+
+    def constant(self, array: Any) -> Any:
+        """Return a proxy of an array that the module holds as a buffer."""
+        value = array if hasattr(array, "is_floating_point") else _weights.tensor(array)
+        return self._writer.held(f"{self.path}.constant", value)
+
+    def weight(self, name: str, variable: Any, arrange: _weights.Arrange | None = None) -> Any:
+        """Return a proxy of one of the layer's variables, or None where that is None."""
+        if variable is None:
+            return None
+        key = (id(self.layer), name)
+        return self._writer.shared(
+            key, f"{self.path}.{name}", lambda: _weights.weight(self.layer, variable, arrange)
+        )
+
+    def module(self, build: Callable[[Any], Any], part: str = "") -> Callable[..., Any]:
+        """Return the module that `build(layer)` gives, as a function of proxies.
+
+        It is built at the layer's first call and shared by the others; a layer of several modules
+        names each `part`.
+        """
+        return self._writer.module(
+            (id(self.layer), part), f"{self.path}.{part}".strip("."), self.layer, build
+        )
+
+    def delegate(self, layer: Any, args: Sequence[Any], outputs: Sequence[Any], **kwargs: Any) -> list[Value]:
+        """Lower a call of a layer that this one wraps, and return its values."""
+        return self._writer.call(layer, args, kwargs, outputs, f"{self.path}.{layer.name}")
+
+    def refuse_unless(self, condition: Any, reason: str) -> None:
+        """Refuse the layer with a reason where a condition does not hold."""
+        if not condition:
+            raise Refusal(reason)
+
+
+def _plain(argument: Any) -> Any:
+    from keras import tree
+
+    return tree.map_structure(lambda leaf: leaf.plain if isinstance(leaf, Value) else leaf, argument)

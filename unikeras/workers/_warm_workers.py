@@ -1,0 +1,141 @@
+"""One warm worker per backend, and the calls to it, one at a time."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from unikeras._base.locks import Turnstile
+from unikeras.errors import ArgumentError, RemoteError, WorkerError, WorkerTimeout
+from unikeras.workers import _remote, _travel
+from unikeras.workers._process import Reply, Worker
+
+
+class _UnusableResult(RemoteError, ArgumentError):
+    """What a function returned cannot be unpickled here."""
+
+
+@dataclass
+class _Slot:
+    """The place of one worker; calls of it take turns."""
+
+    turns: Turnstile = field(default_factory=Turnstile)
+    worker: Worker | None = None
+
+
+_CALL = ("call",)
+_slots: dict[str | None, _Slot] = {}
+
+
+def call(
+    backend: str | None,
+    f: Callable[..., Any],
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
+) -> Any:
+    """Run a function in the worker of a backend; with None, in one where no backend is set.
+
+    Takes its arguments as `unikeras.run_on` does and raises what that raises, but does not ask
+    whether the backend is installed.
+
+    Example:
+        >>> import os
+        >>> call(None, os.getpid) == os.getpid()
+        False
+    """
+    if not callable(f):
+        raise ArgumentError(f"a worker runs functions; received {f!r}")
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
+        raise ArgumentError(f"timeout is a number of seconds above 0, or None; received {timeout!r}")
+    deadline = None if timeout is None else time.monotonic() + timeout
+    name = getattr(f, "__qualname__", type(f).__qualname__)
+    kind, content = _ask(backend, _packed(f, args, dict(kwargs or {}), name), name, deadline)
+    where = f"{name} on the {backend or 'plain'} worker"
+    if kind == _remote.RAISED:
+        raise _error_of(content, where)
+    try:
+        return _travel.unpack(content, f"what {name} returned")
+    except ArgumentError as error:
+        raise _UnusableResult(str(error)) from error
+
+
+def _packed(
+    f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str
+) -> _travel.Packed:
+    try:
+        return _travel.pack_call(f, args, kwargs)
+    except RecursionError as error:
+        raise ArgumentError(
+            f"an argument of {name} is nested too deeply to be sent to another process; send it in flat pieces, such "
+            "as a list of the parts"
+        ) from error
+
+
+def _error_of(content: memoryview, where: str) -> WorkerError:
+    try:
+        return _remote.error_from(bytes(content), where)
+    except Exception as error:  # bytes that are no pickle may raise anything
+        return WorkerError(f"{where} raised an error that cannot be read here: {error!r:.200}")
+
+
+def _ask(backend: str | None, request: _travel.Packed, name: str, deadline: float | None) -> Reply:
+    slot = _slots.setdefault(backend, _Slot())
+    try:
+        return slot.turns.run(_CALL, lambda: _take_turn(slot, backend, request, name, deadline), deadline)
+    except WorkerTimeout:
+        raise
+    except TimeoutError:
+        raise WorkerTimeout(
+            f"the {backend or 'plain'} worker is busy with another call; {name} never began"
+        ) from None
+
+
+def _take_turn(
+    slot: _Slot, backend: str | None, request: _travel.Packed, name: str, deadline: float | None
+) -> Reply:
+    try:
+        if slot.worker is None or not slot.worker.is_ready():
+            _stop(slot)
+            slot.worker = Worker(backend)
+            slot.worker.start()
+        return slot.worker.ask(request, name, deadline)
+    except BaseException:
+        # Ctrl-C, a timeout, a death: whatever state the worker is in, nobody waits for its answer now.
+        _stop(slot)
+        raise
+
+
+def _stop(slot: _Slot) -> None:
+    worker = slot.worker
+    if worker is not None:
+        worker.kill()  # first: where an interrupt comes, the worker is still known, and not ready
+        if slot.worker is worker:
+            slot.worker = None
+
+
+@atexit.register
+def shutdown() -> None:
+    """Stop all workers of this process, busy ones too; the next call starts a fresh one.
+
+    Example:
+        >>> shutdown()
+    """
+    for slot in list(_slots.values()):
+        _stop(slot)
+
+
+def _forget_after_fork() -> None:
+    # The workers belong to the process that started them, and its locks may be held by threads that
+    # are not here. Closing our copy of the connections lets the workers notice when their owner ends.
+    for slot in _slots.values():
+        if slot.worker is not None:
+            slot.worker.abandon()
+    _slots.clear()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
