@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from unikeras.errors import (
+    ArgumentValueError,
     ArgumentError,
     ExportError,
     ExportMismatch,
@@ -293,7 +294,7 @@ def test_a_report_is_saved_as_a_page_of_its_own(tmp_path):
     assert "http" not in page
     _report().save(tmp_path / "r.json")
     assert json.loads((tmp_path / "r.json").read_text()) == _report().to_dict()
-    with pytest.raises(OutputError, match=r"saved as .html or .json; received .*r.pdf"):
+    with pytest.raises(ArgumentValueError, match=r"saved as .html or .json; received .*r.pdf"):
         _report().save(tmp_path / "r.pdf")
 
 

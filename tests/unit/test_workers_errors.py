@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import unikeras as uk
-from unikeras.errors import ArgumentError, BackendUnavailable, RemoteError, UnknownBackend
+from unikeras.errors import ArgumentError, ArgumentValueError, BackendUnavailable, RemoteError, UnknownBackend
 
 
 def test_unknown_backend():
@@ -30,7 +30,8 @@ def test_what_is_no_function(here):
 
 @pytest.mark.parametrize("timeout", [0, -1, "1"])
 def test_timeout_that_is_no_time(here, timeout):
-    with pytest.raises(ArgumentError, match="a number of seconds above 0, or None"):
+    error = ArgumentError if isinstance(timeout, str) else ArgumentValueError
+    with pytest.raises(error, match="a number of seconds above 0, or None"):
         uk.run_on(here, len, "", timeout=timeout)
 
 

@@ -15,7 +15,7 @@ from unikeras.autodiff._tape import GradientTape
 from unikeras.autodiff._transforms import grad, jvp, pushed, reverse
 from unikeras.autodiff._vmap import _moved as move
 from unikeras.autodiff._vmap import vmap
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentValueError
 
 Mode = Literal["auto", "forward", "reverse"]
 
@@ -37,7 +37,8 @@ def jacobian(
         shape `output.shape + input.shape`.
 
     Raises:
-        ArgumentError: as `value_and_grad`, or an output is not floating or complex, or mode is something else.
+        ArgumentError: as `value_and_grad`, or an output is not floating or complex.
+        ArgumentValueError: as `value_and_grad`, or mode is something else.
 
     Source:
         jax.jacobian, jax.jacfwd (jax/_src/api.py).
@@ -49,7 +50,7 @@ def jacobian(
         [[2.0, 0.0], [0.0, 4.0]]
     """
     if mode not in ("auto", "forward", "reverse"):
-        raise ArgumentError(f"mode must be 'auto', 'forward' or 'reverse', not {mode!r}")
+        raise ArgumentValueError(f"mode must be 'auto', 'forward' or 'reverse', not {mode!r}")
     numbers = numbers_of(argnums)
     compute = _forward if mode == "forward" else _reverse
 

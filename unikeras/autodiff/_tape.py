@@ -22,7 +22,7 @@ from unikeras.autodiff._fit import fitted
 from unikeras.autodiff._hints import warn_of_none
 from unikeras.autodiff._structure import flatten as flatten_structure
 from unikeras.backends._base import Tape
-from unikeras.errors import TapeError
+from unikeras.errors import ArgumentValueError, TapeError
 
 logger = logging.getLogger("unikeras")
 
@@ -310,7 +310,9 @@ def gradients_to_apply(tape: GradientTape, loss: Any, variables: list[Any]) -> l
 
 def _check_unconnected(unconnected_gradients: str) -> None:
     if unconnected_gradients not in ("none", "zero"):
-        raise ValueError(f"unconnected_gradients must be 'none' or 'zero', not {unconnected_gradients!r}")
+        raise ArgumentValueError(
+            f"unconnected_gradients must be 'none' or 'zero', not {unconnected_gradients!r}"
+        )
 
 
 def _finished(gradients: list[Any], sources: list[Any], unconnected: Unconnected) -> list[Any]:

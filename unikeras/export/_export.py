@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unikeras import _config
-from unikeras.errors import ArgumentError, ExportError
+from unikeras.errors import ArgumentError, ArgumentValueError, ExportError
 from unikeras.export._attempt import Job, make, refuses_sizes
 from unikeras.export._formats import named
 from unikeras.export._memory import Memory
@@ -248,7 +248,8 @@ def _check_model(model: Any) -> None:
 def _check_tolerances(**tolerances: float) -> None:
     for name, value in tolerances.items():
         if not isinstance(value, int | float) or not value >= 0:
-            raise ArgumentError(f"{name} has to be a number of 0 or more; received {value!r}")
+            wrong = ArgumentValueError if isinstance(value, int | float) else ArgumentError
+            raise wrong(f"{name} has to be a number of 0 or more; received {value!r}")
 
 
 def _one_error(failures: Sequence[Exception], report: ExportReport, is_list: bool) -> Exception:

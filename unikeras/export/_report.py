@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unikeras._files import whole
-from unikeras.errors import OutputError
+from unikeras.errors import ArgumentValueError
 
 
 @dataclass
@@ -94,12 +94,13 @@ class ExportReport:
             path: where to; what stands there is replaced.
 
         Raises:
-            OutputError: the suffix is another one, or the file cannot be written.
+            ArgumentValueError: the suffix is another one.
+            OutputError: the file cannot be written.
         """
         texts = {".html": self._page, ".json": self.to_json}
         render = texts.get(Path(path).suffix.lower())
         if render is None:
-            raise OutputError(f"a report is saved as .html or .json; received {str(path)!r}")
+            raise ArgumentValueError(f"a report is saved as .html or .json; received {str(path)!r}")
         with whole(path) as temporary:
             temporary.write_text(render(), encoding="utf-8")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 from unikeras import backends
-from unikeras.errors import ArgumentError, ExportError
+from unikeras.errors import ArgumentValueError, ExportError
 from unikeras.export._discover import declared_results, inputs_of
 from unikeras.export._memory import Memory, Stretch
 from unikeras.export._samples import Sizes, ranges, sample, words_of
@@ -75,7 +75,7 @@ def _check_has_states(step: StepLike, inputs: list[str]) -> None:
     lost = [spec.input_name for spec in step.states if spec.input_name not in inputs]
     lost += [spec.output_name for spec in step.states if spec.output_name not in outputs]
     if lost:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"step {step.name!r} carries {', '.join(lost)}, which its model neither takes nor returns; "
             "uk.stateful(model) makes a step that does"
         )
