@@ -19,7 +19,9 @@ def test_each_error_is_also_a_built_in(name):
 
 
 def test_all_names_every_error():
-    defined = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+    defined = {
+        name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)
+    }
     assert defined == set(errors.__all__)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from unikeras.errors import (
-    ArgumentValueError,
     ArgumentError,
+    ArgumentValueError,
     ExportError,
     ExportMismatch,
     OutputError,

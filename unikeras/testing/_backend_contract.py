@@ -118,7 +118,9 @@ class BackendContract:
 
     def test_the_forward_derivative(self) -> None:
         backend, x = self.make_backend(), _tensor([2.0, 3.0])
-        outputs, tangents, _ = backend.jvp(lambda given: ([given[0] * given[0]], []), [x], [_tensor([1.0, 10.0])])
+        outputs, tangents, _ = backend.jvp(
+            lambda given: ([given[0] * given[0]], []), [x], [_tensor([1.0, 10.0])]
+        )
         self._equal(outputs[0], [4.0, 9.0])
         self._equal(tangents[0], [4.0, 60.0])
 

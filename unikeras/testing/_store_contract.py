@@ -32,18 +32,21 @@ _IDS = (
 class StoreContract:
     """Tests that any `uk.memory.Store` must pass: subclass it in a test file and say how to make the store.
 
-    pytest collects the subclass if its name begins with `Test`, and makes a new instance of it for each test. To see
-    values in failed assertions, put `pytest.register_assert_rewrite("unikeras.testing")` in `conftest.py`.
+    pytest collects the subclass if its name begins with `Test`, and makes a new instance of it for each test. Such a
+    class has no `__init__`: prepare the data in `setup_method`, or in an autouse fixture. To see values in failed
+    assertions, put `pytest.register_assert_rewrite("unikeras.testing")` in `conftest.py`.
 
     Example:
         >>> import unikeras as uk
         >>> class TestMyStore(uk.testing.StoreContract):
-        ...     def __init__(self):
-        ...         self.only = uk.memory.MemoryStore()
+        ...     def setup_method(self):
+        ...         self.store = uk.memory.MemoryStore()
         ...
         ...     def make_store(self):
-        ...         return self.only
-        >>> TestMyStore().test_a_blob_comes_back_unchanged()
+        ...         return self.store
+        >>> test = TestMyStore()
+        >>> test.setup_method()
+        >>> test.test_a_blob_comes_back_unchanged()
     """
 
     def make_store(self) -> Store:
