@@ -212,7 +212,7 @@ class OutputError(UnikerasError, OSError):
 
 
 class WorkerError(UnikerasError, RuntimeError):
-    """Work in another process did not come to its end."""
+    """Work in another process did not finish."""
 
 
 class WorkerDied(WorkerError):
@@ -283,7 +283,7 @@ class CorruptSession(SessionError, ValueError):
 
 
 class SessionMismatch(SessionError, ValueError):
-    """A session's memory is of another model than the one that shall use it."""
+    """A session's memory was written by a different model."""
 
 
 class SessionConflict(SessionError, RuntimeError):

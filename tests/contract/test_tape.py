@@ -1,4 +1,4 @@
-"""The laws of a tape, as TensorFlow documents them; truth is numpy and calculus."""
+"""The contract of a tape, as TensorFlow documents them; truth is numpy and calculus."""
 
 from __future__ import annotations
 

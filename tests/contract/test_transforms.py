@@ -1,4 +1,4 @@
-"""The laws of the transforms, with JAX's conventions; truth is numpy and calculus."""
+"""The contract of the transforms, with JAX's conventions; truth is numpy and calculus."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from unikeras.errors import MissingDependency
 from unikeras.export._formats import FORMATS
 from unikeras.export.runtimes._openvino import load_openvino
 
-# The room that lowers a model to torch's own layers; without it the routes through it are passed over.
+# The room that lowers a model to torch's own layers; without it the routes through it are skipped.
 OFFERS = {row.format: row for row in uk.export_formats()}
 AVAILABLE = [name for name in FORMATS if OFFERS[name].available]
 RNG = np.random.default_rng(7)

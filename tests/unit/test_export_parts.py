@@ -392,6 +392,6 @@ def test_a_table_is_told_by_its_layer():
 def test_free_axes_come_with_the_way_to_fix_them():
     image = _flat((None, None, None, 3), "float32").inputs
     hint = axes_hint(Signature(tuple(named_inputs(image)), (), [0], 0, 16, 2))
-    assert hint.startswith("free axes are x: height, width; fix one with signature={'x': keras.InputSpec(")
+    assert hint.startswith("dynamic axes are x: height, width; fix one with signature={'x': keras.InputSpec(")
     assert "shape=(None, 16, 16, 3), dtype='float32'" in hint
     assert axes_hint(_flat((None, 3), "float32")) == ""

@@ -88,7 +88,7 @@ def test_errors_keep_their_attributes(here):
 
 
 class Awkward(Exception):
-    """Cannot be made again from its `args`, which is what pickle tries."""
+    """Cannot be unpickled from its `args`, which is what pickle tries."""
 
     def __init__(self, code, reason):
         super().__init__(f"{reason} ({code})")
@@ -160,16 +160,16 @@ def test_a_function_that_cannot_travel_is_named(here):
 
 
 class OnlyThere:
-    """Pickles, and refuses to be made again."""
+    """Pickles, and refuses to be unpickled."""
 
     def __reduce__(self):
         return int, ("no number",)
 
 
 def test_what_cannot_be_made_again_is_named(here):
-    with pytest.raises(ArgumentError, match=r"the function, or one of its arguments, cannot be made again"):
+    with pytest.raises(ArgumentError, match=r"the function, or one of its arguments, cannot be unpickled"):
         uk.run_on(here, print, OnlyThere())
-    with pytest.raises(ArgumentError, match=r"what OnlyThere returned cannot be made again .*no number"):
+    with pytest.raises(ArgumentError, match=r"what OnlyThere returned cannot be unpickled .*no number"):
         uk.run_on(here, OnlyThere)
 
 

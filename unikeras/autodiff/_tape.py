@@ -118,7 +118,7 @@ class GradientTape:
                 self._watched_tensors[id(leaf)] = leaf
 
     def _read(self, variable: Any, value: Any) -> Any:
-        """Note that a variable gave out a value; return what it shall give out."""
+        """Note that a variable gave out a value; return the tensor to use instead."""
         if self._paused or not self._recording:
             return value
         if id(variable) not in self._watched:

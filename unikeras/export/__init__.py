@@ -1,4 +1,4 @@
-"""Leave Keras with an artifact that is proven equal to the model, in any format, from any backend.
+"""Leave Keras with an artifact that is verified against the model, in any format, from any backend.
 
 A format is a row of `_formats`, a writer in `routes/` and a reader in `runtimes/`.
 """

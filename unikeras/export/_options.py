@@ -149,7 +149,7 @@ def check_quantize(quantize: Any, samples: Any) -> None:
 
 
 def tolerances(model: Any, quantize: str | None, rtol: float, atol: float) -> tuple[float, float]:
-    """Return the tolerances of a proof: those asked for, or the larger ones of what is computed with.
+    """Return the tolerances of a verification: those asked for, or the larger ones of what is computed with.
 
     Args:
         model: a Keras model, whose layers may compute in float16 or bfloat16.

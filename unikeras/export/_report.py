@@ -36,7 +36,7 @@ class ArtifactReport:
         rtol: the relative tolerance of that comparison; None where nobody looked.
         atol: the absolute one.
         remarks: what to know about it.
-        passed_over: the routes before it, and why they were passed over.
+        passed_over: the routes before it, and why they were skipped.
         seconds: how long the artifact took.
         error: why there is none; None where there is one.
     """
