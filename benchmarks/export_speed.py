@@ -2,9 +2,9 @@
 
 KERAS_BACKEND=jax python benchmarks/export_speed.py [export formats inference]
 
-`export`: the LSTM model to ONNX without and with a hop, cold and warm (wall and this process' own seconds), then six
-formats in one call and the workers that it started. `formats`: the command line's list. `inference`: interleaved
-medians. Read ratios and the load: seconds depend on what else the machine does.
+`export`: the LSTM model to ONNX without and with a cross-backend export, cold and warm (wall and this process' own
+seconds), then six formats in one call and the workers that it started. `formats`: the command line's list.
+`inference`: interleaved medians. Read ratios and the load: seconds depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def export(folder: Path) -> None:
     uk.workers.shutdown()
     _export.usable_routes = lambda *args: [one for one in usable_routes(*args) if " on " in one.name]
     for state in ("cold", "warm"):
-        clocked(f"onnx by a hop, {state}", lambda: to("hop.onnx"))
+        clocked(f"onnx by a cross-backend export, {state}", lambda: to("hop.onnx"))
     _export.usable_routes = usable_routes
     uk.workers.shutdown()
     clocked("six formats, one call", lambda: _six(folder / "six"))

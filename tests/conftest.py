@@ -15,6 +15,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 from unikeras.backends import _registry
 
+pytest.register_assert_rewrite("unikeras.testing")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -25,13 +27,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each law once for each backend in the registry: a new one cannot escape them."""
+    """Run each contract test once for each backend in the registry: a new one cannot escape them."""
     if "backend_name" in metafunc.fixturenames:
         metafunc.parametrize("backend_name", _registry.names(), scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave to the other environments the laws of the backends that do not run here."""
+    """Leave to the other environments the contract tests of the backends that do not run here."""
     from unikeras.backends._choose import choose
 
     current = choose().name
@@ -57,7 +59,7 @@ def _cache_of_its_own(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def backend(backend_name: str):
-    """The backend whose laws are tested, loaded; it is the one that Keras runs on."""
+    """The backend under test, loaded; it is the one that Keras runs on."""
     import keras
 
     assert keras.backend.backend() == backend_name

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from unikeras import errors as errors
     from unikeras import layers as layers
     from unikeras import memory as memory
+    from unikeras import testing as testing
     from unikeras import training as training
     from unikeras.autodiff import (
         GradientTape,
@@ -75,6 +76,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "save_state": ("streaming", "save_state"),
     "stateful": ("streaming", "stateful"),
     "stop_gradient": ("autodiff", "stop_gradient"),
+    "testing": ("testing", None),
     "training": ("training", None),
     "value_and_grad": ("autodiff", "value_and_grad"),
     "vjp": ("autodiff", "vjp"),
@@ -110,6 +112,7 @@ __all__ = [
     "save_state",
     "stateful",
     "stop_gradient",
+    "testing",
     "training",
     "value_and_grad",
     "vjp",

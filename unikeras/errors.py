@@ -11,7 +11,7 @@ for the built-in keeps working:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = [
     "ArgumentError",
@@ -54,27 +54,44 @@ __all__ = [
 
 
 class UnikerasError(Exception):
-    """The base of every error that unikeras raises on purpose."""
+    """The base of every error that unikeras raises on purpose.
+
+    Attributes:
+        cli_exit_code: what `unikeras` exits with after it: 1 where the work failed; 2 where the caller used it wrongly,
+            or something that it needs is missing.
+    """
+
+    cli_exit_code: ClassVar[int] = 1
 
 
 class ArgumentError(UnikerasError, TypeError):
     """An argument is of a type that the call cannot use."""
 
+    cli_exit_code = 2
+
 
 class ArgumentValueError(UnikerasError, ValueError):
     """An argument has a value that the call cannot use, or two arguments contradict each other."""
+
+    cli_exit_code = 2
 
 
 class UnknownBackend(UnikerasError, ValueError):
     """A backend was named that unikeras has never heard of."""
 
+    cli_exit_code = 2
+
 
 class BackendUnavailable(UnikerasError, ImportError):
     """A backend was asked for whose framework is not installed, or does not import."""
 
+    cli_exit_code = 2
+
 
 class MissingDependency(UnikerasError, ImportError):
     """An optional library is needed and not installed; the message holds the pip line."""
+
+    cli_exit_code = 2
 
 
 class TapeError(UnikerasError, RuntimeError):
@@ -155,6 +172,8 @@ class CannotStream(UnikerasError, ValueError):
 class UnknownFormat(UnikerasError, ValueError):
     """A format, or a suffix, that stands for no export format."""
 
+    cli_exit_code = 2
+
 
 class SignatureError(UnikerasError, ValueError):
     """Inputs, or a signature asked for, do not fit what a model or an artifact takes."""
@@ -183,13 +202,17 @@ class ArtifactNotFound(UnikerasError, FileNotFoundError):
 class DatasetError(UnikerasError, ValueError):
     """A data set cannot be read, or is not what training needs."""
 
+    cli_exit_code = 2
+
 
 class OutputError(UnikerasError, OSError):
     """A file or folder cannot be written."""
 
+    cli_exit_code = 2
+
 
 class WorkerError(UnikerasError, RuntimeError):
-    """Work in another process did not come to its end."""
+    """Work in another process did not finish."""
 
 
 class WorkerDied(WorkerError):
@@ -260,7 +283,7 @@ class CorruptSession(SessionError, ValueError):
 
 
 class SessionMismatch(SessionError, ValueError):
-    """A session's memory is of another model than the one that shall use it."""
+    """A session's memory was written by a different model."""
 
 
 class SessionConflict(SessionError, RuntimeError):

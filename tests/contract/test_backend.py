@@ -1,17 +1,24 @@
-"""The laws of a backend that are not about gradients or compiling."""
+"""The contract of a backend that ships in the package, and what is tested of it here alone."""
 
 from __future__ import annotations
 
-import keras
-import numpy as np
 import pytest
 
 import unikeras as uk
-from unikeras.backends._contract import Backend
+from unikeras.backends import Backend
+from unikeras.testing import BackendContract
 
 
-def test_it_is_the_current_backend(backend):
-    assert uk.backend() == backend.name
+class TestBackend(BackendContract):
+    @pytest.fixture(autouse=True)
+    def _loaded(self, backend):
+        self.backend = backend
+
+    def make_backend(self):
+        return self.backend
+
+
+def test_the_current_backend_is_loaded_once(backend):
     assert uk.backends.current() is backend
 
 
@@ -23,36 +30,6 @@ def _installed(name):
     from unikeras.backends import _registry
 
     return _registry.ENTRIES[name].version
-
-
-def test_there_is_a_cpu(backend):
-    assert any(device.startswith("cpu:") for device in backend.devices())
-
-
-def test_tensors_are_told_from_everything_else(backend):
-    tensor = keras.ops.ones((2,))
-    assert backend.is_tensor(tensor)
-    for other in (keras.Variable(1.0), np.ones(2), 1.0, [tensor], None, "tensor"):
-        assert not backend.is_tensor(other)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int32", "bool", "uint8"])
-def test_values_survive_the_way_to_numpy(backend, dtype):
-    tensor = keras.ops.convert_to_tensor(np.array([0, 1, 3]), dtype=dtype)
-    array = backend.to_numpy(tensor)
-    assert isinstance(array, np.ndarray)
-    assert array.astype("float64").tolist() == [0.0, 1.0, 1.0 if dtype == "bool" else 3.0]
-    assert array.dtype.name == dtype
-
-
-def test_to_numpy_takes_tensors_that_carry_a_gradient(backend):
-    variable = keras.Variable([1.0, 2.0])
-    assert backend.to_numpy(variable * 2.0).tolist() == [2.0, 4.0]
-
-
-def test_synchronize_takes_any_number_of_tensors(backend):
-    backend.synchronize()
-    backend.synchronize(keras.ops.ones((2,)), keras.ops.ones(()))
 
 
 def test_a_backend_that_forgets_a_method_cannot_be_made():

@@ -1,4 +1,4 @@
-"""The laws of a compiled function: the same results and the same state as the Python function."""
+"""The contract of a compiled function: the same results and the same state as the Python function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laws of uk.Model: what a step written once carries through fit, evaluate and predict."""
+"""The contract of uk.Model: what a step written once carries through fit, evaluate and predict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laws of a tape, as TensorFlow documents them; truth is numpy and calculus."""
+"""The contract of a tape, as TensorFlow documents them; truth is numpy and calculus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from keras import layers, ops
 
 import unikeras as uk
-from unikeras.errors import ArgumentError, TapeError
+from unikeras.errors import ArgumentError, ArgumentValueError, TapeError
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -610,7 +610,7 @@ def test_bad_jacobians_are_named():
         y = x * 2.0
     with pytest.raises(ArgumentError, match="int32"):
         tape.jacobian(ops.cast(y, "int32"), x)
-    with pytest.raises(ArgumentError, match=r"\(2,\).*\(3,\)"):
+    with pytest.raises(ArgumentValueError, match=r"\(2,\).*\(3,\)"):
         tape.batch_jacobian(y, tensor([1.0, 2.0, 3.0]))
 
 

@@ -64,7 +64,7 @@ def close(actual, expected):
     np.testing.assert_allclose(ops.convert_to_numpy(actual), expected, rtol=1e-5)
 
 
-# PyTorch warns where a number is read from what is being differentiated; that it can be read is the law here.
+# PyTorch warns where a number is read from what is being differentiated; that it can be read is what matters here.
 @pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True to a scalar:UserWarning")
 def test_the_frameworks_own_operations(native):
     x = ops.convert_to_tensor(X)

@@ -1,4 +1,4 @@
-"""Mistakes in the lowering: the proof catches each of them in each format, and nothing where there is none."""
+"""Mistakes in the lowering: the verification catches each of them in each format, and nothing where there is none."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_mistake_is_caught(tmp_path, mistaken, mutation, format):
         uk.export_model(model, tmp_path / f"m{FORMATS[format]}")
     assert list(tmp_path.iterdir()) == []
     if (mutation.__name__, format) == NO_FILE:
-        assert "free axes are" in str(caught.value)
+        assert "dynamic axes are" in str(caught.value)
         return
     assert isinstance(caught.value, ExportMismatch), str(caught.value)
     ours, theirs = NAMED.search(str(caught.value)).groups()

@@ -14,7 +14,7 @@ from agreement import assert_agree, randomize
 from keras import layers
 
 from unikeras import lowering
-from unikeras.errors import ArgumentError, ExportError
+from unikeras.errors import ArgumentValueError, ExportError
 
 
 def test_a_shared_layer_is_one_module(lowered, floats):
@@ -217,7 +217,7 @@ def test_a_refusal_says_why(model, reason):
 
 
 def test_an_unknown_recurrence_is_refused():
-    with pytest.raises(ArgumentError, match="'kernel' or 'scan'"):
+    with pytest.raises(ArgumentValueError, match="'kernel' or 'scan'"):
         lowering.to_torch(keras.Sequential([keras.Input((3,)), layers.Dense(2)]), recurrence="loop")
 
 

@@ -1,4 +1,4 @@
-"""Cells of the export matrix: a model, a backend and a format; each is proven, or has a reason why not."""
+"""Cells of the export matrix: a model, a backend and a format; each is verified, or has a reason why not."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Cell:
     """What came of one export.
 
     Attributes:
-        error: the largest difference from the model, where the artifact is proven.
-        reason: why there is no proven artifact; "" where there is one.
+        error: the largest difference from the model, where the artifact is verified.
+        reason: why there is no verified artifact; "" where there is one.
     """
 
     error: float | None = None

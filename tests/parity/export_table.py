@@ -28,7 +28,7 @@ each test run.
 
 
 def write(matrix: Mapping[tuple[str, str, str], Cell], path: Path = PAGE) -> None:
-    """Write the page, in the order of the corpus; it appears whole or not at all."""
+    """Write the page, in the order of the corpus; it is written atomically."""
     numbers = _numbered(matrix)
     sections = [HEAD.format(counts=_counts(matrix))]
     sections += [_table(matrix, backend, numbers) for backend in BACKENDS]

@@ -1,4 +1,4 @@
-"""The demo on all backends: equal losses, good accuracies, proven artifacts."""
+"""The demo on all backends: equal losses, good accuracies, verified artifacts."""
 
 from __future__ import annotations
 

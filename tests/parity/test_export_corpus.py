@@ -88,7 +88,7 @@ MODELS = {
 
 
 def _export_all(make, folder, formats):
-    """Export one model, and say what it predicts at sizes that no proof has seen."""
+    """Export one model, and say what it predicts at sizes that no verification has seen."""
     import unikeras as uk
 
     model, inputs = make()

@@ -19,7 +19,7 @@ BACKENDS = _registry.names()
 SUFFIXES = {name: row.suffix for name, row in FORMATS.items()}
 MODELS = ("mlp", "cnn", "pooled", "two_by_two", "tokens")
 
-# The first route of each cell; a hop names the backend that it goes through.
+# The first route of each cell; a cross-backend export names the backend that it goes through.
 LOWERED = {
     "torchscript": "torch lowering",
     "onnx": "torch lowering",

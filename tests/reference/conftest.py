@@ -1,4 +1,4 @@
-"""The truths here are modules of their own, so that a test reads as its law alone."""
+"""The truths here are modules of their own, so that a test states its claim alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stores that there are, and one of a user's own; a Redis server of the tests'."""
+"""The existing stores, and one of a user's own; a Redis server of the tests'."""
 
 from __future__ import annotations
 

@@ -276,7 +276,7 @@ def test_a_child_looks_at_a_file_once(tmp_path, exported, monkeypatch):
     looked = []
     monkeypatch.setattr(runtimes, "_try", lambda copy, runtime: looked.append(copy.origin))
     uk.load_artifact(exported)
-    assert looked == []  # proven when it was exported
+    assert looked == []  # verified when it was exported
     monkeypatch.setattr(_proven.harmless, "known", set())
     monkeypatch.setenv("UNIKERAS_CACHE", str(tmp_path / "cache"))
     uk.load_artifact(exported)

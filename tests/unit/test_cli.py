@@ -101,12 +101,13 @@ def test_wrong_use_exits_2(run, arguments):
 
 @pytest.mark.parametrize("kind", sorted({*errors.__all__} - {"UnikerasError"}))
 def test_errors_are_one_message_and_an_exit_code(run, fake, kind):
-    wrong_use = ["ArgumentError", "BackendUnavailable", "DatasetError", "MissingDependency", "OutputError"]
+    wrong_use = ["ArgumentError", "ArgumentValueError", "BackendUnavailable", "DatasetError"]
+    wrong_use += ["MissingDependency", "OutputError", "UnknownBackend", "UnknownFormat"]
     fake(getattr(errors, kind)("what came, what to do"))
     result = run("fake")
     assert result.stderr == "error: what came, what to do\n"
     assert result.stdout == ""
-    assert result.exit_code == (2 if kind in [*wrong_use, "UnknownBackend", "UnknownFormat"] else 1)
+    assert result.exit_code == (2 if kind in wrong_use else 1)
 
 
 @pytest.mark.parametrize("arguments", [["--debug", "fake"], ["fake", "--debug"]])

@@ -49,7 +49,7 @@ def _training(animals, validation=(0.5, 0.9, 0.9), wrong=1, shift=0.0):
 
 @pytest.fixture
 def finished(animals):
-    """The report of a run on two backends that came to their end and one that did not, fully exported."""
+    """The report of a run on two backends that finished and one that did not, fully exported."""
     trainings = {"jax": _training(animals), "torch": _training(animals, shift=1e-6)}
     outcomes = trainings | {"tensorflow": WorkerDied("it was <killed>\ntrace", -9)}
     made = report.assemble(animals, 3, outcomes)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import unikeras as uk
-from unikeras.errors import ArgumentError, SignatureError
+from unikeras.errors import ArgumentError, ArgumentValueError, SignatureError
 from unikeras.export.request.options import check_quantize, sorted_by_format, tolerances
 
 OFFERS = {row.format: row for row in uk.export_formats()}
@@ -42,7 +42,7 @@ def test_options_go_to_the_formats_that_take_them():
     ],
 )
 def test_an_option_that_nobody_takes_is_refused(formats, named, exporter, message):
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentValueError, match=message):
         sorted_by_format(formats, named, exporter)
 
 
@@ -51,7 +51,7 @@ def test_an_option_that_nobody_takes_is_refused(formats, named, exporter, messag
     [("int4", None, "has to be 'float16' or 'int8'; received 'int4'"), ("int8", None, "needs samples=")],
 )
 def test_a_quantization_that_cannot_be_is_refused(quantize, samples, message):
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentValueError, match=message):
         check_quantize(quantize, samples)
 
 

@@ -12,6 +12,7 @@ from unikeras._keras.samples import Sizes, sample
 from unikeras._specs.structure import leaves_as, put_together, take_apart
 from unikeras.errors import (
     ArgumentError,
+    ArgumentValueError,
     ExportError,
     ExportMismatch,
     OutputError,
@@ -293,7 +294,7 @@ def test_a_report_is_saved_as_a_page_of_its_own(tmp_path):
     assert "http" not in page
     _report().save(tmp_path / "r.json")
     assert json.loads((tmp_path / "r.json").read_text()) == _report().to_dict()
-    with pytest.raises(OutputError, match=r"saved as .html or .json; received .*r.pdf"):
+    with pytest.raises(ArgumentValueError, match=r"saved as .html or .json; received .*r.pdf"):
         _report().save(tmp_path / "r.pdf")
 
 
@@ -391,6 +392,6 @@ def test_a_table_is_told_by_its_layer():
 def test_free_axes_come_with_the_way_to_fix_them():
     image = _flat((None, None, None, 3), "float32").inputs
     hint = axes_hint(Signature(tuple(named_inputs(image)), (), [0], 0, 16, 2))
-    assert hint.startswith("free axes are x: height, width; fix one with signature={'x': keras.InputSpec(")
+    assert hint.startswith("dynamic axes are x: height, width; fix one with signature={'x': keras.InputSpec(")
     assert "shape=(None, 16, 16, 3), dtype='float32'" in hint
     assert axes_hint(_flat((None, 3), "float32")) == ""

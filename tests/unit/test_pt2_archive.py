@@ -25,7 +25,7 @@ GRAPH, WEIGHTS = "models/model.json", "data/weights/model_weights_config.json"
 
 @pytest.fixture(scope="module")
 def records():
-    """What a harmless archive with free axes holds, by name."""
+    """What a harmless archive with dynamic axes holds, by name."""
     import torch
     from torch.export.pt2_archive import PT2ArchiveReader
 

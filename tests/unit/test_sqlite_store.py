@@ -225,7 +225,7 @@ def test_who_holds_the_file_too_long_is_an_error_and_a_moment_is_none(path):
 
 
 def test_who_opens_waits_for_who_creates(path):
-    """SQLite itself does not wait where it shall switch to write-ahead logging."""
+    """SQLite itself does not wait where it must switch to write-ahead logging."""
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     later = threading.Timer(0.2, lambda: other.execute("COMMIT"))

@@ -15,7 +15,14 @@ from unikeras import cli
 from unikeras._keras.discovery import inputs_of
 from unikeras._keras.samples import ranges
 from unikeras._specs.states import StateSpec, nested
-from unikeras.errors import ArgumentError, ExportError, ExportMismatch, SignatureError, StateError
+from unikeras.errors import (
+    ArgumentError,
+    ArgumentValueError,
+    ExportError,
+    ExportMismatch,
+    SignatureError,
+    StateError,
+)
 from unikeras.export import Artifact, Signature, TensorSpec
 from unikeras.export import _export_model as _export
 from unikeras.export._offers import usable_routes
@@ -301,7 +308,9 @@ def test_a_sequence_begins_as_its_layers_begin(tmp_path):
 def test_a_step_whose_model_lacks_a_state_is_refused(tmp_path):
     step = _step()
     step.states = (*STATES, StateSpec("gru", "h", (2,), "float32"))
-    with pytest.raises(ArgumentError, match="carries state/gru/h, state_out/gru/h, which its model neither"):
+    with pytest.raises(
+        ArgumentValueError, match="carries state/gru/h, state_out/gru/h, which its model neither"
+    ):
         uk.export_model(step, tmp_path / "m.onnx")
 
 
@@ -376,7 +385,7 @@ def test_a_memory_is_left_as_it_was():
 
 @pytest.mark.parametrize("size", [0, -1, 2.0, "2", None])
 def test_a_batch_size_is_a_number(size):
-    with pytest.raises(SignatureError, match="a batch size is a number of 1 or more; received"):
+    with pytest.raises(ArgumentValueError, match="a batch size is a number of 1 or more; received"):
         Summing().initial_state(size)
 
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import unikeras as uk
-from unikeras.errors import ArgumentError, BackendUnavailable, RemoteError, UnknownBackend
+from unikeras.errors import ArgumentError, ArgumentValueError, BackendUnavailable, RemoteError, UnknownBackend
 
 
 def test_unknown_backend():
@@ -30,7 +30,8 @@ def test_what_is_no_function(here):
 
 @pytest.mark.parametrize("timeout", [0, -1, "1"])
 def test_timeout_that_is_no_time(here, timeout):
-    with pytest.raises(ArgumentError, match="a number of seconds above 0, or None"):
+    error = ArgumentError if isinstance(timeout, str) else ArgumentValueError
+    with pytest.raises(error, match="a number of seconds above 0, or None"):
         uk.run_on(here, len, "", timeout=timeout)
 
 
@@ -87,7 +88,7 @@ def test_errors_keep_their_attributes(here):
 
 
 class Awkward(Exception):
-    """Cannot be made again from its `args`, which is what pickle tries."""
+    """Cannot be unpickled from its `args`, which is what pickle tries."""
 
     def __init__(self, code, reason):
         super().__init__(f"{reason} ({code})")
@@ -159,16 +160,16 @@ def test_a_function_that_cannot_travel_is_named(here):
 
 
 class OnlyThere:
-    """Pickles, and refuses to be made again."""
+    """Pickles, and refuses to be unpickled."""
 
     def __reduce__(self):
         return int, ("no number",)
 
 
 def test_what_cannot_be_made_again_is_named(here):
-    with pytest.raises(ArgumentError, match=r"the function, or one of its arguments, cannot be made again"):
+    with pytest.raises(ArgumentError, match=r"the function, or one of its arguments, cannot be unpickled"):
         uk.run_on(here, print, OnlyThere())
-    with pytest.raises(ArgumentError, match=r"what OnlyThere returned cannot be made again .*no number"):
+    with pytest.raises(ArgumentError, match=r"what OnlyThere returned cannot be unpickled .*no number"):
         uk.run_on(here, OnlyThere)
 
 

@@ -13,7 +13,13 @@ from test_workers_processes import assert_gone, wait_for
 
 import unikeras as uk
 from unikeras import workers
-from unikeras.errors import ArgumentError, RemoteError, WorkerDied, WorkerError, WorkerTimeout
+from unikeras.errors import (
+    ArgumentValueError,
+    RemoteError,
+    WorkerDied,
+    WorkerError,
+    WorkerTimeout,
+)
 
 PART = float(os.environ.get("UNIKERAS_TEST_INTERRUPTS", "0.1"))
 
@@ -246,7 +252,7 @@ def test_a_deep_argument_and_a_deep_result_are_named():
             found = [found]
         return found
 
-    with pytest.raises(ArgumentError, match="len is nested too deeply"):
+    with pytest.raises(ArgumentValueError, match="len is nested too deeply"):
         workers.call(None, len, (deep(),))
     with pytest.raises(RemoteError):
         workers.call(None, deep)

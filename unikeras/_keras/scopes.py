@@ -54,7 +54,7 @@ class WriteOnce(TransformScope):
     """Holds back what a function assigns, so that it can leave the transform as a result of the function.
 
     Args:
-        variables: Keras variables that shall have other values inside.
+        variables: Keras variables that have other values inside.
         values: those values, native tensors.
     """
 

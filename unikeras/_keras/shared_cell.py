@@ -17,7 +17,7 @@ def sharing(layer: Any, cls: Any = None, **changes: Any) -> Any:
     Args:
         layer: a built `keras.layers.RNN`, or one of its subclasses.
         cls: the class of the new layer; None for the same one. It takes the config of the old.
-        **changes: what shall differ in the config, such as `return_state=True`.
+        **changes: what differs in the config, such as `return_state=True`.
 
     Returns:
         A built layer of the same name. It owns no variables but those of the cell.

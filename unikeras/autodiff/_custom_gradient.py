@@ -13,7 +13,7 @@ from unikeras._keras.variables import is_differentiable, is_variable
 from unikeras.autodiff._nested import flatten, pack, pair, transform
 from unikeras.autodiff._partners import as_partner, is_tensor, problem_of
 from unikeras.backends import variable_reads
-from unikeras.errors import ArgumentError, TransformError
+from unikeras.errors import ArgumentError, ArgumentValueError, TransformError
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -156,7 +156,7 @@ def _per_argument(returned: Any, args: Sequence[Any]) -> list[Any]:
     given = list(returned) if several else [returned]
     left_out = args[len(given) :]
     if len(given) > len(args) or any(_has_gradient(leaf) for leaf in flatten(list(left_out))):
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"a custom gradient returned {len(given)} gradients for {len(args)} arguments; return a tuple with one for "
             "each, None where there is none"
         )

@@ -14,7 +14,7 @@ from unikeras.autodiff._jacobian_rows import basis, zeros
 from unikeras.autodiff._nested import flatten, pack
 from unikeras.autodiff._transforms import grad, jvp, pushed, reverse
 from unikeras.autodiff._vmap import move, vmap
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentValueError
 
 Mode = Literal["auto", "forward", "reverse"]
 
@@ -36,7 +36,8 @@ def jacobian(
         shape `output.shape + input.shape`.
 
     Raises:
-        ArgumentError: as `value_and_grad`, or an output is not floating or complex, or mode is something else.
+        ArgumentError: as `value_and_grad`, or an output is not floating or complex.
+        ArgumentValueError: as `value_and_grad`, or mode is something else.
 
     Source:
         jax.jacobian, jax.jacfwd (jax/_src/api.py).
@@ -48,7 +49,7 @@ def jacobian(
         [[2.0, 0.0], [0.0, 4.0]]
     """
     if mode not in ("auto", "forward", "reverse"):
-        raise ArgumentError(f"mode must be 'auto', 'forward' or 'reverse', not {mode!r}")
+        raise ArgumentValueError(f"mode must be 'auto', 'forward' or 'reverse', not {mode!r}")
     numbers = numbers_of(argnums)
     compute = _forward if mode == "forward" else _reverse
 

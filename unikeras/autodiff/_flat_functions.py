@@ -9,14 +9,15 @@ from typing import Any
 from unikeras._keras.variables import dtype_of, is_differentiable, is_variable
 from unikeras.autodiff._nested import flatten, pack, transform, walk
 from unikeras.autodiff._partners import is_numeric, is_tensor, not_differentiable
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentError, ArgumentValueError
 
 
 def numbers_of(argnums: int | Sequence[int]) -> list[int]:
     """Return which positional arguments are meant, as a list of ints.
 
     Raises:
-        ArgumentError: argnums is neither an int nor a sequence of ints, is empty or names one argument twice.
+        ArgumentError: argnums is neither an int nor a sequence of ints.
+        ArgumentValueError: argnums is empty or names one argument twice.
     """
     several = isinstance(argnums, tuple | list | range)
     try:
@@ -26,9 +27,9 @@ def numbers_of(argnums: int | Sequence[int]) -> list[int]:
             f"argnums must be an int or a sequence of ints, the positions of arguments, not {argnums!r}"
         ) from None
     if not numbers:
-        raise ArgumentError(f"argnums is {argnums!r}; it must name at least one argument")
+        raise ArgumentValueError(f"argnums is {argnums!r}; it must name at least one argument")
     if len(set(numbers)) < len(numbers):
-        raise ArgumentError(f"argnums is {argnums!r}; it must name each argument once")
+        raise ArgumentValueError(f"argnums is {argnums!r}; it must name each argument once")
     return numbers
 
 
@@ -53,7 +54,8 @@ class Arguments:
         integers: leave leaves that have no gradient as they are; otherwise they are refused.
 
     Raises:
-        ArgumentError: there is no argument of that number, or one holds something that has no gradient.
+        ArgumentError: an argument holds something that has no gradient.
+        ArgumentValueError: there is no argument of that number.
     """
 
     def __init__(
@@ -88,12 +90,12 @@ class Arguments:
 
 def _counted(numbers: Sequence[int], count: int) -> list[int]:
     if wrong := [number for number in numbers if not -count <= number < count]:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"argnums names argument {', '.join(map(str, wrong))}; the call has {count} positional arguments"
         )
     counted = [number % count for number in numbers]
     if len(set(counted)) < len(counted):
-        raise ArgumentError(f"argnums {tuple(numbers)} names one argument twice in a call of {count}")
+        raise ArgumentValueError(f"argnums {tuple(numbers)} names one argument twice in a call of {count}")
     return counted
 
 

@@ -17,7 +17,7 @@ from unikeras.autodiff._none_hints import warn_of_none
 from unikeras.autodiff._partners import fitted
 from unikeras.autodiff._sources import check_tensor, flatten, pack
 from unikeras.backends import Tape, variable_reads
-from unikeras.errors import TapeError
+from unikeras.errors import ArgumentValueError, TapeError
 
 logger = logging.getLogger("unikeras")
 
@@ -114,7 +114,7 @@ class GradientTape:
                 self._watched_tensors[id(leaf)] = leaf
 
     def _read(self, variable: Any, value: Any) -> Any:
-        """Note that a variable gave out a value; return what it shall give out."""
+        """Note that a variable gave out a value; return the tensor to use instead."""
         if self._paused or not self._recording:
             return value
         if id(variable) not in self._watched:
@@ -308,7 +308,9 @@ def gradients_to_apply(tape: GradientTape, loss: Any, variables: list[Any]) -> l
 
 def _check_unconnected(unconnected_gradients: str) -> None:
     if unconnected_gradients not in ("none", "zero"):
-        raise ValueError(f"unconnected_gradients must be 'none' or 'zero', not {unconnected_gradients!r}")
+        raise ArgumentValueError(
+            f"unconnected_gradients must be 'none' or 'zero', not {unconnected_gradients!r}"
+        )
 
 
 def _finished(gradients: list[Any], sources: list[Any], unconnected: Unconnected) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from unikeras._keras.variables import dtype_of, is_differentiable
 from unikeras.backends import Tape
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentError, ArgumentValueError
 
 
 def check_floating(target: Any) -> None:
@@ -22,7 +22,7 @@ def check_floating(target: Any) -> None:
 def check_batch(target: Any, source: Any) -> None:
     """Raise where target and source do not share a batch axis."""
     if not target.shape or not source.shape or target.shape[0] != source.shape[0]:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"target has shape {tuple(target.shape)}, source {tuple(source.shape)}; "
             "batch_jacobian wants a first axis of the same length in both"
         )

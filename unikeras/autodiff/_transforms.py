@@ -12,7 +12,7 @@ from unikeras.autodiff._flat_functions import Arguments, Result, is_one, numbers
 from unikeras.autodiff._gradient_tape import GradientTape
 from unikeras.autodiff._nested import pack
 from unikeras.autodiff._partners import fitted
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentError, ArgumentValueError
 
 
 def value_and_grad(
@@ -38,8 +38,9 @@ def value_and_grad(
         with None for a variable that `f` does not use, so that an optimizer leaves it alone.
 
     Raises:
-        ArgumentError: argnums names an argument that was not passed, an argument holds something that is no
-            tensor or an integer, or f returns no tensor or one that is not floating or complex.
+        ArgumentError: an argument holds something that is no tensor or an integer, or f returns no tensor or one that
+            is not floating or complex.
+        ArgumentValueError: argnums names an argument that was not passed.
 
     Source:
         jax.value_and_grad (jax/_src/api.py).
@@ -170,7 +171,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     if not isinstance(primals, tuple | list) or not isinstance(tangents, tuple | list):
         raise ArgumentError("primals and tangents must be sequences: uk.jvp(f, (x,), (v,))")
     if len(primals) != len(tangents):
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"there are {len(tangents)} tangents for {len(primals)} primals; pass one for each"
         )
     return pushed(f, primals, tangents)

@@ -11,7 +11,7 @@ import numpy as np
 from unikeras import backends
 from unikeras.autodiff._nested import container_difference, flatten, open_node, pack, walk
 from unikeras.autodiff._partners import is_numeric, shape_of
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentError, ArgumentValueError
 
 
 def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
@@ -30,8 +30,9 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
         passed on as they are.
 
     Raises:
-        ArgumentError: in_axes does not fit the arguments, no argument is mapped, the mapped axes have different
-            lengths or length 0, or out_axes does not fit the results (None is not supported there).
+        ArgumentError: in_axes does not fit the arguments, or out_axes does not fit the results (None is not
+            supported there).
+        ArgumentValueError: no argument is mapped, or the mapped axes have different lengths or length 0.
         TransformError: f assigns to a variable (Dropout or BatchNormalization in training mode).
 
     Source:
@@ -106,7 +107,7 @@ def _axes(in_axes: Any, args: tuple[Any, ...]) -> list[int | None]:
         named += walk(arg, f"argument {number}")
         axes += _broadcast(entry, arg, f"in_axes[{number}]", f"argument {number}")
     if all(axis is None for axis in axes):
-        raise ArgumentError("in_axes maps over no argument; name an axis for at least one")
+        raise ArgumentValueError("in_axes maps over no argument; name an axis for at least one")
     mapped = [(name, leaf, axis) for (name, leaf), axis in zip(named, axes, strict=True) if axis is not None]
     _check_mapped(mapped)
     return axes
@@ -120,11 +121,11 @@ def _check_mapped(mapped: Sequence[tuple[str, Any, int]]) -> None:
     known = {length for length, _, _ in lengths if length is not None}
     if len(known) > 1:
         each = ", ".join(f"{name} has {length} along axis {axis}" for length, name, axis in lengths)
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"the mapped axes have different lengths: {sorted(known)}; they must be the same: {each}"
         )
     if known == {0}:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"the mapped axis of {lengths[0][1]} has length 0; vmap needs at least one example to run the function on"
         )
 

@@ -1,7 +1,7 @@
 """The contract of a backend: what frameworks do differently and Keras does not unify.
 
 Numerics go through `keras.ops`; what stands here is the rest. `README.md` in this folder tells the
-contract in prose and how to add a backend; `tests/contract/` holds its laws.
+contract in prose and how to add a backend; `tests/contract/` holds its contract tests.
 """
 
 from __future__ import annotations
@@ -101,11 +101,11 @@ class Tape(ABC):
             value: what it holds, or what a tape around this one gives out for it.
 
         Returns:
-            What the variable shall give out in its place: the same numbers.
+            The tensor to return instead; same values.
         """
 
     def pass_by(self, variable: Any, value: Any) -> Any:
-        """Return what a variable that is not watched shall give out: the same numbers, also once it is assigned to."""
+        """Return the tensor that an unwatched variable returns: same values, also once it is assigned to."""
         return value
 
     @abstractmethod
@@ -308,9 +308,9 @@ class Backend(ABC):
 
     @abstractmethod
     def untraced(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any] | None:
-        """Return how `f` runs where it is not traced by `compile`: as it stands, or by the framework's own means.
+        """Return how `f` runs where it is not traced by `compile`: eagerly, or by the framework's own means.
 
-        None where `compile` shall trace it. The arguments are those of `compile`.
+        None where `compile` must trace it. The arguments are those of `compile`.
         """
 
     @abstractmethod

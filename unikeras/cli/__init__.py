@@ -14,17 +14,7 @@ import click
 import unikeras
 from unikeras._base.printable import printable
 from unikeras._base.suggestions import did_you_mean
-from unikeras.errors import (
-    ArgumentError,
-    BackendUnavailable,
-    DatasetError,
-    MissingDependency,
-    OutputError,
-    RemoteError,
-    UnikerasError,
-    UnknownBackend,
-    UnknownFormat,
-)
+from unikeras.errors import RemoteError, UnikerasError
 
 # name -> (module, what it does); the module's attribute of that name is the command. The sentence
 # stands here because `--help` shall not have to import the module to read it there.
@@ -36,17 +26,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "formats": ("unikeras.cli.formats", "Say which formats can be written here, and how to get the others."),
     "inspect": ("unikeras.cli.inspect", "Show what an exported model takes, gives and says of itself."),
 }
-
-# What the caller can put right: the command was used wrongly, or something that it needs is not there.
-_WRONG_USE = (
-    ArgumentError,
-    BackendUnavailable,
-    DatasetError,
-    MissingDependency,
-    OutputError,
-    UnknownBackend,
-    UnknownFormat,
-)
 
 _DEBUG = f"{__name__}.debug"
 
@@ -92,7 +71,7 @@ class Commands(click.Group):
                 return super().invoke(context)
         except UnikerasError as error:
             _tell(error, debug=context.meta.get(_DEBUG, False))
-            context.exit(2 if isinstance(error, _WRONG_USE) else 1)
+            context.exit(error.cli_exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             context.exit(130)

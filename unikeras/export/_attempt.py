@@ -37,8 +37,8 @@ class Job:
     """What all formats of one call share.
 
     Attributes:
-        memory: what the artifact shall carry from step to step; None for a model without.
-        stretch: what it has to reproduce in chunks; None where nothing of the kind is to be proven.
+        memory: what the artifact must carry from step to step; None for a model without.
+        stretch: what it has to reproduce in chunks; None where nothing of the kind is to be verified.
         remarks: what the report says of every artifact.
         any_size: as in `Order`.
     """

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unikeras import backends
-from unikeras.errors import ArgumentError, ExportError
+from unikeras.errors import ArgumentError, ArgumentValueError, ExportError
 from unikeras.export._attempt import Job, make, refuses_sizes
 from unikeras.export._metadata import sha256_of_weights
 from unikeras.export._offers import usable_routes
@@ -65,26 +65,26 @@ def export_model(
             takes the one that the suffix means, and a SavedModel where there is no suffix.
         signature: a `keras.InputSpec(shape, dtype)` for any input by name, to replace the model's own;
             None in a shape is a dynamic axis.
-        verify: False skips the proof; metadata and report say so.
+        verify: False skips the verification; metadata and report say so.
         overwrite: True replaces an earlier file, or an earlier SavedModel export.
-        rtol: relative tolerance of the proof, on floating-point outputs; at least 1e-2 where a layer
+        rtol: relative tolerance of the verification, on floating-point outputs; at least 1e-2 where a layer
             computes in float16, and 5e-2 in bfloat16.
-        atol: absolute tolerance of the proof, on floating-point outputs; at least 5e-3 where a layer
+        atol: absolute tolerance of the verification, on floating-point outputs; at least 5e-3 where a layer
             computes in float16, and 5e-2 in bfloat16.
         opset: ONNX's operator set, from 7 on; None for the toolchain's own choice. An exporter that
             writes another one is skipped.
         endpoints: more functions for a SavedModel: `{name: (function, [keras.InputSpec, ...])}`, each
             called with the model and its inputs.
-        quantize: `"float16"` or `"int8"`, for LiteRT; then proven within `1e-2 * |value| + 5e-3`, or
+        quantize: `"float16"` or `"int8"`, for LiteRT; then verified within `1e-2 * |value| + 5e-3`, or
             `0.1 * |value| + 0.1`, of the model.
-        samples: inputs as the model will see them, as for `predict`, for `quantize="int8"`; the proof
+        samples: inputs as the model will see them, as for `predict`, for `quantize="int8"`; the verification
             runs on them then.
         **exporter: keyword arguments for the toolchain's own function; with one format at a time. An
             exporter that does not take them is skipped, and one that none takes is refused.
 
     Returns:
         A report: per artifact its path, size in bytes, route, largest error, and the routes that were
-        passed over and why. It prints as a table.
+        skipped and why. It prints as a table.
 
     Raises:
         ArgumentError: the model, path or format is not of a kind that can be exported.
@@ -164,7 +164,7 @@ def _once_each(format: Any) -> Any:
 
 
 def _with(job: Job, options: dict[str, Any], samples: Any) -> Job:
-    """Return the job for one format: its options, and what they mean for its proof."""
+    """Return the job for one format: its options, and what they mean for its verification."""
     quantize = options.get("quantize")
     if quantize is None:
         return dataclasses.replace(job, options=options)
@@ -213,7 +213,7 @@ def _in_one_step(job: Job, signature: Mapping[str, Any] | None) -> Job:
 
 
 def _taken_apart(model: Any) -> tuple[str, Any, Memory | None]:
-    """Return the name, the Keras model and the memory of what shall be exported."""
+    """Return the name, the Keras model and the memory of what is to be exported."""
     import keras
 
     if isinstance(model, keras.Model):
@@ -248,7 +248,8 @@ def _check_model(model: Any) -> None:
 def _check_tolerances(**tolerances: float) -> None:
     for name, value in tolerances.items():
         if not isinstance(value, int | float) or not value >= 0:
-            raise ArgumentError(f"{name} has to be a number of 0 or more; received {value!r}")
+            wrong = ArgumentValueError if isinstance(value, int | float) else ArgumentError
+            raise wrong(f"{name} has to be a number of 0 or more; received {value!r}")
 
 
 def _one_error(failures: Sequence[Exception], report: ExportReport, is_list: bool) -> Exception:

@@ -18,7 +18,7 @@ class Offer:
     Attributes:
         format: its name.
         suffix: how its files end; `""` for a folder.
-        available: whether a model of the backend in use can be written and proven here.
+        available: whether a model of the backend in use can be written and verified here.
         routes: the toolchains that would be tried, in order.
         reason: why it is not available; `""` where it is.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unikeras._base.files import whole
-from unikeras.errors import OutputError
+from unikeras.errors import ArgumentValueError
 
 
 @dataclass
@@ -36,7 +36,7 @@ class ArtifactReport:
         rtol: the relative tolerance of that comparison; None where nobody looked.
         atol: the absolute one.
         remarks: what to know about it.
-        passed_over: the routes before it, and why they were passed over.
+        passed_over: the routes before it, and why they were skipped.
         seconds: how long the artifact took.
         error: why there is none; None where there is one.
     """
@@ -94,12 +94,13 @@ class ExportReport:
             path: where to; what stands there is replaced.
 
         Raises:
-            OutputError: the suffix is another one, or the file cannot be written.
+            ArgumentValueError: the suffix is another one.
+            OutputError: the file cannot be written.
         """
         texts = {".html": self._page, ".json": self.to_json}
         render = texts.get(Path(path).suffix.lower())
         if render is None:
-            raise OutputError(f"a report is saved as .html or .json; received {str(path)!r}")
+            raise ArgumentValueError(f"a report is saved as .html or .json; received {str(path)!r}")
         with whole(path) as temporary:
             temporary.write_text(render(), encoding="utf-8")
 

@@ -9,7 +9,7 @@ from typing import Any
 from unikeras.backends import Composite
 from unikeras.functions._call_arguments import TENSOR, Call, Node, names, shown
 
-RETRACES = 8  # as many as are borne in silence
+RETRACES = 8  # retraces before the warning
 
 
 def warn(f: Callable[..., Any], calls: Sequence[Call]) -> None:

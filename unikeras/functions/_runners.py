@@ -41,7 +41,7 @@ class Body:
 
     Attributes:
         f: the function.
-        runs: how often it came to its end.
+        runs: how often it finished.
         created: whether the last run created variables.
     """
 
@@ -65,7 +65,7 @@ class Body:
 
 
 class AsPython:
-    """Runs a function as it stands, on tensors; a call that raises leaves all variables as they were.
+    """Runs a function eagerly, on tensors; a call that raises leaves all variables as they were.
 
     Attributes:
         trace_count: 0, for nothing is traced.

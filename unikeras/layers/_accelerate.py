@@ -11,7 +11,7 @@ from keras.src.utils.tracking import DotNotTrackScope
 
 from unikeras._keras.shared_cell import sharing
 from unikeras._keras.without_tensorflow import without_tensorflow
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentError, ArgumentValueError
 from unikeras.layers._recurrent_layers import FUSED
 
 # Layers that hold others -> where.
@@ -36,7 +36,8 @@ def accelerate(model: Any) -> Any:
         A model of the same class, names and weights; the model itself where it has no such layer.
 
     Raises:
-        ArgumentError: it is no model, has no weights yet, or is a subclass without a graph.
+        ArgumentError: it is no model, or is a subclass without a graph.
+        ArgumentValueError: it has no weights yet.
 
     Example:
         >>> import keras, unikeras as uk
@@ -58,7 +59,7 @@ def _check(model: Any) -> None:
             "write uk.layers.LSTM and uk.layers.GRU in it where it has keras.layers.LSTM and GRU (weight files fit)"
         )
     if not model.built:
-        raise ArgumentError(
+        raise ArgumentValueError(
             "accelerate shares weights, and the model has none yet: give it a keras.Input first"
         )
 

@@ -1,4 +1,4 @@
-"""The graph of a model that shall be lowered."""
+"""The graph of a model that is lowered."""
 
 from __future__ import annotations
 

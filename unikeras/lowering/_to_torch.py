@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unikeras.errors import ArgumentError, CannotLower
+from unikeras.errors import ArgumentValueError, CannotLower
 from unikeras.lowering import _torch_weights as _weights
 from unikeras.lowering._graph_writer import Writer, identifier
 from unikeras.lowering._readable import readable
@@ -35,7 +35,7 @@ def to_torch(model: Any, copy: bool = True, *, recurrence: str = "kernel") -> An
 
     Raises:
         CannotLower: parts of the model have no counterpart; the message names all of them, with reasons.
-        ArgumentError: no such `recurrence`.
+        ArgumentValueError: no such `recurrence`.
 
     Example:
         >>> import keras, torch
@@ -45,7 +45,9 @@ def to_torch(model: Any, copy: bool = True, *, recurrence: str = "kernel") -> An
         torch.Size([2, 144])
     """
     if recurrence not in RECURRENCES:
-        raise ArgumentError(f"recurrence is {recurrence!r}; it can be {' or '.join(map(repr, RECURRENCES))}")
+        raise ArgumentValueError(
+            f"recurrence is {recurrence!r}; it can be {' or '.join(map(repr, RECURRENCES))}"
+        )
     writer = Writer(recurrence)
     try:
         inputs = [writer.input(tensor) for tensor in readable(model).inputs]

@@ -97,7 +97,7 @@ class Step:
         Args:
             x: what the model takes, batch first, time second; any batch size, any number of steps.
             state: what `initial_state` or the call before returned, for the same batch; from any backend. Required.
-            training: whether layers such as Dropout shall behave as in training. Where not, PyTorch's own
+            training: whether layers such as Dropout behave as in training. Where not, PyTorch's own
                 gradients (`.backward()`) are off; a uk.GradientTape records either way.
 
         Returns:

@@ -286,7 +286,7 @@ class Loop:
     def _build_on(self: Any, batches: _Batches | None = None, data_batch: Any = None) -> None:
         """Build what is not built yet on symbolic data; a model with steps of its own may be built by them."""
         if is_debugging():
-            return  # losses and layers shall see numbers only; they build themselves in the first step
+            return  # losses and layers must only see concrete values; they build themselves in the first step
         if batches is not None:
             data_batch = _looked_up(batches)
         try:

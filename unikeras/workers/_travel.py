@@ -87,12 +87,12 @@ def unpack(packed: Packed, name: str) -> Any:
     """Return what was packed.
 
     Raises:
-        ArgumentError: it cannot be made again here; the message calls it by the name given.
+        ArgumentError: it cannot be unpickled here; the message calls it by the name given.
     """
     try:
         return pickle.loads(packed)
     except Exception as error:  # a class may raise anything when it is unpickled
-        raise ArgumentError(f"{name} cannot be made again in this process: {error!r}") from error
+        raise ArgumentError(f"{name} cannot be unpickled in this process: {error!r}") from error
 
 
 def pack(value: Any, name: str) -> memoryview:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unikeras._base.locks import Turnstile
-from unikeras.errors import ArgumentError, RemoteError, WorkerError, WorkerTimeout
+from unikeras.errors import ArgumentError, ArgumentValueError, RemoteError, WorkerError, WorkerTimeout
 from unikeras.workers import _remote, _travel
 from unikeras.workers._process import Reply, Worker
 
@@ -51,7 +51,8 @@ def call(
     if not callable(f):
         raise ArgumentError(f"a worker runs functions; received {f!r}")
     if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
-        raise ArgumentError(f"timeout is a number of seconds above 0, or None; received {timeout!r}")
+        wrong = ArgumentValueError if isinstance(timeout, int | float) else ArgumentError
+        raise wrong(f"timeout is a number of seconds above 0, or None; received {timeout!r}")
     deadline = None if timeout is None else time.monotonic() + timeout
     name = getattr(f, "__qualname__", type(f).__qualname__)
     kind, content = _ask(backend, _packed(f, args, dict(kwargs or {}), name), name, deadline)
@@ -70,7 +71,7 @@ def _packed(
     try:
         return _travel.pack_call(f, args, kwargs)
     except RecursionError as error:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"an argument of {name} is nested too deeply to be sent to another process; send it in flat pieces, such "
             "as a list of the parts"
         ) from error

@@ -157,7 +157,7 @@ class TorchBackend(Backend):
 
     def untraced(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any]:
         # Keras' optimizers and metrics break torch.compile's graph at every variable, and the many small
-        # graphs cost more than they save: "auto" runs the function as it stands.
+        # graphs cost more than they save: "auto" runs the function eagerly.
         return torch.compile(f) if jit_compile is True else f
 
     def eager(self) -> AbstractContextManager[None]:

@@ -171,7 +171,7 @@ def differentiable(
 
 
 class _Differentiable(torch.autograd.Function):
-    """A kernel's own backward pass; where its result shall be differentiated again, that of the steps."""
+    """A kernel's own backward pass; where its result is differentiated again, that of the steps."""
 
     @staticmethod
     def forward(

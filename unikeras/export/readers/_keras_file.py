@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unikeras._base.text import plain
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentValueError
 from unikeras.export.readers._headers import check_sizes, check_text
 from unikeras.export.readers._private_copies import private_copy
 from unikeras.export.verify.bounds import Bounds
@@ -25,7 +25,7 @@ def load_keras(path: Path, backend: str) -> Any:
     Raises:
         ArtifactNotFound: nothing is there.
         CorruptArtifact: it crashes, hangs, or asks for more than the bounds allow.
-        ArgumentError: it is no saved model, or needs classes that are not imported here.
+        ArgumentValueError: it is no saved model, or needs classes that are not imported here.
     """
     bounds = Bounds.from_environment()
     with private_copy(path, "", False, bounds) as copy:
@@ -35,12 +35,12 @@ def load_keras(path: Path, backend: str) -> Any:
                 {"task": "keras", "path": str(copy.path)}, f"{path} could not be loaded", bounds, backend
             )
             if "wrong" in answer:
-                raise ArgumentError(f"{path} could not be loaded: {copy.text_of(str(answer['wrong']))}")
+                raise ArgumentValueError(f"{path} could not be loaded: {copy.text_of(str(answer['wrong']))}")
             harmless.add(digest)
         try:
             return build(copy.path)
         except Exception as error:  # whatever a parser, or a class of the user's, raises
-            raise ArgumentError(f"{path} could not be loaded: {copy.text_of(plain(error))}") from error
+            raise ArgumentValueError(f"{path} could not be loaded: {copy.text_of(plain(error))}") from error
 
 
 def build(path: Path) -> Any:

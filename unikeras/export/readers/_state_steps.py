@@ -12,7 +12,7 @@ from unikeras._keras.samples import Array
 from unikeras._specs.signature import TensorSpec, numpy_dtype
 from unikeras._specs.states import State, flat, nested
 from unikeras._specs.structure import put_together
-from unikeras.errors import SignatureError, StateError
+from unikeras.errors import ArgumentValueError, SignatureError, StateError
 from unikeras.export.readers._fitting import fitted
 from unikeras.export.reference.artifact_state import Memory, Stretch
 
@@ -38,10 +38,10 @@ def initial_state(memory: Memory, batch_size: int) -> State:
     """Return the memory of sequences that have not begun.
 
     Raises:
-        SignatureError: the batch size is not a number of 1 or more.
+        ArgumentValueError: the batch size is not a number of 1 or more.
     """
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-        raise SignatureError(f"a batch size is a number of 1 or more; received {batch_size!r}")
+        raise ArgumentValueError(f"a batch size is a number of 1 or more; received {batch_size!r}")
     arrays = [np.zeros((batch_size, *spec.shape), numpy_dtype(spec.dtype)) for spec in memory.states]
     for spec, array in zip(memory.states, arrays, strict=True):
         array[:] = memory.initial.get(spec.input_name, 0)

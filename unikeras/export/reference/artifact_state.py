@@ -78,7 +78,7 @@ class Stretch:
     Attributes:
         x: the inputs that are no states, by name.
         state: the states at its beginning, by the names of their inputs.
-        chunks: the lengths of the pieces in which an artifact shall take it.
+        chunks: the lengths of the pieces in which an artifact must take it.
         outputs: the outputs and states at its end, by name.
     """
 

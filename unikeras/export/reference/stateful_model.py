@@ -12,7 +12,7 @@ from unikeras._keras.discovery import declared_results, inputs_of
 from unikeras._keras.samples import Sizes, ranges, sample, words_of
 from unikeras._specs.signature import Signature, TensorSpec
 from unikeras._specs.states import flat
-from unikeras.errors import ArgumentError, ExportError
+from unikeras.errors import ArgumentValueError, ExportError
 from unikeras.export.reference.artifact_state import Memory, Stretch
 
 # How an artifact takes a sequence that the model takes at once; each times the steps that it takes in a run.
@@ -75,7 +75,7 @@ def _check_has_states(step: StepLike, inputs: list[str]) -> None:
     lost = [spec.input_name for spec in step.states if spec.input_name not in inputs]
     lost += [spec.output_name for spec in step.states if spec.output_name not in outputs]
     if lost:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"step {step.name!r} carries {', '.join(lost)}, which its model neither takes nor returns; "
             "uk.stateful(model) makes a step that does"
         )

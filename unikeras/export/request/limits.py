@@ -48,13 +48,13 @@ def check_can_hold(model: Any, signature: Signature, format: str) -> None:
 
 
 def axes_hint(signature: Signature) -> str:
-    """Return how to fix the free axes that a toolchain may have stumbled over; "" where there are none.
+    """Return how to fix the dynamic axes that a toolchain may have stumbled over; "" where there are none.
 
     Example:
         >>> from unikeras._specs.signature import TensorSpec
         >>> tokens = TensorSpec("x", (None, None), "int32", ("batch", "time"))
         >>> axes_hint(Signature((tokens,), (), [0], 0))
-        "free axes are x: time; fix one with signature={'x': keras.InputSpec(shape=(None, 8), dtype='int32')}"
+        "dynamic axes are x: time; fix one with signature={'x': keras.InputSpec(shape=(None, 8), dtype='int32')}"
     """
     free = {
         spec: [name for axis, name in spec.dynamic.items() if axis]
@@ -69,6 +69,6 @@ def axes_hint(signature: Signature) -> str:
         signature.length if size is None and axis else size for axis, size in enumerate(first.shape or ())
     )
     return (
-        f"free axes are {named}; fix one with signature={{{first.name!r}: "
+        f"dynamic axes are {named}; fix one with signature={{{first.name!r}: "
         f"keras.InputSpec(shape={shape}, dtype={first.dtype!r})}}"
     )

@@ -54,7 +54,7 @@ def sorted_by_format(
         exporter: keyword arguments for the toolchain itself.
 
     Raises:
-        ArgumentError: no format asked for takes an option, or keyword arguments come with several formats.
+        ArgumentValueError: no format asked for takes an option, or keyword arguments come with several formats.
 
     Example:
         >>> sorted_by_format(["onnx", "pt2"], {"opset": 18}, {})
@@ -63,11 +63,11 @@ def sorted_by_format(
     given = {name: value for name, value in named.items() if value is not None}
     for name in given:
         if not set(TAKEN_BY[name]) & set(formats):
-            raise ArgumentError(
+            raise ArgumentValueError(
                 f"{name}= is for {' and '.join(TAKEN_BY[name])}; this call writes {', '.join(formats)}"
             )
     if exporter and len(formats) > 1:
-        raise ArgumentError(
+        raise ArgumentValueError(
             f"{', '.join(exporter)}: a toolchain's own arguments fit one format; export {', '.join(formats)} "
             "in calls of their own"
         )
@@ -135,19 +135,21 @@ def check_quantize(quantize: Any, samples: Any) -> None:
     """Refuse a quantization that does not exist, and int8 without samples.
 
     Raises:
-        ArgumentError: that.
+        ArgumentValueError: that.
     """
     if quantize not in (None, *QUANTIZE):
-        raise ArgumentError(f"quantize has to be {' or '.join(map(repr, QUANTIZE))}; received {quantize!r}")
+        raise ArgumentValueError(
+            f"quantize has to be {' or '.join(map(repr, QUANTIZE))}; received {quantize!r}"
+        )
     if quantize == "int8" and samples is None:
-        raise ArgumentError(
+        raise ArgumentValueError(
             "quantize='int8' needs samples=, inputs as the model will see them (a hundred or so): the range "
             "of each activation is measured on them"
         )
 
 
 def tolerances(model: Any, quantize: str | None, rtol: float, atol: float) -> tuple[float, float]:
-    """Return the tolerances of a proof: those asked for, or the larger ones of what is computed with.
+    """Return the tolerances of a verification: those asked for, or the larger ones of what is computed with.
 
     Args:
         model: a Keras model, whose layers may compute in float16 or bfloat16.

@@ -23,7 +23,7 @@ class Target:
 
 
 def targets(name: str, path: str | os.PathLike[str], format: str | Sequence[str] | None) -> list[Target]:
-    """Return what one call of `export_model` shall make.
+    """Return what one call of `export_model` must make.
 
     Args:
         name: the model's name, for the files in a folder.
@@ -54,7 +54,7 @@ def check_free(target: Target, overwrite: bool) -> None:
 
     Raises:
         OutputError: something stands there and `overwrite` is False, or it is a folder that holds more
-            than an earlier export, or a file where a folder shall be.
+            than an earlier export, or a file where a folder must be.
     """
     path, beside = target.path, target.path.with_suffix(target.format.beside)
     try:

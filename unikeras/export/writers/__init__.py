@@ -35,7 +35,7 @@ ROUTES: list[Route] = [
 
 
 def routes_to(format: str, backend: str | None) -> list[Route]:
-    """Return all routes to a format, installed or not: those in this process first, then the hops.
+    """Return all routes to a format, installed or not: those in this process first, then the cross-backend exports.
 
     Args:
         format: a format's name.

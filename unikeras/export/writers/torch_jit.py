@@ -11,7 +11,7 @@ from unikeras.export._metadata import FILE, dumps
 from unikeras.export.request.needs import lacking
 from unikeras.export.writers.writer import Order, Route
 
-# The proof is the check: at other sizes than the traced ones.
+# The verification is the check: at other sizes than the traced ones.
 CHECKS = {"check_trace": False, "strict": False}
 
 
@@ -44,7 +44,7 @@ def write_traced(module: Any, tensors: tuple[Any, ...], path: Path, order: Order
     from unikeras.export.writers._torch_module import with_parameters
 
     named = with_parameters(module, order.signature.identifiers)
-    # Keras' shape arithmetic converts sizes to Python numbers; the proof sees where that froze one.
+    # Keras' shape arithmetic converts sizes to Python numbers; the verification sees where that froze one.
     with quiet("`torch.jit", categories=[torch.jit.TracerWarning]):
         traced = torch.jit.trace(named, tensors, **{**CHECKS, **order.options})
         buffer = io.BytesIO()

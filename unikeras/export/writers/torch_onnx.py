@@ -77,7 +77,7 @@ class TorchOnnx(_TorchOnnx):
             loggers=["torch.onnx", "torch.fx", "onnxscript"],
         ):
             # One entry in dynamic_shapes: the module's forward takes `*tensors`. torch.export calls the
-            # length of an LSTM constant, but its operator in ONNX takes any; the proof sees what does not.
+            # length of an LSTM constant, but its operator in ONNX takes any; the verification sees what does not.
             shapes = (dynamic_shapes(signature, strictly=False),)
             program = torch.onnx.export(module, tensors, dynamic_shapes=shapes, **settings)
         return program.model_proto

@@ -69,5 +69,5 @@ class Route(ABC):
             order: what to write.
 
         Returns:
-            What the report shall say of the artifact, or None.
+            What the report must say of the artifact, or None.
         """

@@ -120,7 +120,7 @@ class SQLiteStore(Store):
         return count
 
     def backup(self, path: str | os.PathLike[str]) -> None:
-        """Copy the store to another file while it is in use; the copy is of one moment, whole or not there.
+        """Copy the store to another file while it is in use; the copy is of one moment, and is written atomically.
 
         Args:
             path: the copy; an earlier one is replaced.
