@@ -1,4 +1,4 @@
-"""The export matrix: each model of tests/parity/corpus, from each backend, to each format; docs/export_matrix.md.
+"""The export matrix: each model of tests/helpers/corpus, from each backend, to each format; docs/export_matrix.md.
 
 python benchmarks/export_matrix.py --all
 python benchmarks/export_matrix.py --third
@@ -19,11 +19,10 @@ import click
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Operations this small wait longer for a second thread than it takes off them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "parity"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import export_cells
-import export_table
-from export_cells import BACKENDS, MODELS
+from helpers import export_cells, export_table
+from helpers.export_cells import BACKENDS, MODELS
 
 from unikeras import workers
 from unikeras.export._formats import FORMATS

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import torch
-from agreement import randomize
+from helpers.agreement import randomize
 from keras import layers
 
 import unikeras as uk

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 
-import export_cells
-import export_table
 import pytest
-from export_cells import BACKENDS, MODELS, Cell
+from helpers import export_cells, export_table
+from helpers.export_cells import BACKENDS, MODELS, Cell
 
 from unikeras.export._formats import FORMATS
 

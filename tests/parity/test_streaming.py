@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import streaming
+from helpers import streaming
 
 import unikeras as uk
 from unikeras.backends import _registry

@@ -7,9 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import corpus
-
 import unikeras as uk
+from helpers import corpus
 from unikeras.backends import _registry
 from unikeras.export._formats import FORMATS
 

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from export_cells import BACKENDS, MODELS, Cell
-
+from helpers.export_cells import BACKENDS, MODELS, Cell
 from unikeras._files import whole
 from unikeras.export._formats import FORMATS
 
@@ -17,7 +16,7 @@ Matrix = dict[tuple[str, str, str], Cell]
 
 HEAD = """# Every model, every backend, every format
 
-Written by `python benchmarks/export_matrix.py --all`; the models are `tests/parity/corpus`. A cell is one
+Written by `python benchmarks/export_matrix.py --all`; the models are `tests/helpers/corpus`. A cell is one
 `uk.export_model`: *proven* means that the artifact was run in its own runtime and equals the model at
 several batch sizes and, where axes are free, at several lengths; beside it stands the largest absolute
 difference. Any other cell names its reason, listed below. A cell that is proven here has to be proven in

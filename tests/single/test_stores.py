@@ -33,7 +33,7 @@ IDS = {
 
 @pytest.fixture(scope="module")
 def redis_server():
-    from stores import RedisServer
+    from helpers.stores import RedisServer
 
     server = RedisServer()
     yield server
@@ -58,7 +58,7 @@ def reopen(request, tmp_path):
         def new():
             return uk.memory.SQLiteStore(tmp_path / "memory.db", synchronous=synchronous)
     else:
-        from stores import UsersStore
+        from helpers.stores import UsersStore
 
         only = uk.memory.MemoryStore() if request.param == "memory" else UsersStore()
 
