@@ -32,21 +32,6 @@ class Cell:
     reason: str = ""
 
 
-# Large; one of their kind is enough for a third.
-SLOW = ("EfficientNetV2B0",)
-
-
-def third(number: int = 0) -> list[tuple[str, str]]:
-    """Return a third of the models and backends: each model once, each backend with every third model.
-
-    The slow ones are for the whole.
-    """
-    count = len(BACKENDS)
-    return [
-        (model, BACKENDS[(place + number) % count]) for place, model in enumerate(MODELS) if model not in SLOW
-    ]
-
-
 def run(model: str, backend: str, formats: Sequence[str] = tuple(FORMATS)) -> dict[str, Cell]:
     """Export a model of the corpus on a backend, and return a cell for each format; nothing stops it."""
     try:
