@@ -277,7 +277,7 @@ NO_FILE = {
 }
 
 
-@pytest.mark.rotated("route", "backend", "mutation")
+@pytest.mark.rotated("route", "backend", "mutation", parts=4)
 @pytest.mark.parametrize(
     ("backend", "format", "route"),
     [
