@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 # An environment of one framework has nothing to lower to unless that is torch.
 collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["test_*.py"]
@@ -18,7 +14,7 @@ collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["test_*.py"]
 @pytest.fixture
 def lowered():
     """Lower a model with random weights, and assert that it agrees on each of some inputs."""
-    from agreement import assert_agree, randomize
+    from helpers.agreement import assert_agree, randomize
 
     from unikeras import lowering
 

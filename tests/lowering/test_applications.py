@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from agreement import assert_agree
+from helpers.agreement import assert_agree
 
 from unikeras import lowering
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import torch
-from agreement import randomize
+from helpers.agreement import randomize
 from keras import layers
 
 import unikeras as uk
@@ -129,6 +129,7 @@ def lowering_alone(monkeypatch):
     )
 
 
+@pytest.mark.rotated("mutation", "format")
 @pytest.mark.usefixtures("lowering_alone")
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
@@ -146,6 +147,7 @@ def test_a_mistake_is_caught(tmp_path, mistaken, mutation, format):
     assert abs(float(ours) - float(theirs)) > 1e-5
 
 
+@pytest.mark.rotated("seed", parts=4)
 @pytest.mark.usefixtures("lowering_alone")
 @pytest.mark.parametrize("seed", range(5))
 def test_no_alarm_where_there_is_no_mistake(tmp_path, seed):

@@ -6,7 +6,7 @@ import collections
 
 import keras
 import pytest
-from agreement import randomize
+from helpers.agreement import randomize
 from keras import layers
 
 import unikeras as uk

@@ -9,7 +9,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from agreement import assert_agree, numpy_of, randomize, run, tensor
+from helpers.agreement import assert_agree, numpy_of, randomize, run, tensor
 from keras import layers
 
 from unikeras import lowering

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import torch
-from agreement import assert_agree, randomize
+from helpers.agreement import assert_agree, randomize
 from keras import layers
 
 from unikeras import lowering

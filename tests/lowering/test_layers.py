@@ -7,7 +7,7 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
-from agreement import run
+from helpers.agreement import run
 from keras import layers
 from keras.src.applications import convnext
 

@@ -1,15 +1,10 @@
-"""What runs in workers stands in modules that they can import by name."""
+"""What the comparisons of backends share."""
 
 from __future__ import annotations
-
-import sys
-from pathlib import Path
 
 import pytest
 
 from unikeras import workers
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="module")

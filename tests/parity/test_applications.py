@@ -6,9 +6,9 @@ import functools
 
 import numpy as np
 import pytest
+from helpers import applications
 
 import unikeras as uk
-from tests.parity import applications
 
 BACKENDS = uk.backends.available()
 TOLERANCE = 1e-3

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
+from helpers.talkers import talker
 
 import unikeras as uk
 
@@ -16,9 +14,6 @@ LENGTH = 12
 
 def save(path: str) -> None:
     """Save a model whose replies depend on each byte before them."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-    from talkers import talker
-
     talker().save(path)
 
 

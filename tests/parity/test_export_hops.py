@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import subprocess
 import sys
@@ -37,8 +36,8 @@ ROUTES = {
 }
 
 
-def _train_and_export(folder, formats):
-    """Train five small models on the backend of this process, export them, and say what they predict."""
+def _train_and_export(name, folder, format):
+    """Train a small model on the backend of this process, export it, and say what it predicts."""
     import keras
     import numpy as np
     from keras import Input, Model, Sequential, layers
@@ -76,42 +75,33 @@ def _train_and_export(folder, formats):
         "two_by_two": Model(pair, {"sum": layers.Dense(1)(hidden), "copy": layers.Dense(2)(pair["left"])}),
         "tokens": Model(tokens, layers.Dense(2)(embedded)),
     }
-    done = {}
-    for name, model in models.items():
-        model.name = name
-        x = {key: rng.normal(size=(8, *value.shape[1:])).astype("float32") for key, value in pair.items()}
-        if name == "tokens":
-            x = rng.integers(0, 50, (8, 10)).astype("int32")
-        elif name != "two_by_two":
-            x = rng.normal(size=(8, *model.input_shape[1:])).astype("float32")
-        before = model.predict(x, verbose=0)
-        model.compile("adam", "mse")
-        targets = keras.tree.map_structure(lambda y: rng.normal(size=y.shape).astype("float32"), before)
-        model.fit(x, targets, epochs=2, verbose=0)
-        report = uk.export_model(model, folder, formats)
-        done[name] = (x, model.predict(x, verbose=0), report.to_dict())
-    return done
+    model = models[name]
+    model.name = name
+    x = {key: rng.normal(size=(8, *value.shape[1:])).astype("float32") for key, value in pair.items()}
+    if name == "tokens":
+        x = rng.integers(0, 50, (8, 10)).astype("int32")
+    elif name != "two_by_two":
+        x = rng.normal(size=(8, *model.input_shape[1:])).astype("float32")
+    before = model.predict(x, verbose=0)
+    model.compile("adam", "mse")
+    targets = keras.tree.map_structure(lambda y: rng.normal(size=y.shape).astype("float32"), before)
+    model.fit(x, targets, epochs=2, verbose=0)
+    (row,) = uk.export_model(model, folder, [format]).to_dict()["artifacts"]
+    return x, model.predict(x, verbose=0), row
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
-def cells(request, tmp_path_factory):
-    """Backend, folder, and for each model: inputs, what it predicts, and the report of its export."""
-    folder = tmp_path_factory.mktemp(request.param)
-    return request.param, folder, uk.run_on(request.param, _train_and_export, str(folder), list(FORMATS))
-
-
+@pytest.mark.rotated("backend", "name", "format")
 @pytest.mark.parametrize("format", SUFFIXES)
 @pytest.mark.parametrize("name", MODELS)
-def test_a_cell(cells, alone, name, format):
-    backend, _, done = cells
-    x, expected, report = done[name]
-    row = next(row for row in report["artifacts"] if row["format"] == format)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_cell(tmp_path, backend, name, format):
+    x, expected, row = uk.run_on(backend, _train_and_export, name, str(tmp_path), format)
     passed_over = [one for one in row["passed_over"] if "lowering" not in one["route"]]
     assert (row["error"], row["route"], passed_over) == (None, ROUTES[backend, format], [])
     assert row["verified_at"] == [1, 3, 8]
     assert row["max_error"] < 1e-4
     _assert_same(uk.load_artifact(row["path"]).predict(x), expected)
-    _assert_same(alone(format)[name], expected)
+    _assert_same(_alone(tmp_path, name, format, x, expected), expected)
 
 
 def _assert_same(received, expected):
@@ -209,23 +199,12 @@ def run(path, x):
 }
 
 
-@pytest.fixture(scope="module")
-def alone(cells):
-    """Return the outputs of all models in one format, computed where Keras is not."""
-    _, folder, done = cells
-    for name, (x, _, _) in done.items():
-        np.savez(folder / f"{name}.in.npz", **(x if isinstance(x, dict) else {"x": x}))
-
-    @functools.cache
-    def run(format):
-        script, arguments = _ALONE % _RUN[format], [folder, SUFFIXES[format], _NEEDS[format]]
-        command = [sys.executable, "-W", "ignore", "-c", script, *arguments]
-        subprocess.run(command, check=True, cwd=folder)
-        return {
-            name: _in_structure(dict(np.load(folder / f"{name}.out.npz")), done[name][1]) for name in done
-        }
-
-    return run
+def _alone(folder, name, format, x, expected):
+    """Return what the artifact gives where Keras is not."""
+    np.savez(folder / f"{name}.in.npz", **(x if isinstance(x, dict) else {"x": x}))
+    script, arguments = _ALONE % _RUN[format], [folder, SUFFIXES[format], _NEEDS[format]]
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script, *arguments], check=True, cwd=folder)
+    return _in_structure(dict(np.load(folder / f"{name}.out.npz")), expected)
 
 
 def _in_structure(outputs, expected):
@@ -299,6 +278,7 @@ NO_FILE = {
 }
 
 
+@pytest.mark.rotated("route", "backend", "mutation", parts=4)
 @pytest.mark.parametrize(
     ("backend", "format", "route"),
     [

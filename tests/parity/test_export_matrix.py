@@ -1,41 +1,28 @@
-"""What docs/export_matrix.md calls verified stays verified: a third of its cells, or with --all every one."""
+"""What docs/export_matrix.md calls verified stays verified: one part of its cells in each run, or with --all every one."""
 
 from __future__ import annotations
 
-import functools
-
-import export_cells
-import export_table
 import pytest
-from export_cells import BACKENDS, MODELS, Cell
+from helpers import export_cells, export_table
+from helpers.export_cells import BACKENDS, MODELS, Cell
 
 from unikeras.export.request.formats import FORMATS
 
 PROMISED = export_table.read()
 
 
-def pytest_generate_tests(metafunc):
-    """Take the pairs backend by backend, so that one backend's processes are alive at a time."""
-    if "pair" in metafunc.fixturenames:
-        whole = metafunc.config.getoption("--all")
-        pairs = [(m, b) for m in MODELS for b in BACKENDS] if whole else export_cells.third()
-        ordered = sorted(pairs, key=lambda pair: BACKENDS.index(pair[1]))
-        metafunc.parametrize("pair", ordered, ids="-".join)
-
-
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@functools.cache
-def exported(model, backend):
-    return export_cells.run(model, backend)
-
-
-def test_what_is_proven_stays_proven(pair):
+# One backend's processes are alive at a time.
+@pytest.mark.rotated("model", "backend")
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("backend", BACKENDS, scope="module")
+def test_what_is_proven_stays_proven(model, backend):
     lost = {
         format: cell.reason
-        for format, cell in exported(*pair).items()
-        if cell.reason and not PROMISED[*pair, format].reason
+        for format, cell in export_cells.run(model, backend).items()
+        if cell.reason and not PROMISED[model, backend, format].reason
     }
     assert not lost
 
@@ -59,10 +46,3 @@ def test_a_page_is_read_as_it_was_written(tmp_path):
     }
     export_table.write(cells, tmp_path / "page.md")
     assert export_table.read(tmp_path / "page.md") == cells
-
-
-def test_a_third_has_every_model_and_each_backend_as_often():
-    thirds = [export_cells.third(number) for number in range(len(BACKENDS))]
-    models = set(MODELS) - set(export_cells.SLOW)
-    assert {model for model, _ in thirds[0]} == models
-    assert set().union(*thirds) == {(model, backend) for model in models for backend in BACKENDS}

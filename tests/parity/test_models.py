@@ -6,9 +6,9 @@ import functools
 
 import numpy as np
 import pytest
+from helpers import models
 
 import unikeras as uk
-from tests.parity import models
 
 BACKENDS = uk.backends.available()
 # (of the logged curves, of the state); bfloat16 has three digits.

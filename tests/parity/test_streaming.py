@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import streaming
+from helpers import streaming
 
 import unikeras as uk
 from unikeras.backends import _registry
@@ -22,17 +22,14 @@ KINDS = tuple(streaming.KINDS)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def pytest_generate_tests(metafunc):
-    """Take the first kind on each backend and each other on one in turn; with --all, all of them."""
-    if "cell" in metafunc.fixturenames:
-        cells = [
-            (kind, backend)
-            for number, kind in enumerate(KINDS)
-            for place, backend in enumerate(BACKENDS)
-            if metafunc.config.getoption("--all") or number == 0 or number % len(BACKENDS) == place
-        ]
-        ordered = sorted(cells, key=lambda cell: BACKENDS.index(cell[1]))
-        metafunc.parametrize("cell", ordered, ids="-".join)
+# One backend's processes are alive at a time.
+CELLS = [(kind, backend) for backend in BACKENDS for kind in KINDS]
+parametrized = pytest.mark.parametrize("cell", CELLS, ids="-".join, scope="module")
+
+
+def for_cells(test):
+    """Run a test for the cells whose turn it is; all tests take the same ones, and share what was exported."""
+    return pytest.mark.rotated("cell")(parametrized(test))
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +71,7 @@ def _assert_equal(received, expected):
         np.testing.assert_allclose(received[name], array, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
+@for_cells
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_hundred_steps_are_one_call(exported, cell, artifact):
     _, whole, _ = exported(*cell)
@@ -81,12 +79,14 @@ def test_a_hundred_steps_are_one_call(exported, cell, artifact):
     _assert_equal(_in_chunks(artifact, streaming.inputs(cell[0]), [100]), whole[100])
 
 
+@for_cells
 @pytest.mark.parametrize("format", FORMATS)
 def test_chunks_are_the_whole(exported, cell, artifact):
     _, whole, _ = exported(*cell)
     _assert_equal(_in_chunks(artifact, streaming.inputs(cell[0]), [1, 7, 32]), whole[40])
 
 
+@for_cells
 def test_every_format_is_proven_with_free_batch_and_time(exported, cell):
     report, _, _ = exported(*cell)
     rows = report["artifacts"]

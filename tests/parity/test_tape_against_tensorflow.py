@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from tape_programs import PROGRAMS, run
+from helpers.tape_programs import PROGRAMS, run
 
 import unikeras as uk
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from differentiable import TABLE, values
+from helpers.differentiable import TABLE, values
 from keras import ops
 
 import unikeras as uk

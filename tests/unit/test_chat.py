@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers.talkers import LINES, talk, talker
 from keras import layers
-from talkers import LINES, talk, talker
 
 import unikeras as uk
 from unikeras import cli, errors

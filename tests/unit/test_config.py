@@ -1,4 +1,4 @@
-"""Which backend is chosen, and why; each case in a process of its own, for keras decides once."""
+"""A backend that is not installed is not chosen, or asked for in vain: tested where the others are absent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 
 import pytest
 
-from unikeras.backends import _choose as _config
 from unikeras.backends import _registry
 
 INSTALLED = _registry.available()
@@ -31,35 +30,6 @@ def keras_json(tmp_path, content):
     (tmp_path / "keras.json").write_text(content if isinstance(content, str) else json.dumps(content))
 
 
-def test_the_first_installed_is_chosen_and_said_once(tmp_path):
-    done = run(
-        "import logging; logging.basicConfig(level='INFO', format='%(message)s')\n"
-        "import unikeras as uk; print(uk.backend(), uk.backend())",
-        tmp_path,
-    )
-    assert done.stdout.split() == [INSTALLED[0]] * 2, done.stderr
-    # Keras' own default needs no words; another choice is said, once.
-    assert done.stderr.count("KERAS_BACKEND is not set") == (INSTALLED[0] != "tensorflow")
-
-
-def test_keras_imports_after_unikeras_without_any_setting(tmp_path):
-    done = run("import unikeras, keras; print(keras.backend.backend())", tmp_path)
-    assert done.stdout.split() == [INSTALLED[0]], done.stderr
-
-
-@pytest.mark.parametrize("name", INSTALLED)
-def test_keras_json_is_followed_where_its_backend_is_installed(tmp_path, name):
-    keras_json(tmp_path, {"backend": name})
-    assert run("import unikeras as uk; print(uk.backend())", tmp_path).stdout.split() == [name]
-
-
-@pytest.mark.parametrize("content", [{"backend": "not_a_backend"}, {}, [], "not json", {"backend": None}])
-def test_keras_json_counts_as_silent_where_it_names_nothing_installed(tmp_path, content):
-    keras_json(tmp_path, content)
-    code = "from unikeras import _config; print(_config.choose().name)"
-    assert run(code, tmp_path).stdout.split() == [INSTALLED[0]]
-
-
 @pytest.mark.parametrize("name", ABSENT)
 def test_keras_json_that_names_an_absent_backend_counts_as_none(tmp_path, name):
     keras_json(tmp_path, {"backend": name})
@@ -73,18 +43,3 @@ def test_an_explicit_backend_that_is_absent_is_an_error_with_the_pip_line(tmp_pa
     assert "BackendUnavailable" in done.stderr
     assert _registry.install_line(name) in done.stderr
     assert "KERAS_BACKEND names it" in done.stderr
-
-
-def test_an_explicit_backend_that_nobody_knows_is_an_error_with_the_names(tmp_path):
-    done = run("import unikeras as uk; uk.backend()", tmp_path, KERAS_BACKEND="theano")
-    assert "UnknownBackend" in done.stderr
-    assert "tensorflow, jax, torch" in done.stderr
-
-
-def test_without_any_backend_every_pip_line_is_shown(monkeypatch, tmp_path):
-    monkeypatch.setattr(_registry, "available", list)
-    monkeypatch.delitem(sys.modules, "keras", raising=False)
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    with pytest.raises(_config.BackendUnavailable, match=r"pip install tensorflow, .*pip install torch"):
-        _config.current()

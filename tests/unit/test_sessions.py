@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recurrence import FEATURES, UNITS, Gru, assert_same, random_turns
+from helpers.recurrence import FEATURES, UNITS, Gru, assert_same, random_turns
 
 import unikeras as uk
 from unikeras.errors import (
@@ -523,8 +523,8 @@ def test_sessions_need_no_framework(tmp_path):
 import sys
 for name in ("keras", "tensorflow", "torch", "jax", "redis", "optree", "onnx"):
     sys.modules[name] = None
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from recurrence import Gru, random_turns
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from helpers.recurrence import Gru, random_turns
 import unikeras as uk
 model, turns = Gru(), random_turns(4)
 with uk.memory.Sessions(model, store={str(tmp_path / "memory.db")!r}) as chats:
@@ -538,8 +538,8 @@ assert abs(y["last"] - model.truth(turns[0], turns[2])[1]["last"]).max() < 1e-5
 def test_a_fork_in_the_middle_of_a_turn_holds_nobody_up(run_script):
     printed = run_script(f"""
         import os, sys, threading, time
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from recurrence import Gru, random_turns
+        sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+        from helpers.recurrence import Gru, random_turns
         from unikeras.memory import Sessions
         class Slow(Gru):
             def __call__(self, x, state):

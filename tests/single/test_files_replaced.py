@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from test_interrupts import interrupted_at
+from helpers.processes import in_a_process, interrupted_at
 
 from unikeras._base import exchange as _exchange
 from unikeras._base import files as _files
@@ -52,20 +52,6 @@ def found(path, kind):
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
-
-
-def in_a_process(work):
-    """Run some work in a fork, which may be killed; say whether it was."""
-    if (pid := os.fork()) == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert code in (0, -signal.SIGKILL)
-    return code != 0
 
 
 def killing_after(monkeypatch, number, swaps):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from corpus._branches import branches
+from helpers.corpus._branches import branches
 
 ODD_AND_EVEN = (9, 8, 4)
 FIRST = {"data_format": "channels_first"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from recurrence import Gru, assert_same, random_turns
-from stores import RedisServer
+from helpers.recurrence import Gru, assert_same, random_turns
+from helpers.stores import RedisServer
 
 import unikeras as uk
 from unikeras.errors import ArgumentError, ArgumentValueError, MissingDependency, StoreError

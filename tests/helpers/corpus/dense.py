@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import layers
 
-from corpus._branches import branches
+from helpers.corpus._branches import branches
 
 
 def einsum():

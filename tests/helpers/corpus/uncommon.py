@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from corpus._branches import branches
+from helpers.corpus._branches import branches
 
 
 def conv_lstm_1d():

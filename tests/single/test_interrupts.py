@@ -8,57 +8,15 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from recurrence import Gru, random_turns
+from helpers.processes import Interrupt, in_another_thread, interrupted_at
+from helpers.recurrence import Gru, random_turns
 
-import unikeras
 from unikeras.memory import MemoryStore, Sessions, SQLiteStore
 
 # A tenth of the interrupts that a long run takes: UNIKERAS_TEST_INTERRUPTS=1.
 PART = float(os.environ.get("UNIKERAS_TEST_INTERRUPTS", "0.1"))
-PACKAGE = str(Path(unikeras.__file__).parent)
-
-
-class Interrupt(BaseException):
-    """What a signal handler raises here."""
-
-
-def interrupted_at(instruction, work):
-    """Raise before one instruction of the package's code; return whether the work had that many."""
-    left = instruction
-
-    def trace(frame, event, _):
-        nonlocal left
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            left -= 1
-            if left == 0:
-                raise Interrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    except Interrupt:
-        pass
-    finally:
-        sys.settrace(before)
-    return left <= 0
-
-
-def in_another_thread(work, within=10):
-    """Run some work in a thread of its own, which must not wait for what is gone; return its result."""
-    found = []
-    thread = threading.Thread(target=lambda: found.append(work()), daemon=True)
-    thread.start()
-    thread.join(within)
-    assert found, "it waits for ever, or failed"
-    return found[0]
 
 
 def versions_of(store):

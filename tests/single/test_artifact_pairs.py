@@ -7,7 +7,7 @@ import signal
 
 import numpy as np
 import pytest
-from test_files_replaced import in_a_process
+from helpers.processes import in_a_process
 
 from unikeras._base import files as _files
 from unikeras._base.files import whole

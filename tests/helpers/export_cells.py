@@ -7,9 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import corpus
-
 import unikeras as uk
+from helpers import corpus
 from unikeras.backends import _registry
 from unikeras.export.request.formats import FORMATS
 
@@ -31,21 +30,6 @@ class Cell:
 
     error: float | None = None
     reason: str = ""
-
-
-# Large; one of their kind is enough for a third.
-SLOW = ("EfficientNetV2B0",)
-
-
-def third(number: int = 0) -> list[tuple[str, str]]:
-    """Return a third of the models and backends: each model once, each backend with every third model.
-
-    The slow ones are for the whole.
-    """
-    count = len(BACKENDS)
-    return [
-        (model, BACKENDS[(place + number) % count]) for place, model in enumerate(MODELS) if model not in SLOW
-    ]
 
 
 def run(model: str, backend: str, formats: Sequence[str] = tuple(FORMATS)) -> dict[str, Cell]:

@@ -7,40 +7,13 @@ import signal
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from helpers.processes import assert_gone, is_running, wait_for
 
 import unikeras as uk
 from unikeras import workers
 from unikeras.errors import WorkerDied, WorkerTimeout
-
-
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        if not Path("/proc").is_dir():
-            return True
-        # A zombie has ended, though nobody has waited for it; but its other threads may not have yet.
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return state != "Z" or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-
-
-def assert_gone(pid: int, within: float = 2.0) -> None:
-    end = time.monotonic() + within
-    while is_running(pid):
-        assert time.monotonic() < end, f"process {pid} still runs after {within} s"
-        time.sleep(0.02)
-
-
-def wait_for(path: Path) -> str:
-    end = time.monotonic() + 30
-    while not (path.exists() and path.read_text().endswith("\n")):
-        assert time.monotonic() < end, f"{path} was never written"
-        time.sleep(0.02)
-    return path.read_text()
 
 
 def test_timeout_ends_the_process_and_what_it_started(here, tmp_path):

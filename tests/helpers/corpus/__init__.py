@@ -8,8 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from corpus import attention, baseline, convolutions, dense, graphs, networks, precision, recurrent, uncommon
-from corpus.weights import randomize
+from helpers.corpus import (
+    attention,
+    baseline,
+    convolutions,
+    dense,
+    graphs,
+    networks,
+    precision,
+    recurrent,
+    uncommon,
+)
+from helpers.corpus.weights import randomize
 
 MODULES = (baseline, dense, convolutions, recurrent, attention, graphs, precision, networks, uncommon)
 

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from recurrence import UNITS, Gru, assert_same, random_turns
+from helpers.recurrence import UNITS, Gru, assert_same, random_turns
 from safetensors.numpy import save
 
 import unikeras as uk

@@ -9,8 +9,8 @@ import sqlite3
 import time
 
 import pytest
-from recurrence import Gru, random_turns
-from stores import RedisServer
+from helpers.recurrence import Gru, random_turns
+from helpers.stores import RedisServer
 
 import unikeras as uk
 from unikeras.errors import ArgumentValueError, CorruptSession, StoreError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stores import RedisServer, UsersStore
+from helpers.stores import RedisServer, UsersStore
 
 import unikeras as uk
 from unikeras.memory import MemoryStore, RedisStore, SQLiteStore

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from test_workers_processes import assert_gone, wait_for
+from helpers.processes import assert_gone, wait_for
 
 import unikeras as uk
 from unikeras import workers

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from export_cells import BACKENDS, MODELS, Cell
-
 from unikeras._base.files import whole
 from unikeras.export.request.formats import FORMATS
+from helpers.export_cells import BACKENDS
+from helpers.export_cells import MODELS
+from helpers.export_cells import Cell
 
 PAGE = Path(__file__).parents[2] / "docs" / "export_matrix.md"
 
@@ -17,7 +18,7 @@ Matrix = dict[tuple[str, str, str], Cell]
 
 HEAD = """# Every model, every backend, every format
 
-Written by `python benchmarks/export_matrix.py --all`; the models are `tests/parity/corpus`. A cell is one
+Written by `python benchmarks/export_matrix.py --all`; the models are `tests/helpers/corpus`. A cell is one
 `uk.export_model`: *proven* means that the artifact was run in its own runtime and equals the model at
 several batch sizes and, where axes are free, at several lengths; beside it stands the largest absolute
 difference. Any other cell names its reason, listed below. A cell that is proven here has to be proven in
