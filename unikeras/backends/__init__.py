@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from unikeras.backends._base import Backend, Composite, KeptValue, Program
-from unikeras.backends._registry import available, names
+from unikeras.backends._registry import available, check, install_line, load, names, version
 
-__all__ = ["Backend", "Composite", "KeptValue", "Program", "available", "current", "names"]
+__all__ = [
+    "Backend",
+    "Composite",
+    "KeptValue",
+    "Program",
+    "available",
+    "check",
+    "current",
+    "install_line",
+    "load",
+    "names",
+    "version",
+]
 
 
 # Not functools.cache, which torch.compile traces through.
@@ -26,7 +38,6 @@ def current() -> Backend:
     global _current
     if _current is None:
         from unikeras._config import current as current_name
-        from unikeras.backends._registry import load
 
         _current = load(current_name())
     return _current

@@ -10,7 +10,7 @@ import numpy as np
 
 from unikeras.chat._bytes import Tokens, answered, said, tokens
 from unikeras.chat._conversations import NEXT, Conversation, Turn, conversation
-from unikeras.memory._turns import to_numpy, turns_of
+from unikeras.memory import MemoryStore, Sessions
 
 # Training counts its seeds up from 0.
 _UNSEEN = 1 << 32
@@ -61,11 +61,11 @@ def recall(model: Any, conversations: int = 100, seed: int = 0) -> Recall:
     """
     rng = random.Random(_UNSEEN + seed)
     held = [conversation(rng) for _ in range(conversations)]
-    read = [tokens(one.text) for one in held]
-    outputs, _ = turns_of(model).turns(read, [None] * len(read))
+    read = {str(number): tokens(one.text) for number, one in enumerate(held)}
+    outputs = Sessions(model, MemoryStore()).step(read)
     right: dict[str, list[bool]] = {"names": [], "lines": []}
-    for one, text, logits in zip(held, read, outputs, strict=True):
-        likeliest = to_numpy(logits)[0].argmax(-1)
+    for number, one in enumerate(held):
+        text, likeliest = read[str(number)], outputs[str(number)][0].argmax(-1)
         for turn, begin, end in _replies(one):
             if (kind := _needed(turn)) is not None:
                 right[kind].append(_continues(likeliest, text[0], begin, end))

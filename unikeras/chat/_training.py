@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unikeras import _config
+import unikeras as uk
 from unikeras.chat._bytes import Tokens
 from unikeras.chat._conversations import Conversation, conversation
 from unikeras.errors import ArgumentValueError
@@ -50,7 +50,7 @@ def byte_model(units: int = UNITS, seed: int | None = None) -> Any:
         >>> byte_model(units=8).output_shape
         (None, None, 256)
     """
-    _config.current()
+    uk.backend()  # chooses the backend before keras is imported
     import keras
     from keras import layers
 
@@ -117,9 +117,7 @@ def train(
         )
     import keras
 
-    from unikeras.training import tbptt
-
-    trainer = tbptt(model, CHUNK)
+    trainer = uk.training.tbptt(model, CHUNK)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     trainer.compile(keras.optimizers.Adam(rate(0.0), clipnorm=1.0), loss)
     clock = _Clock(minutes * 60, rounds)

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from unikeras._files import whole
 from unikeras._quiet import quiet
-from unikeras.export._proven import digest_of, harmless
+from unikeras.export import mark_harmless
 
 
 def give(path: Path, minutes: float, rounds: int | None, units: int | None, seed: int) -> None:
@@ -28,9 +28,8 @@ def give(path: Path, minutes: float, rounds: int | None, units: int | None, seed
     with quiet():  # frameworks greet
         import unikeras as uk
         from unikeras import chat
-        from unikeras.chat._training import UNITS
 
-        model = chat.byte_model(units or UNITS, seed)
+        model = chat.byte_model(seed=seed) if units is None else chat.byte_model(units, seed)
     console = Console(stderr=True)
     # Opened before the training, so that a folder that cannot be written to is told at once.
     with whole(path) as temporary:
@@ -44,7 +43,7 @@ def give(path: Path, minutes: float, rounds: int | None, units: int | None, seed
                 lambda progress: bar.update(task, completed=progress.part, loss=progress.loss),
             )
         model.save(temporary)
-        harmless.add(digest_of(temporary))  # it need not be tried in a child when it is opened next
+        mark_harmless(temporary)
     with console.status("measuring what it remembers, in conversations that it has not seen"):
         found = chat.recall(model)
     console.print(f"right replies from memory: {found}", highlight=False)

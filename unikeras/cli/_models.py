@@ -21,7 +21,7 @@ def loaded(path: Path) -> Any:
     if path.suffix.lower() not in SUFFIXES:
         raise ArgumentError(f"{path} is no saved Keras model: its name ends in {', or '.join(SUFFIXES)}")
     import unikeras as uk
-    from unikeras.export.runtimes._keras_file import load_keras
+    from unikeras.export import load_keras
 
     model = load_keras(path, uk.backend())  # which chooses the backend before Keras does
     model.name = path.stem

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.text import Text
 
 from unikeras.chat import Chat
-from unikeras.chat._bytes import shown
 from unikeras.errors import SessionError, UnikerasError
 
 HELP = "/quit or Ctrl-D ends, /reset begins anew, /fork NAME copies the memory, /sessions lists all"
@@ -123,7 +122,7 @@ class Talk:
 
 def printable(text: str) -> str:
     """Return a session's id as a terminal can show it."""
-    return shown(text.encode(errors="replace"))
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def ago(seconds: float) -> str:

@@ -49,7 +49,7 @@ SMALL = {"OMP_NUM_THREADS": "1"}
     help="digits (the default) needs no network.",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print the report as JSON on stdout, everything else on stderr."
+    "--json", "json_wanted", is_flag=True, help="Print the report as JSON on stdout, everything else on stderr."
 )
 @click.option("--debug", is_flag=True, help="Print the tracebacks of what failed.")
 @click.pass_context
@@ -60,7 +60,7 @@ def demo(
     out: Path,
     data: Path | None,
     dataset: str | None,
-    as_json: bool,
+    json_wanted: bool,
     debug: bool,
 ) -> None:
     """Train one small network on every installed backend by one loop, compare, export and report.
@@ -70,14 +70,14 @@ def demo(
     """
     if data is not None and dataset is not None:
         raise click.UsageError("--data and --dataset exclude each other: name your own images or a known set")
-    from unikeras.demo import Settings, outputs, run
+    from unikeras.demo import Settings, as_json, run
 
     settings = Settings(backends, epochs, out, dataset or "digits", data)
     small = data is None and settings.dataset == "digits"
     with _environment(QUIET | SMALL if small else QUIET):
-        report = run(settings, Console(stderr=as_json))
-    if as_json:
-        click.echo(outputs.as_json(report))
+        report = run(settings, Console(stderr=json_wanted))
+    if json_wanted:
+        click.echo(as_json(report))
     if report["failures"]:
         _tell(report, debug)
         context.exit(1)

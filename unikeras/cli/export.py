@@ -60,8 +60,10 @@ def export(
     failed, and those that succeeded stay; 2 wrong use, or something needed is not installed.
     """
     from unikeras.errors import ExportError
+    from unikeras.export import check_formats
 
-    names = _checked([name.strip() for name in formats.split(",") if name.strip()], verify=not no_verify)
+    # Before a framework is loaded.
+    names = check_formats([name.strip() for name in formats.split(",") if name.strip()], verify=not no_verify)
     loaded, failure = _load(model, stateful), None
     try:
         report = _export(loaded, out, names, overwrite=overwrite, verify=not no_verify, opset=opset)
@@ -74,18 +76,6 @@ def export(
     _show(report, as_json)
     if failure is not None:
         raise failure
-
-
-def _checked(formats: list[str], verify: bool) -> list[str]:
-    """Return the formats by their own names; refuse what cannot be written before a framework is loaded."""
-    from unikeras import _config
-    from unikeras.export._formats import named
-    from unikeras.export._offers import usable_routes
-
-    names = [named(name).name for name in formats]
-    for name in names:
-        usable_routes(name, _config.choose().name, verify)
-    return names
 
 
 def _load(path: Path, stateful: bool) -> Any:

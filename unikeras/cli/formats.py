@@ -12,9 +12,9 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def formats(as_json: bool) -> None:
     """Say which formats can be written here, by which toolchains, and how to get the others."""
-    from unikeras.export._offers import export_formats
+    import unikeras as uk
 
-    rows = export_formats()
+    rows = uk.export_formats()
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
         return

@@ -22,7 +22,7 @@ def inspect(path: Path, trust: bool, as_json: bool) -> None:
     import unikeras as uk
     from unikeras._quiet import quiet
     from unikeras.errors import UnsafeArtifact
-    from unikeras.export.runtimes import read_header
+    from unikeras.export import read_header
 
     try:
         with quiet():  # runtimes greet
@@ -56,7 +56,7 @@ def describe_header(path: Path, format: str, header: Any) -> dict[str, Any]:
         format: its format.
         header: from `read_header`.
     """
-    from unikeras.export._signature import Signature
+    from unikeras.export import Signature
 
     said = header.metadata.get("signature")
     signature = Signature.from_dict(said).to_dict() if said else {"inputs": [], "outputs": []}
@@ -65,12 +65,9 @@ def describe_header(path: Path, format: str, header: Any) -> dict[str, Any]:
 
 
 def _described(path: Path, format: str, signature: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    from unikeras.export._formats import FORMATS
-    from unikeras.export._targets import files_of
+    from unikeras.export import artifact_files
 
-    row = FORMATS[format]
-    beside = row.beside if row.beside and path.with_suffix(row.beside).is_file() else ""
-    files = {str(file): file.stat().st_size for file in files_of(path, beside)}
+    files = {str(file): file.stat().st_size for file in artifact_files(path, format)}
     return {
         "path": str(path),
         "format": format,

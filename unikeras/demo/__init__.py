@@ -6,6 +6,7 @@ PyTorch and JAX stands in `loop.py`.
 
 from __future__ import annotations
 
+from unikeras.demo.outputs import as_json
 from unikeras.demo.runner import Settings, run
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "as_json", "run"]

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import unikeras as uk
-from unikeras._files import whole
-from unikeras._quiet import quiet
 from unikeras.demo.data import SEED, Array, Dataset
 from unikeras.demo.model import build, predictor
-from unikeras.demo.outputs import ARTIFACTS, CHECKPOINT
+from unikeras.demo.outputs import ARTIFACTS, CHECKPOINT, written_atomically
+from unikeras.demo.silence import silence
 from unikeras.errors import ExportError, MissingDependency
 
 
@@ -40,8 +39,8 @@ def save(data: Dataset, weights: list[Array], folder: Path) -> Array:
 
     model = build(data.shape, len(data.classes), SEED)
     model.set_weights(weights)
-    with quiet(), whole(folder / CHECKPOINT) as temporary:  # saving imports TensorFlow on every backend
-        model.save(temporary)
+    with silence(), written_atomically(folder / CHECKPOINT) as partial:  # saving imports TensorFlow on every backend
+        model.save(partial)
     return predictor(keras.saving.load_model(folder / CHECKPOINT))(data.pixels(data.test.images))
 
 
@@ -50,7 +49,7 @@ def export(folder: Path, name: str) -> dict[str, Any]:
     import keras
 
     path = folder / ARTIFACTS[name]
-    with quiet():
+    with silence():
         model = keras.saving.load_model(folder / CHECKPOINT)
         try:
             report = uk.export_model(model, path, format=name, overwrite=True)

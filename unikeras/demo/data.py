@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from unikeras._optional import require
-
 SEED = 7
 TEST, VALIDATION = 0.2, 0.125  # of all images; of those that are left
 NETWORK = ("mnist", "fashion_mnist", "cifar10")  # the sets of keras.datasets, fetched at first use
@@ -103,12 +101,10 @@ def divide(
 
 
 def digits() -> Dataset:
-    """Return the 1,797 handwritten digits, 8 x 8, that scikit-learn ships.
+    """Return the 1,797 handwritten digits, 8 x 8, that scikit-learn ships."""
+    from sklearn.datasets import load_digits
 
-    Raises:
-        MissingDependency: scikit-learn is not installed.
-    """
-    raw = require("sklearn.datasets", "demo", "the data set digits").load_digits()
+    raw = load_digits()
     images = Split(raw.images[..., None].astype("uint8"), raw.target.astype("int32"))
     divided = divide("digits", tuple(map(str, raw.target_names)), 16, images)
     return replace(divided, goal=GOAL, example=EXAMPLE)
@@ -138,7 +134,6 @@ def load(dataset: str, folder: Path | None, backend: str) -> Dataset:
 
     Raises:
         DatasetError: the folder or the data set cannot be read, or cannot be trained on.
-        MissingDependency: scikit-learn, or Pillow, is needed and not installed.
     """
     from unikeras.demo import fetched, folders
 

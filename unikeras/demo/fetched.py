@@ -7,8 +7,8 @@ import socket
 import sys
 
 import unikeras as uk
-from unikeras._quiet import quiet
 from unikeras.demo.data import Array, Dataset, Split, divide
+from unikeras.demo.silence import silence
 from unikeras.errors import DatasetError, WorkerError
 
 FASHION = (
@@ -52,7 +52,7 @@ def fetch(name: str, backend: str) -> Dataset:
 
 def arrays(name: str) -> list[tuple[Array, Array]]:
     """Return (images, labels) of the training and the test part, as `Split` has them; runs in a worker."""
-    with quiet():
+    with silence():
         import keras
 
     socket.setdefaulttimeout(PATIENCE)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from unikeras._optional import require
 from unikeras.demo.data import Array, Dataset, Split, divide
 from unikeras.errors import DatasetError
 
@@ -27,16 +25,16 @@ def read(folder: Path) -> Dataset:
     Raises:
         DatasetError: there are fewer than two classes, a class has fewer than `LEAST` images, or images
             cannot be read; the message names them.
-        MissingDependency: Pillow is not installed.
     """
-    library = require("PIL.Image", "demo", "reading a folder of images")
+    from PIL.Image import DecompressionBombError
+
     classes = _classes(folder)
     labels = np.repeat(np.arange(len(classes), dtype="int32"), [len(paths) for paths in classes.values()])
     images, unreadable = [], []
     for path in (path for paths in classes.values() for path in paths):
         try:
-            images.append(_image(library, path))
-        except (OSError, ValueError, SyntaxError, library.DecompressionBombError) as error:
+            images.append(_image(path))
+        except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
             unreadable.append(f"{path} ({_reason(error)})")
     if unreadable:
         shown = "; ".join(unreadable[:3]) + ("; ..." if len(unreadable) > 3 else "")
@@ -79,11 +77,11 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _image(library: Any, path: Path) -> Array:
+def _image(path: Path) -> Array:
     """Return one image, (SIDE, SIDE, 3) of uint8, turned as its camera was held."""
-    from PIL import ImageOps
+    from PIL import Image, ImageOps
 
-    with library.open(path) as opened:
+    with Image.open(path) as opened:
         # Pillow cuts 16-bit and float pixels off at 255 instead of scaling them.
         if opened.mode.startswith(("I", "F")):
             raise ValueError(f"its pixels are {opened.mode}, only 8 bits per channel are read")

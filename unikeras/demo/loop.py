@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 import unikeras as uk
-from unikeras._quiet import quiet
 from unikeras.demo.data import SEED, Array, Dataset, Split, batch_size, batches
 from unikeras.demo.model import build, predictor
 from unikeras.demo.progress import Bar
+from unikeras.demo.silence import silence
 
 RATE = 2e-3
 # Adam divides by a gradient's size: with Keras' 1e-7 it would turn the rounding of a gradient that is nearly
@@ -58,7 +58,7 @@ def train(data: Dataset, epochs: int, weights: list[Array] | None = None) -> Tra
         epochs: how often each training image is seen.
         weights: where to start from; None for new ones, drawn by a seed.
     """
-    with quiet():
+    with silence():
         import keras
 
     model = build(data.shape, len(data.classes), SEED)
@@ -88,10 +88,9 @@ def train(data: Dataset, epochs: int, weights: list[Array] | None = None) -> Tra
             for index in batches(len(data.train), size, SEED + epoch):
                 x, y = data.pixels(data.train.images[index]), data.train.labels[index]
                 started = time.perf_counter()
-                loss = train_step(x, y)
-                uk.backends.current().synchronize(loss)
+                # Reading the loss waits for the step, so its time is the whole step's.
+                run.losses.append(float(keras.ops.convert_to_numpy(train_step(x, y))))
                 run.seconds.append(time.perf_counter() - started)
-                run.losses.append(float(keras.ops.convert_to_numpy(loss)))
                 bar.step(run.losses[-1])
             run.train_accuracy.append(float(accuracy.result()))
             run.validation_accuracy.append(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from unikeras._files import whole
 from unikeras.errors import OutputError
 
 CHECKPOINT = "best.keras"
@@ -66,8 +67,33 @@ def clear(folder: Path, keep: Collection[str] = ()) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
-    with whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    with written_atomically(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextlib.contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; the file there replaces `path` when the block ends without an error.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    partial = path.with_name(f".partial-{path.name}")  # one name, so that killed runs leave one file at most
+    try:
+        partial.unlink(missing_ok=True)
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def as_json(report: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unikeras.backends import _registry
+import unikeras as uk
 from unikeras.demo.agreement import loss_agreement, probability_difference, same_predictions
 from unikeras.demo.data import SEED, Array, Dataset, Split, batch_size
 from unikeras.demo.loop import Training, score
@@ -74,10 +74,11 @@ def judge(probabilities: Array, data: Dataset) -> dict[str, Any]:
         `test_accuracy`; `confusion`, counts by [true class][predicted class]; `samples`, the positions of
         images to show, the wrong ones first, with `label`, `predicted` and `probability`.
     """
+    from sklearn.metrics import confusion_matrix
+
     predicted = probabilities.argmax(axis=-1)
     labels = data.test.labels
-    confusion = np.zeros((len(data.classes), len(data.classes)), int)
-    np.add.at(confusion, (labels, predicted), 1)
+    confusion = confusion_matrix(labels, predicted, labels=range(len(data.classes)))
     order = np.argsort(predicted == labels, kind="stable")[:SAMPLES]
     samples = [
         {
@@ -94,7 +95,7 @@ def judge(probabilities: Array, data: Dataset) -> dict[str, Any]:
 
 def versions(backends: Iterable[str]) -> dict[str, str]:
     """Return the versions of what took part, read without importing it."""
-    named = {name: _registry.ENTRIES[name].version or "?" for name in backends}
+    named = {name: uk.backends.version(name) or "?" for name in backends}
     shared = {name: metadata.version(name) for name in ("unikeras", "keras", "numpy")}
     return {**shared, **named, "python": platform.python_version(), "platform": platform.platform()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,14 @@ from typing import Any
 from rich.console import Console
 
 import unikeras as uk
-from unikeras import _optional
-from unikeras.backends import _registry
-from unikeras.demo import artifacts, curves, outputs, page, report, tables
+from unikeras.demo import artifacts, chart, curves, outputs, page, report, tables
 from unikeras.demo.data import Array, Dataset, load
 from unikeras.demo.loop import Training, train
 from unikeras.errors import BackendUnavailable, MissingDependency, WorkerError
 
 EPOCHS, EPOCHS_OF_MANY, MANY = 10, 3, 5_000
+# The modules of the extra `demo`, by the distributions that bring them.
+LIBRARIES = {"scikit-learn": "sklearn", "matplotlib": "matplotlib", "pillow": "PIL"}
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,7 @@ def run(settings: Settings, console: Console) -> dict[str, Any]:
     """
     started = time.monotonic()
     names = _backends(settings.backends)
-    if reason := _optional.missing("demo", "the demo"):
-        raise MissingDependency(reason)
+    _check_libraries()
     outputs.check(settings.out)
     formats = artifacts.reasons()
     data = load(settings.dataset, settings.data, names[0])
@@ -86,11 +86,20 @@ def default_epochs(data: Dataset) -> int:
 
 
 def _backends(asked: tuple[str, ...]) -> list[str]:
-    names = [_registry.check(name) for name in dict.fromkeys(asked)] or _registry.available()
+    names = [uk.backends.check(name) for name in dict.fromkeys(asked)] or uk.backends.available()
     if not names:
-        lines = ", ".join(_registry.install_line(name) for name in _registry.names())
-        raise BackendUnavailable(f"the demo needs a backend and none is installed; one of these: {lines}")
+        lines = ", ".join(map(uk.backends.install_line, uk.backends.names()))
+        raise BackendUnavailable(f"the demo needs a backend and none is installed; install one: {lines}")
     return names
+
+
+def _check_libraries() -> None:
+    missing = [name for name, module in LIBRARIES.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        names = " ".join(missing)
+        raise MissingDependency(
+            f"the demo needs {', '.join(missing)}, not installed here: pip install {names}"
+        )
 
 
 def _train(
@@ -171,6 +180,6 @@ def _export(backend: str, out: Path, name: str) -> dict[str, Any]:
 
 def _write(result: dict[str, Any], data: Dataset, out: Path) -> None:
     shown = curves.charts(result)
-    curves.save(shown, out / outputs.CURVES)
+    outputs.write_bytes(out / outputs.CURVES, chart.png(shown))
     outputs.write_text(out / outputs.PAGE, page.render(result, shown, data, out))
     outputs.write_text(out / outputs.REPORT, outputs.as_json(result))
