@@ -347,7 +347,7 @@ def test_a_training_that_fails_leaves_no_file(run, tmp_path, monkeypatch):
     def fail(*_):
         raise errors.StepError("no luck")
 
-    monkeypatch.setattr("unikeras.chat._training.train", fail)
+    monkeypatch.setattr("unikeras.chat.train", fail)
     result = run("m.keras", "--train")
     assert result.exit_code == 1
     assert "no luck" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,7 +13,6 @@ import pytest
 from click.testing import CliRunner
 
 import unikeras as uk
-from unikeras.backends import _registry
 from unikeras.cli import commands
 from unikeras.demo import artifacts, outputs
 from unikeras.demo.loop import Training, train
@@ -75,7 +75,8 @@ class Workers:
 def workers(monkeypatch):
     stub = Workers()
     monkeypatch.setattr(uk, "run_on", stub)
-    monkeypatch.setattr(_registry, "available", lambda: NAMES)
+    monkeypatch.setattr(uk.backends, "available", lambda: NAMES)
+    monkeypatch.setattr(uk.backends._registry, "available", lambda: NAMES)
     monkeypatch.setattr(artifacts, "reasons", lambda: dict.fromkeys(outputs.ARTIFACTS))
     return stub
 
@@ -247,11 +248,11 @@ def test_wrong_use_is_told_before_anything_runs(demo, workers, arguments, told):
 
 
 def test_a_backend_that_is_not_installed_is_told_with_its_pip_line(demo, workers, monkeypatch):
-    monkeypatch.setattr(_registry, "available", lambda: ["jax"])
+    monkeypatch.setattr(uk.backends._registry, "available", lambda: ["jax"])
     code, _, err = demo("--backend", "torch")
     assert code == 2
     assert "pip install torch" in err
-    monkeypatch.setattr(_registry, "available", list)
+    monkeypatch.setattr(uk.backends, "available", list)
     code, _, err = demo()
     assert code == 2
     assert "none is installed" in err
@@ -259,9 +260,10 @@ def test_a_backend_that_is_not_installed_is_told_with_its_pip_line(demo, workers
 
 
 def test_a_missing_library_is_told_with_its_pip_line(demo, workers, monkeypatch):
-    from unikeras import _optional
-
-    monkeypatch.setattr(_optional, "is_installed", lambda module: module != "matplotlib")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "matplotlib" else find(name, *rest)
+    )
     code, _, err = demo()
     assert (code, workers.calls) == (2, [])
     assert "the demo needs matplotlib, not installed here: pip install matplotlib" in err

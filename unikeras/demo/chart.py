@@ -17,7 +17,7 @@ STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#0a7d5c", "linestyle": ":", "linewidth": 1.8},
 )
 ALONE: dict[str, Any] = {"color": "#0b62c4", "linewidth": 1.5}
-INK, EDGE, LIMIT = "#57606a", "#dfe3e8", "#a8201a"
+INK, EDGE, LIMIT = "#57606a", "#d0d5dc", "#a8201a"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Chart:
 
 def svg(chart: Chart) -> str:
     """Return a chart as an SVG document without its title; the n-th curve is the group `curve-n`."""
-    figure = _figure(1, 4.2, 3.0)
+    figure = _figure(1, 3.7, 2.7)
     _draw(figure.subplots(), chart)
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True)
