@@ -148,7 +148,7 @@ def test_a_backend_that_fails_is_named_and_the_others_go_on(demo, workers, tmp_p
     code, out, err = demo()
     assert code == 1
     assert f"jax failed: {told}" in out
-    assert f"failed: jax: training failed: {told}" in err
+    assert f"error: jax: training failed: {told}" in err
     assert "deep" not in out + err
     assert workers.did("train") == NAMES
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
@@ -194,7 +194,7 @@ def test_an_accuracy_below_the_goal_is_a_failure(demo, workers):
     workers.wrong["torch"] = 12
     code, _, err = demo()
     assert code == 1
-    assert "failed: torch: test accuracy 96.7% is below 97%" in err
+    assert "error: torch: test accuracy 96.7% is below 97%" in err
 
 
 def test_after_fewer_epochs_the_accuracy_is_only_reported(demo, workers):
@@ -207,7 +207,7 @@ def test_a_failed_export_is_a_failure(demo, workers, tmp_path):
     workers.errors["onnx"] = WorkerDied("the worker fell over", -11)
     code, _, err = demo()
     assert code == 1
-    assert "failed: onnx: export failed: the worker fell over" in err
+    assert "error: onnx: export failed: the worker fell over" in err
     assert [row["status"] for row in _report(tmp_path)["artifacts"]] == ["verified", "verified", "failed"]
 
 

@@ -63,7 +63,7 @@ def step_of(model: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
             "a chat needs a Keras model, uk.stateful(model), or an artifact with states; "
             f"received {type(model).__name__}"
         )
-    return step  # type: ignore[no-any-return]
+    return step
 
 
 def to_numpy(value: Any) -> np.ndarray[Any, Any]:

@@ -39,7 +39,10 @@ def save(data: Dataset, weights: list[Array], folder: Path) -> Array:
 
     model = build(data.shape, len(data.classes), SEED)
     model.set_weights(weights)
-    with silence(), written_atomically(folder / CHECKPOINT) as partial:  # saving imports TensorFlow on every backend
+    with (
+        silence(),
+        written_atomically(folder / CHECKPOINT) as partial,
+    ):  # saving imports TensorFlow on every backend
         model.save(partial)
     return predictor(keras.saving.load_model(folder / CHECKPOINT))(data.pixels(data.test.images))
 

@@ -25,6 +25,6 @@ __all__ = [
     "export_model",
     "load_artifact",
     "load_keras",
-    "read_header",
     "mark_harmless",
+    "read_header",
 ]
