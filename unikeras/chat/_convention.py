@@ -19,7 +19,7 @@ _WANTED = (
 
 
 def check(model: Any) -> Any:
-    """Return a model as what has a step; refuse one that does not take each byte, or returns no logits of bytes.
+    """Return a model with a step; refuse one that does not take each byte, or does not return logits of bytes.
 
     Args:
         model: a Keras model, `uk.stateful(model)`, or an artifact with states.

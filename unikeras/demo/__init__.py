@@ -1,7 +1,7 @@
 """The demo: one training loop, run on every installed backend, exported and reported.
 
-`unikeras demo` runs it from a terminal. It reads as an example, too: the loop that is the same on TensorFlow,
-PyTorch and JAX stands in `loop.py`.
+`unikeras demo` runs it from a terminal. It is also an example to read: the loop that is the same on TensorFlow,
+PyTorch and JAX is in `loop.py`.
 """
 
 from __future__ import annotations

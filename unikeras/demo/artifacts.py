@@ -14,7 +14,7 @@ from unikeras.errors import ExportError, MissingDependency
 
 
 def reasons() -> dict[str, str | None]:
-    """Say for each format of the demo why it cannot be written here; None where it can."""
+    """Return for each format of the demo why it cannot be written here; None if it can."""
     rows = {row.format: row for row in uk.export_formats()}
     return {name: None if rows[name].available else rows[name].reason for name in ARTIFACTS}
 
@@ -25,7 +25,7 @@ def unavailable(name: str, reason: str) -> dict[str, Any]:
 
 
 def failed(name: str, reason: str) -> dict[str, Any]:
-    """Return the row of a format whose export came to no good end."""
+    """Return the row of a format whose export failed."""
     return {**_blank(name), "status": "failed", "error": reason}
 
 

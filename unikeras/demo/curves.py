@@ -10,8 +10,8 @@ import numpy as np
 from unikeras.demo.agreement import LIMIT, STEPS, relative_difference
 from unikeras.demo.chart import Chart
 
-SHOWN = 3 * STEPS  # of the difference: where it grows from rounding to the noise of training
-WINDOW = 20  # steps: the loss of a small batch jumps too much to be read
+SHOWN = 3 * STEPS  # steps of the difference to show: from rounding to the noise of training
+WINDOW = 20  # steps: the loss of one small batch is too noisy to read
 
 
 def running_mean(values: Sequence[float | None]) -> list[float]:

@@ -1,4 +1,4 @@
-"""The data sets that keras.datasets fetches from the network, loaded in a worker."""
+"""The data sets that keras.datasets downloads, loaded in a worker."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ FASHION = (
 )
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CLASSES = {"mnist": tuple("0123456789"), "fashion_mnist": FASHION, "cifar10": OBJECTS}
-PATIENCE = 20.0  # seconds without a byte before a download counts as failed
+PATIENCE = 20.0  # seconds without data before a download fails
 
 
 def fetch(name: str, backend: str) -> Dataset:
-    """Load one of keras.datasets; its test part stays the test part.
+    """Load one of keras.datasets; its test part remains the test part.
 
     Args:
         name: a key of `CLASSES`.
         backend: the backend of the worker: keras is not imported in this process.
 
     Raises:
-        DatasetError: it is not on the disk yet and cannot be downloaded.
+        DatasetError: it is not on disk and cannot be downloaded.
     """
     try:
         parts = uk.run_on(backend, arrays, name)
@@ -56,7 +56,7 @@ def arrays(name: str) -> list[tuple[Array, Array]]:
         import keras
 
     socket.setdefaulttimeout(PATIENCE)
-    # Keras prints the download's progress to stdout, which belongs to the report.
+    # Keras prints the download's progress to stdout, where the report goes.
     with contextlib.redirect_stdout(sys.stderr):
         parts = getattr(keras.datasets, name).load_data()
     return [

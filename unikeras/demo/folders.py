@@ -1,4 +1,4 @@
-"""A data set from a folder of images: one sub-folder a class, as most people keep them."""
+"""A data set from a folder of images: one subfolder per class, the usual layout."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from unikeras.errors import DatasetError
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 SIDE = 32  # pixels: what the demo's small network can learn from in seconds
-LEAST = 3  # images of a class: one to train on, one to choose by, one to test with
+LEAST = 3  # images of a class: one each for training, validation and test
 
 
 def read(folder: Path) -> Dataset:
-    """Read a folder with one sub-folder of images per class, each image resized to `SIDE` x `SIDE`, RGB.
+    """Read a folder with one subfolder of images per class, each image resized to `SIDE` x `SIDE`, RGB.
 
-    Hidden files and files that are not images by their suffix are left out.
+    Hidden files and files without an image suffix are skipped.
 
     Args:
-        folder: its sub-folders' names are the classes, numbered in their sorted order.
+        folder: the sorted names of its subfolders are the classes.
 
     Raises:
         DatasetError: there are fewer than two classes, a class has fewer than `LEAST` images, or images
@@ -45,7 +45,7 @@ def read(folder: Path) -> Dataset:
 
 
 def _classes(folder: Path) -> dict[str, list[Path]]:
-    """Return the image files of each class, or raise one error that tells all that is wrong."""
+    """Return the image files of each class, or raise one error that lists all problems."""
     expected = "expected one sub-folder of images per class, as in flowers/rose/1.jpg and flowers/tulip/1.jpg"
     try:
         rooms = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -78,13 +78,13 @@ def _reason(error: Exception) -> str:
 
 
 def _image(path: Path) -> Array:
-    """Return one image, (SIDE, SIDE, 3) of uint8, turned as its camera was held."""
+    """Return one image, (SIDE, SIDE, 3) of uint8, rotated as its EXIF data says."""
     from PIL import Image, ImageOps
 
     with Image.open(path) as opened:
-        # Pillow cuts 16-bit and float pixels off at 255 instead of scaling them.
+        # Pillow clips 16-bit and float pixels at 255 instead of scaling them.
         if opened.mode.startswith(("I", "F")):
             raise ValueError(f"its pixels are {opened.mode}, only 8 bits per channel are read")
-        # Through RGBA, because a palette with transparency has no direct way to RGB.
+        # Through RGBA: Pillow cannot convert a palette with transparency to RGB directly.
         image = ImageOps.exif_transpose(opened).convert("RGBA").convert("RGB")
     return np.asarray(image.resize((SIDE, SIDE)))

@@ -1,4 +1,4 @@
-"""The training loop of the demo: written once, run by every backend in a process of its own."""
+"""The training loop of the demo: written once, run by every backend in its own process."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from unikeras.demo.progress import Bar
 from unikeras.demo.silence import silence
 
 RATE = 2e-3
-# Adam divides by a gradient's size: with Keras' 1e-7 it would turn the rounding of a gradient that is nearly
-# zero into a step as large as any other, and the backends would part early.
+# Adam divides by a gradient's magnitude: with Keras' 1e-7, rounding noise in a nearly zero gradient becomes a
+# full-sized step, and the backends diverge early.
 EPSILON = 1e-4
 
 
 @dataclass
 class Training:
-    """What one backend brings home.
+    """The result of one backend.
 
     Attributes:
         initial: the weights before the first step, as `model.get_weights()`.
         losses: of each step.
-        seconds: of each step, until its result was there; the first holds the compilation.
-        train_accuracy: of each epoch, a running one: measured while the weights change.
+        seconds: of each step, until its loss was read; the first includes the compilation.
+        train_accuracy: of each epoch, measured while the weights change.
         validation_accuracy: at the end of each epoch, from 0 to 1.
         probabilities: on the test part at the end, (images, classes).
         best: the weights after the first epoch with the highest validation accuracy.
@@ -55,8 +55,8 @@ def train(data: Dataset, epochs: int, weights: list[Array] | None = None) -> Tra
 
     Args:
         data: images; every backend sees the same batches of them in the same order.
-        epochs: how often each training image is seen.
-        weights: where to start from; None for new ones, drawn by a seed.
+        epochs: number of epochs.
+        weights: the initial weights; None for new ones, drawn by a seed.
     """
     with silence():
         import keras

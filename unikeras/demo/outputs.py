@@ -1,4 +1,4 @@
-"""The folder of a run: what stands in it belongs to the report in it, and each file is written atomically."""
+"""The folder of a run: its files belong to the report in it, and each is written atomically."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ REPORT, PAGE, CURVES = "report.json", "report.html", "curves.png"
 
 
 def check(folder: Path) -> None:
-    """Make sure that a run can write to a folder, and that it replaces nothing but an earlier run.
+    """Check that a run can write to a folder, and replaces only files of an earlier run.
 
     Raises:
-        OutputError: the folder cannot be made or written to, or holds a file of somebody else under a name
-            that the run would take.
+        OutputError: the folder cannot be created or written to, or a file that no earlier run wrote has a
+            name that the run uses.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,11 +51,11 @@ def _is_ours(folder: Path) -> bool:
 
 
 def clear(folder: Path, keep: Collection[str] = ()) -> None:
-    """Remove the models of an earlier run that this one has not replaced.
+    """Remove the models of an earlier run that this run did not replace.
 
     Args:
-        folder: of the run.
-        keep: the names of those that this run wrote.
+        folder: the folder of the run.
+        keep: the names of the models that this run wrote.
     """
     for name in {CHECKPOINT, *ARTIFACTS.values()}.difference(keep):
         path = folder / name
@@ -97,5 +97,5 @@ def written_atomically(path: Path) -> Iterator[Path]:
 
 
 def as_json(report: dict[str, Any]) -> str:
-    """Return a report as strict JSON: it holds None where a number is none."""
+    """Return a report as strict JSON, without NaN and infinity."""
     return json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)

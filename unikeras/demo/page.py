@@ -25,8 +25,8 @@ def render(report: dict[str, Any], charts: Sequence[Chart], data: Dataset, out: 
     Args:
         report: from `unikeras.demo.report.assemble`, completed by the run.
         charts: its curves.
-        data: what it was trained on; the page shows some of the test images.
-        out: the folder of the run's files, for the lines of code that go on from there.
+        data: the training data; the page shows some of its test images.
+        out: the folder of the run's files, for the code that loads them.
     """
     environment = _environment()
     environment.filters["png"] = partial(_png, peak=data.peak)
@@ -63,7 +63,7 @@ def _environment() -> Environment:
 
 
 def _png(image: Array, peak: int) -> str:
-    """Return an image, (height, width, 1 or 3), as the address of a PNG that holds its bytes itself."""
+    """Return an image, (height, width, 1 or 3), as a PNG in a data URI."""
     from PIL import Image
 
     pixels = np.round(image.astype("float64") * (255 / peak)).astype("uint8")

@@ -23,14 +23,14 @@ LIBRARIES = {"scikit-learn": "sklearn", "matplotlib": "matplotlib", "pillow": "P
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asks for.
+    """The options of a run.
 
     Attributes:
-        backends: those to run on; empty for all that are installed.
-        epochs: how often each image is seen; None for what suits the data.
-        out: the folder for all that is written.
+        backends: their names; empty for all that are installed.
+        epochs: number of epochs; None for the default of the data set.
+        out: the output folder.
         dataset: one of `unikeras.demo.data.NAMES`.
-        data: a folder of images, taken instead of `dataset`.
+        data: a folder of images; replaces `dataset`.
     """
 
     backends: tuple[str, ...] = ()
@@ -41,17 +41,17 @@ class Settings:
 
 
 def run(settings: Settings, console: Console) -> dict[str, Any]:
-    """Run the demo and return its report, which stands in the output folder, too.
+    """Run the demo and return its report, which is also written to the output folder.
 
-    A failure in training, comparison or export does not end the run: it is in the report's `failures`.
+    A failure in training, comparison or export does not end the run; the report's `failures` lists it.
 
     Args:
-        settings: what to do.
-        console: where to tell about it.
+        settings: the options.
+        console: where to print.
 
     Raises:
         UnknownBackend, BackendUnavailable, MissingDependency: something needed is not installed.
-        DatasetError: the data cannot be read, or cannot be trained on.
+        DatasetError: the data cannot be read, or is unsuitable for training.
         OutputError: the output folder cannot be written to.
     """
     started = time.monotonic()
@@ -72,7 +72,7 @@ def run(settings: Settings, console: Console) -> dict[str, Any]:
         with console.status("exporting"):
             _ship(result, trainings, data, settings.out, formats)
         console.print(tables.artifacts(result))
-    # Last: until the new checkpoint stands, a run that is killed must not take the earlier one with it.
+    # Last: if the run is killed before the new checkpoint is written, the earlier one remains.
     outputs.clear(settings.out, keep=_written(result))
     result["seconds"] = time.monotonic() - started
     _write(result, data, settings.out)
@@ -81,7 +81,7 @@ def run(settings: Settings, console: Console) -> dict[str, Any]:
 
 
 def default_epochs(data: Dataset) -> int:
-    """Return how many epochs suit a data set where nobody says."""
+    """Return the default number of epochs for a data set."""
     return EPOCHS if len(data.train) < MANY else EPOCHS_OF_MANY
 
 
@@ -105,7 +105,7 @@ def _check_libraries() -> None:
 def _train(
     names: list[str], data: Dataset, epochs: int, console: Console
 ) -> dict[str, Training | WorkerError]:
-    """Train on one backend after the other, all from the weights of the first that succeeds."""
+    """Train on one backend after another, all from the weights of the first that succeeds."""
     outcomes: dict[str, Training | WorkerError] = {}
     weights: list[Array] | None = None
     for name in names:
@@ -117,18 +117,18 @@ def _train(
             console.print(f"[red]{name} failed:[/] ", end="")
             console.print(first_line(error), markup=False)
         finally:
-            # A worker that was stopped while it drew its bar leaves the terminal without a cursor.
+            # A worker that is stopped while it draws its bar leaves the cursor hidden.
             Console(stderr=True).show_cursor(True)
     return outcomes
 
 
 def first_line(error: Exception) -> str:
-    """Return an error's message without the traceback that came along from a worker."""
+    """Return an error's message without the worker's traceback."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _shortfalls(result: dict[str, Any], goal: float | None) -> list[str]:
-    """Return what is wrong with the trainings, a sentence each."""
+    """Return the failures of the trainings, one sentence each."""
     failures = []
     for row in result["backends"]:
         if row["error"] is not None:
@@ -148,7 +148,7 @@ def _ship(
     out: Path,
     formats: dict[str, str | None],
 ) -> None:
-    """Write the checkpoint and the artifacts by the backend that trained the best weights."""
+    """Write the checkpoint and the artifacts on the backend that trained the best weights."""
     best = result["best"]
     backend = best["backend"]
     try:
