@@ -59,7 +59,7 @@ def byte_model(units: int = UNITS, seed: int | None = None) -> Any:
     model = keras.Sequential(
         [
             keras.Input((None,), dtype="int32", name="bytes"),
-            # A standard deviation of 1, as in PyTorch: Keras' default is twenty times smaller and hardly reaches the gates.
+            # PyTorch's standard deviation of 1: Keras' is twenty times smaller and hardly reaches the gates.
             layers.Embedding(
                 256, 32, embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0), name="embedding"
             ),
