@@ -300,9 +300,9 @@ def test_commands_of_a_conversation(run, saved, replies):
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines() == [replies[0], replies[1], replies[0]]
     for text in (
-        "bob has a copy of alice's memory",
+        "bob is a copy of alice",
         "alice, bob",
-        "alice begins anew",
+        "alice starts over",
         "exists already",
         "/quit or",
     ):
@@ -347,7 +347,7 @@ def test_a_training_that_fails_leaves_no_file(run, tmp_path, monkeypatch):
     def fail(*_):
         raise errors.StepError("no luck")
 
-    monkeypatch.setattr("unikeras.apps.chat._training.train", fail)
+    monkeypatch.setattr("unikeras.apps.chat.train", fail)
     result = run("m.keras", "--train")
     assert result.exit_code == 1
     assert "no luck" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 import unikeras as uk
-from unikeras.apps.demo import artifacts, outputs
-from unikeras.apps.demo.loop import Training, train
-from unikeras.backends import _registry
+from unikeras.apps.demo import artifacts
+from unikeras.apps.demo import outputs
+from unikeras.apps.demo.loop import Training
+from unikeras.apps.demo.loop import train
 from unikeras.cli import commands
 from unikeras.errors import ExportMismatch, RemoteError, WorkerDied
 
@@ -75,7 +77,8 @@ class Workers:
 def workers(monkeypatch):
     stub = Workers()
     monkeypatch.setattr(uk, "run_on", stub)
-    monkeypatch.setattr(_registry, "available", lambda: NAMES)
+    monkeypatch.setattr(uk.backends, "available", lambda: NAMES)
+    monkeypatch.setattr(uk.backends._registry, "available", lambda: NAMES)
     monkeypatch.setattr(artifacts, "reasons", lambda: dict.fromkeys(outputs.ARTIFACTS))
     return stub
 
@@ -147,7 +150,7 @@ def test_a_backend_that_fails_is_named_and_the_others_go_on(demo, workers, tmp_p
     code, out, err = demo()
     assert code == 1
     assert f"jax failed: {told}" in out
-    assert f"failed: jax: training failed: {told}" in err
+    assert f"error: jax: training failed: {told}" in err
     assert "deep" not in out + err
     assert workers.did("train") == NAMES
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
@@ -193,7 +196,7 @@ def test_an_accuracy_below_the_goal_is_a_failure(demo, workers):
     workers.wrong["torch"] = 12
     code, _, err = demo()
     assert code == 1
-    assert "failed: torch: test accuracy 96.7% is below 97%" in err
+    assert "error: torch: test accuracy 96.7% is below 97%" in err
 
 
 def test_after_fewer_epochs_the_accuracy_is_only_reported(demo, workers):
@@ -206,7 +209,7 @@ def test_a_failed_export_is_a_failure(demo, workers, tmp_path):
     workers.errors["onnx"] = WorkerDied("the worker fell over", -11)
     code, _, err = demo()
     assert code == 1
-    assert "failed: onnx: export failed: the worker fell over" in err
+    assert "error: onnx: export failed: the worker fell over" in err
     assert [row["status"] for row in _report(tmp_path)["artifacts"]] == ["verified", "verified", "failed"]
 
 
@@ -247,11 +250,11 @@ def test_wrong_use_is_told_before_anything_runs(demo, workers, arguments, told):
 
 
 def test_a_backend_that_is_not_installed_is_told_with_its_pip_line(demo, workers, monkeypatch):
-    monkeypatch.setattr(_registry, "available", lambda: ["jax"])
+    monkeypatch.setattr(uk.backends._registry, "available", lambda: ["jax"])
     code, _, err = demo("--backend", "torch")
     assert code == 2
     assert "pip install torch" in err
-    monkeypatch.setattr(_registry, "available", list)
+    monkeypatch.setattr(uk.backends, "available", list)
     code, _, err = demo()
     assert code == 2
     assert "none is installed" in err
@@ -259,9 +262,10 @@ def test_a_backend_that_is_not_installed_is_told_with_its_pip_line(demo, workers
 
 
 def test_a_missing_library_is_told_with_its_pip_line(demo, workers, monkeypatch):
-    from unikeras._base import optional as _optional
-
-    monkeypatch.setattr(_optional, "is_installed", lambda module: module != "matplotlib")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "matplotlib" else find(name, *rest)
+    )
     code, _, err = demo()
     assert (code, workers.calls) == (2, [])
     assert "the demo needs matplotlib, not installed here: pip install matplotlib" in err

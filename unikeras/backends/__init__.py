@@ -9,12 +9,21 @@ from unikeras.backends._choose import settle as settle
 from unikeras.backends._contract import Backend, Composite, KeptValue, Program
 from unikeras.backends._contract import Tape as Tape
 from unikeras.backends._registry import ENTRIES as ENTRIES
-from unikeras.backends._registry import available, names
-from unikeras.backends._registry import check as check
-from unikeras.backends._registry import install_line as install_line
-from unikeras.backends._registry import load as load
+from unikeras.backends._registry import available, check, install_line, load, names, version
 
-__all__ = ["Backend", "Composite", "KeptValue", "Program", "available", "current", "names"]
+__all__ = [
+    "Backend",
+    "Composite",
+    "KeptValue",
+    "Program",
+    "available",
+    "check",
+    "current",
+    "install_line",
+    "load",
+    "names",
+    "version",
+]
 
 
 # Not functools.cache, which torch.compile traces through.

@@ -88,12 +88,30 @@ def install_line(name: str) -> str:
     return f"pip install {ENTRIES[name].requirement}"
 
 
+def version(name: str) -> str | None:
+    """Return the version of a backend's framework, without importing it; None if it is not installed.
+
+    Example:
+        >>> version(available()[0]) is None
+        False
+    """
+    return ENTRIES[name].version
+
+
 def check(name: str) -> str:
     """Return a backend's name if it can be used here.
+
+    Args:
+        name: such as `"torch"`.
 
     Raises:
         UnknownBackend: no backend has this name.
         BackendUnavailable: its framework is not installed; the message holds the pip line.
+
+    Example:
+        >>> check("numpy")
+        Traceback (most recent call last):
+        unikeras.errors.UnknownBackend: unknown backend 'numpy'; unikeras runs on tensorflow, jax, torch
     """
     if name not in ENTRIES:
         raise UnknownBackend(f"unknown backend {name!r}; unikeras runs on {', '.join(names())}")

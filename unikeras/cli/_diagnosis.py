@@ -10,11 +10,11 @@ from importlib import metadata
 from typing import Any
 
 import unikeras
-from unikeras import backends as rooms
 from unikeras import workers
 from unikeras._base import optional as _optional
-from unikeras.backends import _registry
-from unikeras.cli._sqlite_advice import SQLite, installed
+from unikeras import backends
+from unikeras.cli._sqlite_advice import SQLite
+from unikeras.cli._sqlite_advice import installed
 from unikeras.errors import BackendUnavailable, RemoteError, UnikerasError, UnknownBackend, WorkerError
 
 # Seconds for one framework to import and to look for its devices.
@@ -63,8 +63,8 @@ class Diagnosis:
 
 def diagnose() -> Diagnosis:
     """Ask every installed framework, each in a process of its own, and look at the rest from here."""
-    choice = rooms.choose()
-    backends = _backends()
+    choice = backends.choose()
+    found = _backends()
     return Diagnosis(
         unikeras=unikeras.__version__,
         python=platform.python_version(),
@@ -73,8 +73,8 @@ def diagnose() -> Diagnosis:
         sqlite=installed(),
         chosen=choice.name,
         reason=choice.reason,
-        problem=_problem(choice, backends),
-        backends=backends,
+        problem=_problem(choice, found),
+        backends=found,
         extras=[_extra(name) for name in _optional.EXTRAS],
     )
 
@@ -89,21 +89,21 @@ def _version(distribution: str) -> str | None:
 def _backends() -> list[Backend]:
     with ThreadPoolExecutor() as threads:
         try:
-            return list(threads.map(_backend, _registry.names()))
+            return list(threads.map(_backend, backends.names()))
         finally:
             workers.shutdown()  # after Ctrl-C the threads would wait for them
 
 
 def _backend(name: str) -> Backend:
     devices, error = None, None
-    if name in _registry.available():
+    if name in backends.available():
         try:
             devices = workers.run_on(name, _devices, name, timeout=_PATIENCE)
         except RemoteError as failure:
             error = _brief(failure)
         except WorkerError as failure:
             error = str(failure)
-    return Backend(name, _registry.ENTRIES[name].version, devices, error, _registry.install_line(name))
+    return Backend(name, backends.version(name), devices, error, backends.install_line(name))
 
 
 def _brief(failure: RemoteError) -> str:
@@ -116,7 +116,7 @@ def _devices(name: str) -> list[str]:
     from unikeras._base.quiet import quiet
 
     with quiet():  # for frameworks that greet
-        return _registry.load(name).devices()
+        return backends.load(name).devices()
 
 
 def _extra(name: str) -> Extra:
@@ -124,17 +124,17 @@ def _extra(name: str) -> Extra:
     return Extra(name, missing, _optional.pip_line(*(missing or _optional.EXTRAS[name])))
 
 
-def _problem(choice: rooms.Choice, backends: list[Backend]) -> str | None:
+def _problem(choice: backends.Choice, found: list[Backend]) -> str | None:
     if choice.name is None:
         return choice.reason
     try:
-        _registry.check(choice.name)
+        backends.check(choice.name)
     except (UnknownBackend, BackendUnavailable) as error:
         return f"{error} (it was asked for because {choice.reason})"
-    symptom = next(backend.error for backend in backends if backend.name == choice.name)
+    symptom = next(backend.error for backend in found if backend.name == choice.name)
     if symptom is None:
         return None
-    able = [f"KERAS_BACKEND={backend.name}" for backend in backends if backend.devices is not None]
+    able = [f"KERAS_BACKEND={backend.name}" for backend in found if backend.devices is not None]
     other = (
         f"{' or '.join(able)} chooses one that can" if able else "no other one that is installed can either"
     )

@@ -1,4 +1,4 @@
-"""A model trained for a chat, with a bar, and saved whole."""
+"""A model trained for a chat, with a progress bar, and saved atomically."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from unikeras._base.files import whole
 from unikeras._base.quiet import quiet
-from unikeras.export.verify.known_artifacts import digest_of, harmless
+from unikeras.export import mark_harmless
 
 
 def give(path: Path, minutes: float, rounds: int | None, units: int | None, seed: int) -> None:
-    """Train a model, measure what it remembers, say so, and save it.
+    """Train a model, save it, and print what it remembers.
 
     Args:
-        path: of the .keras file.
-        minutes: how long.
-        rounds: how often to learn from new conversations, instead.
-        units: of the LSTM; None for what suits the conversations.
+        path: the .keras file to write.
+        minutes: training time.
+        rounds: number of rounds of conversations, instead of minutes.
+        units: of the LSTM; None for the default.
         seed: of weights and conversations.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    with quiet():  # frameworks greet
+    with quiet():  # frameworks print as they are imported
         import unikeras as uk
         from unikeras.apps import chat
-        from unikeras.apps.chat._training import UNITS
 
-        model = chat.byte_model(units or UNITS, seed)
+        model = chat.byte_model(seed=seed) if units is None else chat.byte_model(units, seed)
     console = Console(stderr=True)
-    # Opened before the training, so that a folder that cannot be written to is told at once.
+    # Opened before the training, so that a folder without write access is reported at once.
     with whole(path) as temporary:
         with _bar(console) as bar:
             task = bar.add_task(f"training on {uk.backend()}", total=1.0, loss=float("nan"))
@@ -44,8 +43,8 @@ def give(path: Path, minutes: float, rounds: int | None, units: int | None, seed
                 lambda progress: bar.update(task, completed=progress.part, loss=progress.loss),
             )
         model.save(temporary)
-        harmless.add(digest_of(temporary))  # it need not be tried in a child when it is opened next
-    with console.status("measuring what it remembers, in conversations that it has not seen"):
+        mark_harmless(temporary)
+    with console.status("measuring what it remembers, on unseen conversations"):
         found = chat.recall(model)
     console.print(f"right replies from memory: {found}", highlight=False)
     console.print(f"saved {path}", highlight=False, markup=False)

@@ -5,23 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-# What Keras saves a model as.
+# The suffixes of saved Keras models.
 SUFFIXES = (".keras", ".h5")
 
 
 def loaded(path: Path) -> Any:
-    """Return a saved Keras model, called after its file; a file never opened before is first tried in a child.
+    """Return a saved Keras model, named after its file; a file never opened before is first tried in a child process.
 
     Raises:
-        ArgumentError: the file is none, is broken, or needs classes that are not imported here.
+        ArgumentError: the file is not a saved model, is broken, or needs classes that are not imported here.
         CorruptArtifact: building it crashes, hangs, or takes more memory than the bounds allow.
     """
     from unikeras.errors import ArgumentError
 
     if path.suffix.lower() not in SUFFIXES:
-        raise ArgumentError(f"{path} is no saved Keras model: its name ends in {', or '.join(SUFFIXES)}")
+        raise ArgumentError(f"{path} is no saved Keras model: its name must end in {', or '.join(SUFFIXES)}")
     import unikeras as uk
-    from unikeras.export.readers._keras_file import load_keras
+    from unikeras.export import load_keras
 
     model = load_keras(path, uk.backend())  # which chooses the backend before Keras does
     model.name = path.stem

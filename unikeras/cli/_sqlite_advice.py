@@ -1,4 +1,4 @@
-"""The SQLite library that a store of sessions would use, and what is known against it."""
+"""The SQLite library that a session store uses, and its known problems."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def installed() -> SQLite:
 
 
 def describe(version: str) -> SQLite:
-    """Return what is known of a version.
+    """Return a version and its known problem.
 
     Example:
         >>> describe("3.51.3").problem, describe("3.44.6").problem

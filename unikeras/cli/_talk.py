@@ -12,22 +12,21 @@ from rich.console import Console
 from rich.text import Text
 
 from unikeras.apps.chat import Chat
-from unikeras.apps.chat._bytes import shown
 from unikeras.errors import SessionError, UnikerasError
 
-HELP = "/quit or Ctrl-D ends, /reset begins anew, /fork NAME copies the memory, /sessions lists all"
+HELP = "/quit or Ctrl-D ends, /reset starts over, /fork NAME copies the session, /sessions lists all"
 
 
 class Talk:
     """Holds a conversation on the process' own streams.
 
-    Replies go to stdout. What is said about the conversation goes there too in a terminal, else to stderr, so that
-    a pipe gets replies alone.
+    Replies go to stdout. Messages about the conversation go there too in a terminal, else to stderr, so that a
+    pipe gets replies only.
 
     Args:
-        chat: with whom.
-        session: whose memory it is.
-        title: what is talked to.
+        chat: the chat.
+        session: the session's id.
+        title: the name of the model and its store.
     """
 
     def __init__(self, chat: Chat, session: str, title: str) -> None:
@@ -38,10 +37,10 @@ class Talk:
         self._console = Console(stderr=not self._terminal, highlight=False)
 
     def hold(self, lines: Iterable[str] = ()) -> None:
-        """Say each of the lines; where there are none, what comes from stdin, to its end.
+        """Send each of the lines; without lines, read them from stdin to its end.
 
         Raises:
-            SessionError: the session's memory cannot be used.
+            SessionError: the session cannot be used.
             StoreError: the store cannot be read or written.
         """
         lines = list(lines)
@@ -65,7 +64,7 @@ class Talk:
             self._tell(Text(HELP, "dim"))
 
     def _known(self) -> str:
-        """Say what there is of the session, after a look at whether it can be used."""
+        """Return whether the session is new; refuse one that cannot be used."""
         if self._session not in self._chat.sessions:
             return "new"
         try:
@@ -109,10 +108,10 @@ class Talk:
         sessions, me = self._chat.sessions, printable(self._session)
         if name == "reset":
             sessions.reset(self._session)
-            return f"{me} begins anew"
+            return f"{me} starts over"
         if name == "fork" and rest:
             sessions.fork(self._session, rest)
-            return f"{printable(rest)} has a copy of {me}'s memory; this goes on as {me}"
+            return f"{printable(rest)} is a copy of {me}; this chat continues as {me}"
         if name == "sessions":
             return ", ".join(sorted(map(printable, sessions))) or "none yet"
         return HELP
@@ -123,7 +122,7 @@ class Talk:
 
 def printable(text: str) -> str:
     """Return a session's id as a terminal can show it."""
-    return shown(text.encode(errors="replace"))
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def ago(seconds: float) -> str:

@@ -11,9 +11,11 @@ from typing import Any
 import click
 from rich.console import Console
 
-# What workers start with, where the user has not said otherwise. TensorFlow's notes would tear the progress
-# bars apart. On images of 8 x 8 one OpenMP thread is as fast as several, which wait for each other
-# busily: on a busy machine a step of PyTorch took ten times as long with two as with one.
+from unikeras.cli._failures import CommandFailed
+
+# The environment of the workers, unless the user set it. TensorFlow's log lines would break up the progress
+# bars. On images of 8 x 8 one OpenMP thread is as fast as several, which busy-wait for each other: on a
+# loaded machine a PyTorch step took ten times as long with two threads as with one.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 SMALL = {"OMP_NUM_THREADS": "1"}
 
@@ -24,10 +26,10 @@ SMALL = {"OMP_NUM_THREADS": "1"}
     "backends",
     multiple=True,
     metavar="NAME",
-    help="Run on this backend; repeatable. Default: all installed.",
+    help="Backend to run on; repeatable. Default: all installed.",
 )
 @click.option(
-    "--epochs", type=click.IntRange(min=1), help="How often each image is seen. Default: what suits the data."
+    "--epochs", type=click.IntRange(min=1), help="Number of epochs. Default: 10, or 3 for large data sets."
 )
 @click.option(
     "--out",
@@ -35,52 +37,50 @@ SMALL = {"OMP_NUM_THREADS": "1"}
     default=Path("out"),
     show_default=True,
     metavar="DIR",
-    help="The folder to write to.",
+    help="Output folder.",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Your own images: a folder with one sub-folder a class.",
+    help="Your own images: a folder with one subfolder per class.",
 )
 @click.option(
     "--dataset",
     type=click.Choice(["digits", "mnist", "fashion_mnist", "cifar10"]),
-    help="digits (the default) needs no network.",
+    help="Data set to train on; digits (the default) needs no download.",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print the report as JSON on stdout, everything else on stderr."
+    "--json",
+    "json_wanted",
+    is_flag=True,
+    help="Print the report as JSON to stdout, everything else to stderr.",
 )
-@click.option("--debug", is_flag=True, help="Print the tracebacks of what failed.")
-@click.pass_context
 def demo(
-    context: click.Context,
     backends: tuple[str, ...],
     epochs: int | None,
     out: Path,
     data: Path | None,
     dataset: str | None,
-    as_json: bool,
-    debug: bool,
+    json_wanted: bool,
 ) -> None:
-    """Train one small network on every installed backend by one loop, compare, export and report.
+    """Train a small network on every installed backend with one loop; compare, export and report.
 
-    Exit codes: 0 done; 1 a training, a comparison or an export failed; 2 wrong use, or something needed
+    Exit codes: 0 done; 1 a training, a comparison or an export failed; 2 wrong use, or something required
     is not installed.
     """
     if data is not None and dataset is not None:
-        raise click.UsageError("--data and --dataset exclude each other: name your own images or a known set")
-    from unikeras.apps.demo import Settings, outputs, run
+        raise click.UsageError("--data and --dataset exclude each other: pass your own images or a known set")
+    from unikeras.apps.demo import Settings, as_json, run
 
     settings = Settings(backends, epochs, out, dataset or "digits", data)
     small = data is None and settings.dataset == "digits"
     with _environment(QUIET | SMALL if small else QUIET):
-        report = run(settings, Console(stderr=as_json))
-    if as_json:
-        click.echo(outputs.as_json(report))
+        report = run(settings, Console(stderr=json_wanted))
+    if json_wanted:
+        click.echo(as_json(report))
     if report["failures"]:
-        _tell(report, debug)
-        context.exit(1)
+        raise CommandFailed(report["failures"], _details(report))
 
 
 @contextlib.contextmanager
@@ -94,11 +94,7 @@ def _environment(defaults: dict[str, str]) -> Iterator[None]:
             del os.environ[name]
 
 
-def _tell(report: dict[str, Any], debug: bool) -> None:
-    for failure in report["failures"]:
-        click.echo(f"failed: {failure}", err=True)
-    details = [row["error"] for row in (*report["backends"], *report["artifacts"]) if row["error"]]
-    if debug:
-        click.echo("\n\n".join(details), err=True)
-    elif any("\n" in text for text in details):
-        click.echo("--debug prints the tracebacks", err=True)
+def _details(report: dict[str, Any]) -> str:
+    """Return the tracebacks of what failed."""
+    errors = [row["error"] or "" for row in (*report["backends"], *report["artifacts"])]
+    return "\n\n".join(error for error in errors if "\n" in error)

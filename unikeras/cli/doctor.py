@@ -1,4 +1,4 @@
-"""unikeras doctor: what is installed, which backend runs, and what to do where none can."""
+"""unikeras doctor: what is installed, which backend runs, and what to do if none can."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from unikeras.errors import BackendUnavailable
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
 def doctor(as_json: bool) -> None:
-    """Say what is installed, which backend runs and on what devices.
+    """Show what is installed, which backend runs, and on which devices.
 
-    Each framework is asked in a process of its own, so a broken one harms no other. Exit codes: 0 when
-    the chosen backend can run; 2 when it cannot, or none is installed.
+    Each framework is checked in its own process, so a broken one does not affect the others. Exit codes: 0
+    if the chosen backend can run; 2 if it cannot, or none is installed.
     """
     with Console(stderr=True).status("asking each backend for its devices"):
         diagnosis = diagnose()
@@ -33,7 +33,7 @@ def doctor(as_json: bool) -> None:
 
 
 def _show(diagnosis: Diagnosis, console: Console) -> None:
-    # Text, not markup: the brackets of a pip line would be read as a style.
+    # Text, not markup: brackets in a pip line would be read as a style.
     keras = diagnosis.keras or "not installed"
     console.print(Text(f"unikeras {diagnosis.unikeras}, Keras {keras}, Python {diagnosis.python}"))
     console.print(Text(diagnosis.platform, style="dim"))

@@ -1,4 +1,4 @@
-"""unikeras export: a saved Keras model in other formats, each proven equal."""
+"""unikeras export: a saved Keras model in other formats, each verified."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unikeras.cli._model_files import loaded
     "formats",
     required=True,
     metavar="FORMATS",
-    help="One format or several, such as onnx,pt2; `unikeras formats` lists them.",
+    help="Formats, separated by commas, such as onnx,pt2; `unikeras formats` lists them.",
 )
 @click.option(
     "--out",
@@ -25,16 +25,16 @@ from unikeras.cli._model_files import loaded
     default=Path("out"),
     show_default=True,
     metavar="DIR",
-    help="The folder to write to.",
+    help="Output folder.",
 )
 @click.option(
     "--stateful",
     is_flag=True,
-    help="Write steps: what recurrent layers remember becomes inputs and outputs.",
+    help="Export a step: the states of recurrent layers become inputs and outputs.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace earlier exports.")
-@click.option("--no-verify", is_flag=True, help="Skip the proof; the artifacts say so.")
-@click.option("--opset", type=int, help="ONNX's operator set.")
+@click.option("--no-verify", is_flag=True, help="Skip verification; the artifacts record that.")
+@click.option("--opset", type=int, help="ONNX operator set version.")
 @click.option(
     "--report",
     "report_path",
@@ -42,7 +42,7 @@ from unikeras.cli._model_files import loaded
     metavar="FILE",
     help="Save the report as .html or .json.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON to stdout.")
 def export(
     model: Path,
     formats: str,
@@ -54,14 +54,16 @@ def export(
     report_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Write a saved Keras model in other formats and prove each equal to it.
+    """Export a saved Keras model to other formats and verify each against the model.
 
-    The artifacts are called after the file: DIR/MODEL.onnx and so on. Exit codes: 0 done; 1 a format
-    failed, and those that succeeded stay; 2 wrong use, or something needed is not installed.
+    The artifacts are named after the file: DIR/MODEL.onnx and so on. Exit codes: 0 done; 1 a format
+    failed, and those that succeeded are kept; 2 wrong use, or something required is not installed.
     """
     from unikeras.errors import ExportError
+    from unikeras.export import check_formats
 
-    names = _checked([name.strip() for name in formats.split(",") if name.strip()], verify=not no_verify)
+    # Before a framework is loaded.
+    names = check_formats([name.strip() for name in formats.split(",") if name.strip()], verify=not no_verify)
     loaded, failure = _load(model, stateful), None
     try:
         report = _export(loaded, out, names, overwrite=overwrite, verify=not no_verify, opset=opset)
@@ -74,18 +76,6 @@ def export(
     _show(report, as_json)
     if failure is not None:
         raise failure
-
-
-def _checked(formats: list[str], verify: bool) -> list[str]:
-    """Return the formats by their own names; refuse what cannot be written before a framework is loaded."""
-    from unikeras import backends as rooms
-    from unikeras.export._offers import usable_routes
-    from unikeras.export.request.formats import named
-
-    names = [named(name).name for name in formats]
-    for name in names:
-        usable_routes(name, rooms.choose().name, verify)
-    return names
 
 
 def _load(path: Path, stateful: bool) -> Any:

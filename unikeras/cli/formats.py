@@ -1,4 +1,4 @@
-"""unikeras formats: what can be exported to here, by which toolchains, and how to get the rest."""
+"""unikeras formats: the formats available here, their toolchains, and how to get the others."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import click
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array to stdout.")
 def formats(as_json: bool) -> None:
-    """Say which formats can be written here, by which toolchains, and how to get the others."""
-    from unikeras.export._offers import export_formats
+    """List the formats available here, their toolchains, and how to get the others."""
+    import unikeras as uk
 
-    rows = export_formats()
+    rows = uk.export_formats()
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
         return

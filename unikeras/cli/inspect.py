@@ -1,4 +1,4 @@
-"""unikeras inspect: what an exported model takes, gives and says of itself."""
+"""unikeras inspect: the inputs, outputs and metadata of an exported model."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ import click
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--trust", is_flag=True, help="Open a file whose format runs code; know who made it.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option(
+    "--trust", is_flag=True, help="Open a file whose format runs code. Only for files from people you trust."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
 def inspect(path: Path, trust: bool, as_json: bool) -> None:
-    """Show the format, inputs, outputs, memory, dynamic axes, metadata and size of an exported model.
+    """Show the format, inputs, outputs, states, dynamic axes, metadata and size of an exported model.
 
-    A TorchScript file or a SavedModel from elsewhere is not opened, because that would run its code: what it says
-    of itself is shown. --trust opens it.
+    A TorchScript file or a SavedModel from elsewhere is not opened, because that would run its code; only its
+    own metadata is shown. --trust opens it.
     """
     import unikeras as uk
     from unikeras._base.quiet import quiet
     from unikeras.errors import UnsafeArtifact
-    from unikeras.export.readers import read_header
+    from unikeras.export import read_header
 
     try:
-        with quiet():  # runtimes greet
+        with quiet():  # runtimes print as they load
             found = describe(path, uk.load_artifact(path, trust=trust))
     except UnsafeArtifact:
         header = read_header(path)
@@ -39,24 +41,24 @@ def inspect(path: Path, trust: bool, as_json: bool) -> None:
 
 
 def describe(path: Path, artifact: Any) -> dict[str, Any]:
-    """Return what there is to say of an artifact, as data for JSON.
+    """Return the facts about an artifact, as data for JSON.
 
     Args:
-        path: where it stands.
+        path: where it is.
         artifact: what `load_artifact` returned for it.
     """
     return _described(path, artifact.format, artifact.signature.to_dict(), artifact.metadata)
 
 
 def describe_header(path: Path, format: str, header: Any) -> dict[str, Any]:
-    """Return what a file that was not opened says of itself.
+    """Return the metadata of a file that was not opened.
 
     Args:
-        path: where it stands.
+        path: where it is.
         format: its format.
         header: from `read_header`.
     """
-    from unikeras._specs.signature import Signature
+    from unikeras.export import Signature
 
     said = header.metadata.get("signature")
     signature = Signature.from_dict(said).to_dict() if said else {"inputs": [], "outputs": []}
@@ -65,12 +67,9 @@ def describe_header(path: Path, format: str, header: Any) -> dict[str, Any]:
 
 
 def _described(path: Path, format: str, signature: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    from unikeras.export.request.formats import FORMATS
-    from unikeras.export.request.targets import files_of
+    from unikeras.export import artifact_files
 
-    row = FORMATS[format]
-    beside = row.beside if row.beside and path.with_suffix(row.beside).is_file() else ""
-    files = {str(file): file.stat().st_size for file in files_of(path, beside)}
+    files = {str(file): file.stat().st_size for file in artifact_files(path, format)}
     return {
         "path": str(path),
         "format": format,
@@ -110,7 +109,7 @@ def _show(found: dict[str, Any]) -> None:
 
 
 def _memory(memory: dict[str, Any]) -> Any:
-    """Return what is carried from step to step, as lines."""
+    """Return the states, as lines."""
     lines = [f"memory of model {memory['fingerprint'][:12]}, which each step takes and returns:"]
     for row in memory["states"]:
         shape = ", ".join(map(str, ["batch", *row["shape"]]))
@@ -119,7 +118,7 @@ def _memory(memory: dict[str, Any]) -> Any:
 
 
 def _warning(operators: list[str]) -> Any:
-    """Return what is to be known of a file that was not opened."""
+    """Return the warning about a file that was not opened."""
     text = (
         "not opened, because opening it runs its code; all below is what it says of itself; --trust opens it"
     )

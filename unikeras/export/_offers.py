@@ -8,7 +8,9 @@ from unikeras import backends
 from unikeras.errors import MissingDependency
 from unikeras.export.readers import RUNTIMES
 from unikeras.export.request.formats import FORMATS
-from unikeras.export.writers import Route, routes_to
+from unikeras.export.writers import Route
+from unikeras.export.writers import routes_to
+from unikeras.export.request.formats import named
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,23 @@ def export_formats() -> list[Offer]:
     """
     backend = backends.choose().name
     return [_offer(name, row.suffix, backend) for name, row in FORMATS.items()]
+
+
+def check_formats(formats: list[str], verify: bool = True) -> list[str]:
+    """Return formats by their own names, after a check that each can be written here; imports no framework.
+
+    Args:
+        formats: names or suffixes, such as `"onnx"` or `"tflite"`.
+        verify: whether the artifacts will be verified, which needs their runtimes.
+
+    Raises:
+        UnknownFormat: a format has another name.
+        MissingDependency: a toolchain or a runtime is not installed; the message holds the pip line.
+    """
+    names = [named(name).name for name in formats]
+    for name in names:
+        usable_routes(name, _config.choose().name, verify)
+    return names
 
 
 def _offer(format: str, suffix: str, backend: str | None) -> Offer:

@@ -6,7 +6,6 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -142,26 +141,17 @@ class ExportReport:
             ]
 
     def _page(self) -> str:
-        rows = [_cells("th", HEADINGS), *(_cells("td", row) for row in self._rows())]
-        return PAGE.format(title=escape(self._title()), rows="\n".join(rows))
+        from jinja2 import Environment, FileSystemLoader
+
+        # Names of models, paths and errors of toolchains may hold anything: autoescape keeps them text.
+        environment = Environment(
+            loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
+        )
+        page = environment.get_template("report.html.j2")
+        return page.render(title=self._title(), headings=HEADINGS, rows=self._rows())
 
 
 HEADINGS = ("format", "path", "bytes", "route", "equal at batch", "max error", "seconds", "notes")
-
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{title}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem; }}
-table {{ border-collapse: collapse; }}
-th, td {{ border: 1px solid #ccc; padding: .3rem .6rem; text-align: left; vertical-align: top; }}
-td {{ white-space: pre-line; }}
-</style>
-<h1>{title}</h1>
-<table>
-{rows}
-</table>
-</html>
-"""
 
 
 def _notes(artifact: ArtifactReport) -> Iterator[str]:
@@ -171,7 +161,3 @@ def _notes(artifact: ArtifactReport) -> Iterator[str]:
     yield from artifact.remarks
     for passed in artifact.passed_over:
         yield f"not by {passed.route}: {passed.reason}"
-
-
-def _cells(tag: str, texts: Any) -> str:
-    return f"<tr>{''.join(f'<{tag}>{escape(text)}</{tag}>' for text in texts)}</tr>"

@@ -12,7 +12,7 @@ END = ord("\n")
 
 
 def said(line: str) -> bytes:
-    r"""Return what the model reads of a user's line: marked, ended, and one line whatever it was.
+    r"""Return a user's line as the model reads it: marked, terminated, and without line breaks.
 
     Example:
         >>> said("i am\nAda")
@@ -22,7 +22,7 @@ def said(line: str) -> bytes:
 
 
 def answered(reply: bytes) -> bytes:
-    r"""Return what the model remembers of its own reply.
+    r"""Return the model's own reply as the model reads it.
 
     Example:
         >>> answered(b"hello Ada"), answered(b"hello Ada\n")
@@ -42,7 +42,7 @@ def tokens(text: bytes) -> Tokens:
 
 
 def shown(reply: bytes) -> str:
-    r"""Return a reply as one line of printable text; a model may say anything, a terminal obeys some of it.
+    r"""Return a reply as one line of printable text; a model may emit control sequences.
 
     Example:
         >>> shown(b"caf\xc3\xa9\x1b[2J\n")

@@ -1,4 +1,4 @@
-"""Conversations: what the user says, the model's reply, and the memory of both."""
+"""Conversations: what the user says, the model's reply, and the state after both."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import os
 from typing import Any, Self
 
 from unikeras._specs.states import flat
-from unikeras.apps.chat._bytes import answered, said, shown, tokens
+from unikeras.apps.chat._bytes import answered
+from unikeras.apps.chat._bytes import said
+from unikeras.apps.chat._bytes import shown
+from unikeras.apps.chat._bytes import tokens
 from unikeras.apps.chat._convention import check
 from unikeras.apps.chat._sampling import Sampler
+from unikeras.apps.chat._convention import step_of
+from unikeras.apps.chat._convention import to_numpy
 from unikeras.errors import ArgumentValueError
 from unikeras.memory import Sessions, Store
-from unikeras.memory._turns import turns_of
 
 LENGTH = 200
 
@@ -19,22 +23,23 @@ LENGTH = 200
 class Chat:
     """Conversations with a byte-level recurrent model, each remembered in a store.
 
-    A line and its reply are one turn of the session: the memory holds both or, where the process is killed in
+    A line and its reply are one turn of the session: the state includes both or, if the process is killed in
     between, neither. No text is stored, only the model's state.
 
     Args:
         model: takes bytes, `(batch, time)` integers, and returns logits, `(batch, time, classes)` with at most 256
-            classes; whatever `uk.memory.Sessions` takes: a Keras model, or an artifact with memory.
+            classes: a Keras model, `uk.stateful(model)`, or an artifact with states.
         store: as for `uk.memory.Sessions`.
-        temperature: 0 for the likeliest reply; the higher, the freer.
-        seed: of what chance there is; None for another one each time.
-        length: how many bytes a reply has at most.
+        temperature: 0 for the likeliest reply; higher values give more varied replies.
+        seed: sampling seed; None for nondeterministic sampling.
+        length: the maximum number of bytes in a reply.
 
     Attributes:
         sessions: the `uk.memory.Sessions`, to fork, reset and forget.
 
     Raises:
-        ArgumentValueError: the model takes or returns something else, or a number is out of its range.
+        ArgumentError: the model has no step.
+        ArgumentValueError: the model takes or returns something else, or a number is out of range.
 
     Example:
         >>> import keras
@@ -58,32 +63,33 @@ class Chat:
             raise ArgumentValueError(f"length is a number of bytes, 1 or more; received {length!r}")
         self._sampler = Sampler(temperature, seed)
         self._length = length
-        self._model = turns_of(model)
-        check(self._model)
-        self.sessions = Sessions(self._model, store)
+        model = check(model)
+        self._step = step_of(model)
+        self._initial_state = model.initial_state
+        self.sessions = Sessions(model, store)
 
     def say(self, session: str, line: str) -> str:
         """Say something and return the reply.
 
         Args:
-            session: whose memory it is; it begins where there is none yet.
+            session: the session's id; an unknown id starts a new session.
             line: what the user says. Line breaks in it become spaces.
 
         Returns:
             The reply, as printable text in one line.
 
         Raises:
-            SessionError: the session's memory cannot be used, as `uk.memory.Sessions.step` describes it.
+            SessionError: the session cannot be used, as `uk.memory.Sessions.step` describes.
             StoreError: the store cannot be read or written.
         """
         heard = said(line)
-        reply = self._reply(self._memory(session), heard)
-        # Both sides in one step, so that a kill before it leaves nothing and one after it leaves all.
+        reply = self._reply(self._state(session), heard)
+        # One step writes both sides, so a process that is killed leaves the whole turn or nothing of it.
         self.sessions.step(session, tokens(heard + answered(reply)))
         return shown(reply)
 
     def close(self) -> None:
-        """Close the store, where it was opened here."""
+        """Close the store, unless the caller opened it."""
         self.sessions.close()
 
     def __enter__(self) -> Self:
@@ -92,17 +98,14 @@ class Chat:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _memory(self, session: str) -> list[Any] | None:
-        if session not in self.sessions:
-            return None
-        return flat(self._model.states, self.sessions.state(session))
+    def _state(self, session: str) -> Any:
+        return self.sessions.state(session) if session in self.sessions else self._initial_state(1)
 
-    def _reply(self, memory: list[Any] | None, heard: bytes) -> bytes:
+    def _reply(self, state: Any, heard: bytes) -> bytes:
         """Return what the model says next; nothing is written."""
         reply, chunk = b"", heard
         while len(reply) < self._length and not reply.endswith(b"\n"):
-            outputs, states = self._model.turns([tokens(chunk)], [memory])
-            memory = states[0]
-            chunk = bytes([self._sampler.next_byte(outputs[0][0, -1])])
+            logits, state = self._step(tokens(chunk), state)
+            chunk = bytes([self._sampler.next_byte(to_numpy(logits)[0, -1])])
             reply += chunk
         return reply

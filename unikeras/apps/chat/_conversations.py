@@ -1,6 +1,6 @@
-"""Conversations made up for training: names that are told and asked for, and the Zen of Python line by line.
+"""Generated conversations for training: names that are told and asked for, and the Zen of Python line by line.
 
-What the user says in between is phrases of Python's documentation, so that a name has to be kept over them.
+In between, the user says phrases of Python's documentation, so the model must keep the name across them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ZEN, NEXT = ("zen", "the zen", "import this"), ("next", "more", "another")
 
 @dataclass(frozen=True)
 class Turn:
-    """What is said and what is the reply."""
+    """A line and its reply."""
 
     line: str
     reply: str
@@ -32,7 +32,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Turns, one after the other.
+    """A sequence of turns.
 
     Example:
         >>> Conversation((Turn("i am Ada", "hello Ada"), Turn("who am i", "Ada, you said"))).text
@@ -47,10 +47,10 @@ class Conversation:
 
 
 class Speaker:
-    """Knows what there is to remember in a conversation, and so the right reply to each line.
+    """Generates turns, and knows the right reply to each line.
 
     Args:
-        rng: of what is said.
+        rng: chooses the lines.
     """
 
     def __init__(self, rng: random.Random) -> None:
@@ -88,8 +88,8 @@ def conversation(rng: random.Random, difficulty: float = 1.0) -> Conversation:
     """Return a conversation.
 
     Args:
-        rng: of what is said.
-        difficulty: from 0, names alone, to 1, as much else as names.
+        rng: chooses the lines.
+        difficulty: from 0, names only, to 1, as much else as names.
 
     Example:
         >>> one = conversation(random.Random(0), difficulty=0.0)
@@ -97,7 +97,7 @@ def conversation(rng: random.Random, difficulty: float = 1.0) -> Conversation:
         True
     """
     speaker = Speaker(rng)
-    if rng.random() < 0.05 * difficulty:  # its last lines come after all others
+    if rng.random() < 0.05 * difficulty:  # the only way to reach its last lines
         return Conversation(tuple(speaker.zen() for _ in zen()))
     turns = [speaker.introduction()] if rng.random() < 0.8 else []
     for _ in range(rng.randint(2, 4 + round(4 * difficulty))):

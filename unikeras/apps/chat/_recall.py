@@ -1,4 +1,4 @@
-"""Whether a model remembers, measured in conversations that it has not seen."""
+"""Whether a model remembers, measured on unseen conversations."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from typing import Any
 import numpy as np
 
 from unikeras._specs.turns import to_numpy
-from unikeras.apps.chat._bytes import Tokens, answered, said, tokens
-from unikeras.apps.chat._conversations import NEXT, Conversation, Turn, conversation
-from unikeras.memory._turns import turns_of
+from unikeras.apps.chat._bytes import Tokens
+from unikeras.apps.chat._bytes import answered
+from unikeras.apps.chat._bytes import said
+from unikeras.apps.chat._bytes import tokens
+from unikeras.apps.chat._conversations import NEXT
+from unikeras.apps.chat._conversations import Conversation
+from unikeras.apps.chat._conversations import Turn
+from unikeras.apps.chat._conversations import conversation
+from unikeras.memory import MemoryStore
+from unikeras.memory import Sessions
 
 # Training counts its seeds up from 0.
 _UNSEEN = 1 << 32
@@ -19,13 +26,13 @@ _UNSEEN = 1 << 32
 
 @dataclass(frozen=True)
 class Recall:
-    """How many replies that need the memory were right, to the letter.
+    """How many replies that depend on earlier turns were exactly right.
 
     Attributes:
-        names: how often the user's name was.
-        names_asked: of how many.
-        lines: how often the next line of the Zen of Python was.
-        lines_asked: of how many.
+        names: right replies with the user's name.
+        names_asked: questions for it.
+        lines: right next lines of the Zen of Python.
+        lines_asked: questions for them.
 
     Example:
         >>> print(Recall(names=9, names_asked=10, lines=4, lines_asked=5))
@@ -44,15 +51,15 @@ class Recall:
 
 
 def recall(model: Any, conversations: int = 100, seed: int = 0) -> Recall:
-    """Count the right replies of a model, at temperature 0, in conversations that need its memory.
+    """Count the right replies of a model, at temperature 0, that depend on earlier turns.
 
-    Each reply is that to a conversation in which the replies before were right. A reply is right at temperature 0
-    where each of its bytes is the likeliest after those before it, so all conversations are one batched call.
+    Each reply follows a conversation whose earlier replies were right. A reply is right at temperature 0 if each
+    of its bytes is the likeliest after those before it, so all conversations are one batched call.
 
     Args:
         model: as for `Chat`.
-        conversations: how many.
-        seed: of the conversations; none of them is one of a training.
+        conversations: number of conversations.
+        seed: of the conversations; `train` never uses the same ones.
 
     Example:
         >>> from unikeras.apps.chat import byte_model
@@ -62,11 +69,11 @@ def recall(model: Any, conversations: int = 100, seed: int = 0) -> Recall:
     """
     rng = random.Random(_UNSEEN + seed)
     held = [conversation(rng) for _ in range(conversations)]
-    read = [tokens(one.text) for one in held]
-    outputs, _ = turns_of(model).turns(read, [None] * len(read))
+    read = {str(number): tokens(one.text) for number, one in enumerate(held)}
+    outputs = Sessions(model, MemoryStore()).step(read)
     right: dict[str, list[bool]] = {"names": [], "lines": []}
-    for one, text, logits in zip(held, read, outputs, strict=True):
-        likeliest = to_numpy(logits)[0].argmax(-1)
+    for number, one in enumerate(held):
+        text, likeliest = read[str(number)], outputs[str(number)][0].argmax(-1)
         for turn, begin, end in _replies(one):
             if (kind := _needed(turn)) is not None:
                 right[kind].append(_continues(likeliest, text[0], begin, end))
@@ -85,12 +92,12 @@ def _replies(one: Conversation) -> list[tuple[Turn, int, int]]:
 
 
 def _needed(turn: Turn) -> str | None:
-    """Return what of the memory a reply needs."""
+    """Return what a reply depends on."""
     if turn.reply.endswith(", you said"):
         return "names"
     return "lines" if turn.line in NEXT else None
 
 
 def _continues(likeliest: Tokens, text: Tokens, begin: int, end: int) -> bool:
-    """Say whether the bytes of a reply are those that the model found likeliest."""
+    """Return whether each byte of a reply is the likeliest one."""
     return bool(np.array_equal(likeliest[begin - 1 : end - 1], text[begin:end]))

@@ -14,8 +14,8 @@ class Sampler:
     """Draws bytes from logits.
 
     Args:
-        temperature: what logits are divided by; 0 for the largest one.
-        seed: of the draws; None for another one each time.
+        temperature: divides the logits; 0 chooses the largest.
+        seed: sampling seed; None for nondeterministic sampling.
 
     Raises:
         ArgumentValueError: the temperature is negative or not finite, or the seed is negative.
@@ -40,7 +40,7 @@ class Sampler:
         """Return a byte.
 
         Args:
-            logits: one for each byte, any float dtype; a byte without one is never said.
+            logits: one for each byte, any float dtype; a byte without one is never chosen.
         """
         if self._temperature == 0:
             return int(np.argmax(logits))

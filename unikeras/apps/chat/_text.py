@@ -1,4 +1,4 @@
-"""The text that a model learns from: it ships with Python."""
+"""The text that a model learns from; it ships with Python."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import importlib
 import io
 import re
 
-# A phrase of a line's length, in words that a person may type.
+# A phrase as long as a line that a person types.
 _PHRASE = re.compile(r"\b[A-Z][a-z ,']{8,32}(?=[.?!,:;(])")
 
 

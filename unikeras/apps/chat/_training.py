@@ -1,4 +1,4 @@
-"""A model that chats, from nothing: its layers, its data, its learning."""
+"""A small model that chats: its layers and its training."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from unikeras import backends as _backends
 from unikeras.apps.chat._bytes import Tokens
-from unikeras.apps.chat._conversations import Conversation, conversation
+from unikeras.apps.chat._conversations import Conversation
+from unikeras.apps.chat._conversations import conversation
+import unikeras as uk
 from unikeras.errors import ArgumentValueError
 
 UNITS, CHUNK, BATCH, RATE = 128, 64, 32, 7e-3
-ROUND = 512  # conversations that are made, learned from and thrown away
+ROUND = 512  # conversations that are generated, trained on and dropped
 _WARM_UP = 0.02
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is.
+    """The progress of a training.
 
     Attributes:
         part: from 0 to 1.
-        loss: of the last batch, in nats a byte.
-        batches: how many there were.
+        loss: of the last batch, in nats per byte.
+        batches: number of batches so far.
     """
 
     part: float
@@ -41,7 +42,7 @@ def byte_model(units: int = UNITS, seed: int | None = None) -> Any:
 
     Args:
         units: of the LSTM.
-        seed: of its first weights; None for others each time.
+        seed: of the initial weights; None for nondeterministic ones.
 
     Returns:
         A `keras.Sequential`, (batch, time) integers to (batch, time, 256).
@@ -50,7 +51,7 @@ def byte_model(units: int = UNITS, seed: int | None = None) -> Any:
         >>> byte_model(units=8).output_shape
         (None, None, 256)
     """
-    _backends.current_name()
+    uk.backend()  # chooses the backend before keras is imported
     import keras
     from keras import layers
 
@@ -59,7 +60,7 @@ def byte_model(units: int = UNITS, seed: int | None = None) -> Any:
     model = keras.Sequential(
         [
             keras.Input((None,), dtype="int32", name="bytes"),
-            # Of the size of one, as PyTorch begins: Keras' are twenty times smaller, and hardly reach the gates.
+            # PyTorch's standard deviation of 1: Keras' is twenty times smaller and hardly reaches the gates.
             layers.Embedding(
                 256, 32, embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0), name="embedding"
             ),
@@ -73,10 +74,10 @@ def byte_model(units: int = UNITS, seed: int | None = None) -> Any:
 
 
 def _keep_longer(cell: Any, seed: int | None) -> None:
-    """Let the forget gates of an LSTM begin open for 1 to 64 steps, not for the two or three that Keras' do.
+    """Initialize the forget gates of an LSTM to remember for 1 to 64 steps instead of Keras' two or three.
 
-    Source: Tallec and Ollivier (2018), Can recurrent neural networks warp time?; their input gates, which begin
-    as far closed, learn too slowly for minutes.
+    Source: Tallec and Ollivier (2018), Can recurrent neural networks warp time?; not their input gates, which
+    start closed and learn too slowly for a training of minutes.
     """
     steps = np.random.default_rng(seed).uniform(1, CHUNK - 1, cell.units)
     bias = np.zeros(4 * cell.units, "float32")
@@ -91,13 +92,12 @@ def train(
     seed: int = 0,
     tell: Callable[[Progress], None] = lambda progress: None,
 ) -> None:
-    """Let a model learn from conversations that are made up as it goes.
+    """Train a model on conversations that are generated on the fly.
 
     Args:
         model: from `byte_model`, or another one that takes and returns the same.
-        minutes: when to stop, where `rounds` is not given.
-        rounds: how often to learn from 512 new conversations; the same numbers each time, whatever the machine's
-            speed.
+        minutes: training time, if `rounds` is None.
+        rounds: number of rounds of 512 new conversations; reproducible, whatever the machine's speed.
         seed: of the conversations.
         tell: called after each batch.
 
@@ -113,13 +113,11 @@ def train(
     """
     if not minutes > 0 or (rounds is not None and rounds < 1):
         raise ArgumentValueError(
-            f"a training takes minutes, or rounds, more than 0; received {minutes!r} and {rounds!r}"
+            f"minutes and rounds must be more than 0; received {minutes!r} and {rounds!r}"
         )
     import keras
 
-    from unikeras.training import tbptt
-
-    trainer = tbptt(model, CHUNK)
+    trainer = uk.training.tbptt(model, CHUNK)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     trainer.compile(keras.optimizers.Adam(rate(0.0), clipnorm=1.0), loss)
     clock = _Clock(minutes * 60, rounds)
@@ -132,13 +130,13 @@ def train(
 
 
 def pairs(conversations: list[Conversation]) -> tuple[list[Tokens], list[Tokens]]:
-    """Return each conversation's bytes, and for each of them the one that follows."""
+    """Return the bytes of each conversation, and the byte that follows each of them."""
     texts = [np.frombuffer(one.text, np.uint8).astype(np.int32) for one in conversations]
     return [text[:-1] for text in texts], [text[1:] for text in texts]
 
 
 def rate(part: float) -> float:
-    """Return the learning rate at a part of the training: up at once, down along a cosine.
+    """Return the learning rate at a part of the training: a short warm-up, then a cosine decay.
 
     Source: Loshchilov and Hutter (2017), SGDR: Stochastic Gradient Descent with Warm Restarts; here without restarts.
 
@@ -151,7 +149,7 @@ def rate(part: float) -> float:
 
 
 def difficulty(part: float) -> float:
-    """Return how much of what distracts from names is in the conversations at a part of the training.
+    """Return the share of distractions in the conversations at a part of the training.
 
     Source: Bengio et al. (2009), Curriculum Learning.
     """
@@ -159,7 +157,7 @@ def difficulty(part: float) -> float:
 
 
 class _Clock:
-    """How much of a training is over, by time or by rounds."""
+    """How far a training is, by time or by rounds."""
 
     def __init__(self, seconds: float, rounds: int | None) -> None:
         self._seconds, self._rounds = seconds, rounds

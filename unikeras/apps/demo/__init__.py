@@ -1,11 +1,13 @@
 """The demo: one training loop, run on every installed backend, exported and reported.
 
-`unikeras demo` runs it from a terminal. It reads as an example, too: the loop that is the same on TensorFlow,
-PyTorch and JAX stands in `loop.py`.
+`unikeras demo` runs it from a terminal. It is also an example to read: the loop that is the same on TensorFlow,
+PyTorch and JAX is in `loop.py`.
 """
 
 from __future__ import annotations
 
-from unikeras.apps.demo.runner import Settings, run
+from unikeras.apps.demo.runner import Settings
+from unikeras.apps.demo.runner import run
+from unikeras.apps.demo.outputs import as_json
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "as_json", "run"]

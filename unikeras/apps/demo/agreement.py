@@ -17,10 +17,10 @@ def relative_difference(losses: Mapping[str, Sequence[float]]) -> Array:
     """Return, for each step, the largest difference between two backends relative to the larger loss.
 
     Args:
-        losses: the losses of each backend, step by step; the shortest counts.
+        losses: the losses of each backend, by step; longer curves are cut to the shortest.
 
     Returns:
-        (steps,) of float64, NaN where a loss is NaN; empty where there are fewer than two backends.
+        (steps,) of float64, NaN where a loss is NaN; empty for fewer than two backends.
     """
     if len(losses) < 2:
         return np.zeros(0)
@@ -28,18 +28,18 @@ def relative_difference(losses: Mapping[str, Sequence[float]]) -> Array:
     values = np.array([list(curve)[:steps] for curve in losses.values()], "float64")
     top, bottom = values.max(axis=0), values.min(axis=0)
     scale = np.maximum(np.abs(top), np.abs(bottom))
-    with np.errstate(invalid="ignore"):  # infinity against infinity: NaN, which counts as apart
+    with np.errstate(invalid="ignore"):  # infinity against infinity: NaN, which counts as different
         return np.divide(top - bottom, scale, out=np.zeros_like(top), where=scale != 0)
 
 
 def loss_agreement(losses: Mapping[str, Sequence[float]]) -> dict[str, Any] | None:
     """Compare the losses of the first `STEPS` steps.
 
-    The backends start from equal weights and see equal batches, so that only rounding is between them; it
-    grows from step to step, and later steps tell nothing about correctness.
+    The backends start from equal weights and see equal batches, so they differ only by rounding. Rounding
+    grows from step to step, so later steps say nothing about correctness.
 
     Returns:
-        None where there are fewer than two backends; else `steps`, `limit`, `max_relative_difference`
+        None for fewer than two backends; else `steps`, `limit`, `max_relative_difference`
         (None where a loss is not a number), `worst_pair` and `agree`.
     """
     if len(losses) < 2:
@@ -62,7 +62,7 @@ def loss_agreement(losses: Mapping[str, Sequence[float]]) -> dict[str, Any] | No
 
 
 def same_predictions(probabilities: Mapping[str, Array]) -> int | None:
-    """Return for how many images all backends predict the same class; None for fewer than two backends."""
+    """Return the number of images for which all backends predict the same class; None for fewer than two backends."""
     if len(probabilities) < 2:
         return None
     classes = np.stack([values.argmax(axis=-1) for values in probabilities.values()])
@@ -70,13 +70,13 @@ def same_predictions(probabilities: Mapping[str, Array]) -> int | None:
 
 
 def probability_difference(probabilities: Mapping[str, Array]) -> dict[str, float | None]:
-    """Return how far each backend's predicted probabilities are from the others', at most.
+    """Return the largest distance of each backend's predicted probabilities from the others'.
 
     Args:
         probabilities: of each backend on the same images, (images, classes).
 
     Returns:
-        For each backend max |p - q| over the other backends, images and classes; None where it is alone.
+        For each backend max |p - q| over the other backends, images and classes; None for a single backend.
     """
     return {
         name: max(

@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import unikeras as uk
-from unikeras._base.files import whole
-from unikeras._base.quiet import quiet
-from unikeras.apps.demo.data import SEED, Array, Dataset
-from unikeras.apps.demo.model import build, predictor
-from unikeras.apps.demo.outputs import ARTIFACTS, CHECKPOINT
+from unikeras.apps.demo.data import SEED
+from unikeras.apps.demo.data import Array
+from unikeras.apps.demo.data import Dataset
+from unikeras.apps.demo.model import build
+from unikeras.apps.demo.model import predictor
+from unikeras.apps.demo.outputs import ARTIFACTS
+from unikeras.apps.demo.outputs import CHECKPOINT
+from unikeras.apps.demo.outputs import written_atomically
+from unikeras.apps.demo.silence import silence
 from unikeras.errors import ExportError, MissingDependency
 
 
 def reasons() -> dict[str, str | None]:
-    """Say for each format of the demo why it cannot be written here; None where it can."""
+    """Return for each format of the demo why it cannot be written here; None if it can."""
     rows = {row.format: row for row in uk.export_formats()}
     return {name: None if rows[name].available else rows[name].reason for name in ARTIFACTS}
 
@@ -26,7 +30,7 @@ def unavailable(name: str, reason: str) -> dict[str, Any]:
 
 
 def failed(name: str, reason: str) -> dict[str, Any]:
-    """Return the row of a format whose export came to no good end."""
+    """Return the row of a format whose export failed."""
     return {**_blank(name), "status": "failed", "error": reason}
 
 
@@ -40,8 +44,11 @@ def save(data: Dataset, weights: list[Array], folder: Path) -> Array:
 
     model = build(data.shape, len(data.classes), SEED)
     model.set_weights(weights)
-    with quiet(), whole(folder / CHECKPOINT) as temporary:  # saving imports TensorFlow on every backend
-        model.save(temporary)
+    with (
+        silence(),
+        written_atomically(folder / CHECKPOINT) as partial,
+    ):  # saving imports TensorFlow on every backend
+        model.save(partial)
     return predictor(keras.saving.load_model(folder / CHECKPOINT))(data.pixels(data.test.images))
 
 
@@ -50,7 +57,7 @@ def export(folder: Path, name: str) -> dict[str, Any]:
     import keras
 
     path = folder / ARTIFACTS[name]
-    with quiet():
+    with silence():
         model = keras.saving.load_model(folder / CHECKPOINT)
         try:
             report = uk.export_model(model, path, format=name, overwrite=True)

@@ -1,16 +1,23 @@
-"""Line charts as inline SVG: crisp at every size, coloured by the page's style in light and dark."""
+"""Line charts, drawn by matplotlib: as SVG for the page, and side by side as one PNG."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import Any
 
-WIDTH, HEIGHT = 400, 280
-LEFT, RIGHT, TOP, BOTTOM = 60, 12, 12, 44
+import numpy as np
 
 Curve = Sequence[float | None]
+# The backends' curves lie on top of each other: the first is wide and pale, the others are dashed and dotted.
+STYLES: tuple[dict[str, Any], ...] = (
+    {"color": "#0b62c4", "linestyle": "-", "linewidth": 3, "alpha": 0.55},
+    {"color": "#d1570a", "linestyle": "--", "linewidth": 1.6},
+    {"color": "#0a7d5c", "linestyle": ":", "linewidth": 1.8},
+)
+ALONE: dict[str, Any] = {"color": "#0b62c4", "linewidth": 1.5}
+INK, EDGE, LIMIT = "#57606a", "#d0d5dc", "#a8201a"
 
 
 @dataclass(frozen=True)
@@ -19,11 +26,10 @@ class Chart:
 
     Attributes:
         title: its heading.
-        summary: what a reader who cannot see it needs to know.
-        curves: values by name; the first stands at x = `start`.
+        summary: a description for readers who cannot see it.
+        curves: values by name, the first at x = 1; None and NaN interrupt a curve.
         x, y: the axes' labels.
-        log: whether y is on a logarithmic scale; values that have no logarithm are left out.
-        start: the x of the first value.
+        log: whether y is on a logarithmic scale; values without a logarithm interrupt a curve, too.
         limit: a y to mark, with its label.
     """
 
@@ -33,113 +39,51 @@ class Chart:
     x: str
     y: str
     log: bool = False
-    start: int = 1
     limit: tuple[float, str] | None = None
 
 
 def svg(chart: Chart) -> str:
-    """Return a chart as an SVG element; its n-th curve is of class `line line-n`."""
-    ticks_y = _ticks(_shown(chart), chart.log)
-    longest = max(map(len, chart.curves.values()), default=0)
-    last = max(chart.start + longest - 1, chart.start + 1)
-    ticks_x = [tick for tick in _round_ticks(chart.start, last) if tick == int(tick)]
-    across = _scale(chart.start, last, LEFT, WIDTH - RIGHT)
-    up = _scale(*_span(ticks_y, chart.log), HEIGHT - BOTTOM, TOP)
-    position = (lambda value: up(math.log10(value))) if chart.log else up
-    parts = [_grid(across, position, ticks_x, ticks_y), _labels(chart)]
-    if chart.limit and ticks_y[0] <= chart.limit[0] <= ticks_y[-1]:
-        parts.append(_limit(position(chart.limit[0]), chart.limit[1]))
-    for number, curve in enumerate(chart.curves.values()):
-        data = _path(curve, lambda i: across(chart.start + i), position, chart.log)
-        parts.append(f'<path class="line line-{number}" d="{data}"/>')
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.summary)}">'
-        f"<title>{escape(chart.title)}</title>{''.join(parts)}</svg>"
-    )
+    """Return a chart as an SVG document without its title; the n-th curve is the group `curve-n`."""
+    figure = _figure(1, 3.7, 2.7)
+    _draw(figure.subplots(), chart)
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", transparent=True)
+    return stream.getvalue()
 
 
-def _shown(chart: Chart) -> list[float]:
-    values = [v for curve in chart.curves.values() for v in curve if _usable(v, chart.log)]
-    return [float(v) for v in values if v is not None] + ([chart.limit[0]] if chart.limit and values else [])
+def png(charts: Sequence[Chart]) -> bytes:
+    """Return charts side by side as a PNG file."""
+    figure = _figure(max(1, len(charts)), 5, 3.6)
+    for axes, chart in zip(figure.subplots(1, max(1, len(charts)), squeeze=False)[0], charts, strict=False):
+        _draw(axes, chart)
+        axes.set_title(chart.title)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=150)
+    return stream.getvalue()
 
 
-def _usable(value: float | None, log: bool) -> bool:
-    return value is not None and math.isfinite(value) and (not log or value > 0)
+def _figure(count: int, width: float, height: float) -> Any:
+    # Not pyplot, which would keep the figure, and choose a backend, for the whole process.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width * count, height), layout="constrained")
 
 
-def _ticks(values: Sequence[float], log: bool) -> list[float]:
-    if not values:
-        return [0.1, 1.0]
-    low, high = min(values), max(values)
-    if not log:
-        return _round_ticks(low, high if high > low else low + 1)
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    step = max(1, math.ceil((last - first) / 6))
-    count = max(1, math.ceil((last - first) / step))
-    return [10.0 ** (first + i * step) for i in range(count + 1)]
-
-
-def _round_ticks(low: float, high: float) -> list[float]:
-    """Return about five round numbers that begin at or below `low` and end at or above `high`."""
-    rough = (high - low) / 4
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
-
-
-def _span(ticks: Sequence[float], log: bool) -> tuple[float, float]:
-    return (math.log10(ticks[0]), math.log10(ticks[-1])) if log else (ticks[0], ticks[-1])
-
-
-def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    return lambda value: start + (value - low) / (high - low) * (end - start)
-
-
-def _grid(
-    across: Callable[[float], float],
-    position: Callable[[float], float],
-    ticks_x: Sequence[float],
-    ticks_y: Sequence[float],
-) -> str:
-    parts = []
-    for tick in ticks_y:
-        y = position(tick)
-        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text class="end" x="{LEFT - 6}" y="{y + 4:.1f}">{_number(tick)}</text>')
-    for tick in ticks_x:
-        if LEFT <= (x := across(tick)) <= WIDTH - RIGHT + 0.5:
-            parts.append(f'<text class="middle" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}">{tick:g}</text>')
-    return "".join(parts)
-
-
-def _number(tick: float) -> str:
-    return f"{tick:.3g}" if tick == 0 or abs(tick) >= 0.01 else f"{tick:.0e}".replace("e-0", "e-")
-
-
-def _labels(chart: Chart) -> str:
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    return (
-        f'<text class="middle" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}">{escape(chart.x)}</text>'
-        f'<text class="middle" transform="translate(11 {middle}) rotate(-90)">{escape(chart.y)}</text>'
-    )
-
-
-def _limit(y: float, label: str) -> str:
-    below = 16 if y < TOP + 16 else -6
-    return (
-        f'<path class="limit" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
-        f'<text x="{LEFT + 4}" y="{y + below:.1f}">{escape(label)}</text>'
-    )
-
-
-def _path(curve: Curve, across: Callable[[int], float], position: Callable[[float], float], log: bool) -> str:
-    """Return the path of a curve, interrupted where a value cannot be shown."""
-    parts, pen = [], "M"
-    for i, value in enumerate(curve):
-        if value is None or not _usable(value, log):
-            pen = "M"
-            continue
-        parts.append(f"{pen}{across(i):.1f} {position(value):.1f}")
-        pen = "L"
-    return "".join(parts)
+def _draw(axes: Any, chart: Chart) -> None:
+    styles = STYLES if len(chart.curves) > 1 else [ALONE]
+    for number, (name, curve) in enumerate(chart.curves.items()):
+        values = np.array(curve, "float64")  # None becomes NaN
+        style = styles[number % len(styles)]
+        axes.plot(np.arange(1, len(values) + 1), values, label=name, gid=f"curve-{number}", **style)
+    if chart.log and any(value and value > 0 for curve in chart.curves.values() for value in curve):
+        axes.set_yscale("log", nonpositive="mask")
+    if chart.limit:
+        axes.axhline(chart.limit[0], color=LIMIT, linestyle=(0, (4, 3)), linewidth=1, label=chart.limit[1])
+    axes.set_xlabel(chart.x, color=INK)
+    axes.set_ylabel(chart.y, color=INK)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.tick_params(which="both", length=0, colors=INK)
+    axes.grid(color=EDGE)
+    axes.spines[:].set_visible(False)
+    if chart.curves:
+        axes.legend(frameon=False, labelcolor=INK)

@@ -1,20 +1,19 @@
-"""What the report draws: the curves of a run, as charts for the page and as one picture, curves.png."""
+"""What the report draws: the curves of a run as charts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unikeras._base.files import whole
-from unikeras.apps.demo.agreement import LIMIT, STEPS, relative_difference
+from unikeras.apps.demo.agreement import LIMIT
+from unikeras.apps.demo.agreement import STEPS
+from unikeras.apps.demo.agreement import relative_difference
 from unikeras.apps.demo.chart import Chart
 
-SHOWN = 3 * STEPS  # of the difference: where it grows from rounding to the noise of training
-WINDOW = 20  # steps: the loss of a small batch jumps too much to be read
-STYLES = ("-", "--", ":")  # the backends' curves lie on each other; see also page.css
+SHOWN = 3 * STEPS  # steps of the difference to show: from rounding to the noise of training
+WINDOW = 20  # steps: the loss of one small batch is too noisy to read
 
 
 def running_mean(values: Sequence[float | None]) -> list[float]:
@@ -24,7 +23,7 @@ def running_mean(values: Sequence[float | None]) -> list[float]:
 
 
 def charts(report: dict[str, Any]) -> list[Chart]:
-    """Return the charts of a report, for the backends that came to the end of their training."""
+    """Return the charts of a report, for the backends that finished their training."""
     rows = {row["backend"]: row for row in report["backends"] if row["error"] is None}
     shown = [
         Chart(
@@ -66,32 +65,3 @@ def _ends(rows: dict[str, Any], key: str, form: str) -> str:
     return ", ".join(
         f"{name} ends at {'?' if end is None else form.format(end)}" for name, end in ends.items()
     )
-
-
-def save(shown: Sequence[Chart], path: Path) -> None:
-    """Draw charts side by side into a PNG file, written atomically."""
-    # The object interface: pyplot would keep the figure, and choose a backend, for the whole process.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5 * max(1, len(shown)), 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, chart in zip(figure.subplots(1, max(1, len(shown)), squeeze=False)[0], shown, strict=True):
-        _draw(axes, chart)
-    with whole(path) as temporary:
-        figure.savefig(temporary, dpi=150)
-
-
-def _draw(axes: Any, chart: Chart) -> None:
-    for number, (name, curve) in enumerate(chart.curves.items()):
-        values = [np.nan if value is None else value for value in curve]
-        across = range(chart.start, chart.start + len(values))
-        axes.plot(across, values, STYLES[number % len(STYLES)], label=name, linewidth=1.4)
-    if chart.log and any(value and value > 0 for curve in chart.curves.values() for value in curve):
-        axes.set_yscale("log", nonpositive="mask")
-    if chart.limit:
-        axes.axhline(chart.limit[0], color="0.5", linewidth=1, label=chart.limit[1])
-    axes.set(title=chart.title, xlabel=chart.x, ylabel=chart.y)
-    axes.grid(alpha=0.25)
-    if chart.curves:
-        axes.legend(frameon=False)

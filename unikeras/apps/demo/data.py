@@ -1,4 +1,4 @@
-"""The images of the demo, split once by a seed: what trains, what chooses, what judges."""
+"""The images of the demo, split once by a seed into training, validation and test parts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from unikeras._base.optional import require
-
 SEED = 7
-TEST, VALIDATION = 0.2, 0.125  # of all images; of those that are left
-NETWORK = ("mnist", "fashion_mnist", "cifar10")  # the sets of keras.datasets, fetched at first use
+TEST, VALIDATION = 0.2, 0.125  # of all images; of the remaining ones
+NETWORK = ("mnist", "fashion_mnist", "cifar10")  # the sets of keras.datasets, downloaded at first use
 NAMES = ("digits", *NETWORK)
 GOAL = 0.97  # of the digits; the demo's network reaches 99 % in 10 epochs
 EXAMPLE = (
@@ -40,16 +38,16 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images in three parts that share none.
+    """Images in three disjoint parts.
 
     Attributes:
-        name: how the report calls it.
+        name: its name in the report.
         classes: the classes' names, by number.
-        peak: the greatest value of a pixel; a model sees `images / peak`.
+        peak: the largest value of a pixel; a model sees `images / peak`.
         train: what the weights are fitted to.
         validation: what chooses the best checkpoint.
         test: what is only ever measured.
-        goal: the test accuracy that the default number of epochs has to reach; None for no promise.
+        goal: the test accuracy that the default number of epochs must reach; None for no goal.
         example: an import, and an expression for five images as a model sees them, to show how to go on.
     """
 
@@ -75,10 +73,13 @@ class Dataset:
 def hold_out(labels: Array, fraction: float, seed: int = SEED) -> tuple[Array, Array]:
     """Divide positions into those that stay and those held out, the same share of every class.
 
+    scikit-learn's stratified split fails if fewer images than classes are held out, and may hold out none of a
+    small class; a folder of few images needs both.
+
     Args:
         labels: class numbers, (count,).
-        fraction: the share of each class to hold out; of a class with any images, at least one.
-        seed: what the draw depends on, together with the labels.
+        fraction: the share of each class to hold out; at least one image of every class.
+        seed: of the random choice.
 
     Returns:
         (positions that stay, positions held out), each in ascending order.
@@ -94,7 +95,7 @@ def hold_out(labels: Array, fraction: float, seed: int = SEED) -> tuple[Array, A
 def divide(
     name: str, classes: tuple[str, ...], peak: int, images: Split, test: Split | None = None
 ) -> Dataset:
-    """Make a data set of images: a test part where it brings none, and a validation part of the rest."""
+    """Make a data set: hold out a test part unless one is given, and a validation part of the rest."""
     if test is None:
         rest, held = hold_out(images.labels, TEST)
         images, test = images.take(rest), images.take(held)
@@ -103,26 +104,24 @@ def divide(
 
 
 def digits() -> Dataset:
-    """Return the 1,797 handwritten digits, 8 x 8, that scikit-learn ships.
+    """Return the 1,797 handwritten digits, 8 x 8, that scikit-learn ships."""
+    from sklearn.datasets import load_digits
 
-    Raises:
-        MissingDependency: scikit-learn is not installed.
-    """
-    raw = require("sklearn.datasets", "demo", "the data set digits").load_digits()
+    raw = load_digits()
     images = Split(raw.images[..., None].astype("uint8"), raw.target.astype("int32"))
     divided = divide("digits", tuple(map(str, raw.target_names)), 16, images)
     return replace(divided, goal=GOAL, example=EXAMPLE)
 
 
 def batch_size(count: int) -> int:
-    """Return how many of `count` training images make a batch."""
+    """Return the batch size for `count` training images."""
     return min(count, 32 if count < 5_000 else 128)
 
 
 def batches(count: int, size: int, seed: int) -> list[Array]:
     """Return the positions of each batch of one epoch, shuffled by a seed.
 
-    An incomplete last batch is left out: every batch has one shape, so that a step is compiled once.
+    An incomplete last batch is dropped: all batches have one shape, so a step is compiled once.
     """
     order = np.random.default_rng(seed).permutation(count)
     return [order[start : start + size] for start in range(0, count - size + 1, size)]
@@ -133,12 +132,11 @@ def load(dataset: str, folder: Path | None, backend: str) -> Dataset:
 
     Args:
         dataset: one of `NAMES`.
-        folder: a folder of images, one sub-folder a class; taken instead of `dataset` where given.
-        backend: the backend of the worker that fetches a data set through keras.datasets.
+        folder: a folder of images, one subfolder per class; replaces `dataset` if given.
+        backend: the backend of the worker that downloads a data set through keras.datasets.
 
     Raises:
-        DatasetError: the folder or the data set cannot be read, or cannot be trained on.
-        MissingDependency: scikit-learn, or Pillow, is needed and not installed.
+        DatasetError: the folder or the data set cannot be read, or is unsuitable for training.
     """
     from unikeras.apps.demo import fetched, folders
 

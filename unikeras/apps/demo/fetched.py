@@ -1,4 +1,4 @@
-"""The data sets that keras.datasets fetches from the network, loaded in a worker."""
+"""The data sets that keras.datasets downloads, loaded in a worker."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import socket
 import sys
 
 import unikeras as uk
-from unikeras._base.quiet import quiet
-from unikeras.apps.demo.data import Array, Dataset, Split, divide
+from unikeras.apps.demo.data import Array
+from unikeras.apps.demo.data import Dataset
+from unikeras.apps.demo.data import Split
+from unikeras.apps.demo.data import divide
+from unikeras.apps.demo.silence import silence
 from unikeras.errors import DatasetError, WorkerError
 
 FASHION = (
@@ -25,18 +28,18 @@ FASHION = (
 )
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CLASSES = {"mnist": tuple("0123456789"), "fashion_mnist": FASHION, "cifar10": OBJECTS}
-PATIENCE = 20.0  # seconds without a byte before a download counts as failed
+PATIENCE = 20.0  # seconds without data before a download fails
 
 
 def fetch(name: str, backend: str) -> Dataset:
-    """Load one of keras.datasets; its test part stays the test part.
+    """Load one of keras.datasets; its test part remains the test part.
 
     Args:
         name: a key of `CLASSES`.
         backend: the backend of the worker: keras is not imported in this process.
 
     Raises:
-        DatasetError: it is not on the disk yet and cannot be downloaded.
+        DatasetError: it is not on disk and cannot be downloaded.
     """
     try:
         parts = uk.run_on(backend, arrays, name)
@@ -52,11 +55,11 @@ def fetch(name: str, backend: str) -> Dataset:
 
 def arrays(name: str) -> list[tuple[Array, Array]]:
     """Return (images, labels) of the training and the test part, as `Split` has them; runs in a worker."""
-    with quiet():
+    with silence():
         import keras
 
     socket.setdefaulttimeout(PATIENCE)
-    # Keras prints the download's progress to stdout, which belongs to the report.
+    # Keras prints the download's progress to stdout, where the report goes.
     with contextlib.redirect_stdout(sys.stderr):
         parts = getattr(keras.datasets, name).load_data()
     return [

@@ -1,42 +1,43 @@
-"""A data set from a folder of images: one sub-folder a class, as most people keep them."""
+"""A data set from a folder of images: one subfolder per class, the usual layout."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from unikeras._base.optional import require
-from unikeras.apps.demo.data import Array, Dataset, Split, divide
+from unikeras.apps.demo.data import Array
+from unikeras.apps.demo.data import Dataset
+from unikeras.apps.demo.data import Split
+from unikeras.apps.demo.data import divide
 from unikeras.errors import DatasetError
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 SIDE = 32  # pixels: what the demo's small network can learn from in seconds
-LEAST = 3  # images of a class: one to train on, one to choose by, one to test with
+LEAST = 3  # images of a class: one each for training, validation and test
 
 
 def read(folder: Path) -> Dataset:
-    """Read a folder with one sub-folder of images per class, each image resized to `SIDE` x `SIDE`, RGB.
+    """Read a folder with one subfolder of images per class, each image resized to `SIDE` x `SIDE`, RGB.
 
-    Hidden files and files that are not images by their suffix are left out.
+    Hidden files and files without an image suffix are skipped.
 
     Args:
-        folder: its sub-folders' names are the classes, numbered in their sorted order.
+        folder: the sorted names of its subfolders are the classes.
 
     Raises:
         DatasetError: there are fewer than two classes, a class has fewer than `LEAST` images, or images
             cannot be read; the message names them.
-        MissingDependency: Pillow is not installed.
     """
-    library = require("PIL.Image", "demo", "reading a folder of images")
+    from PIL.Image import DecompressionBombError
+
     classes = _classes(folder)
     labels = np.repeat(np.arange(len(classes), dtype="int32"), [len(paths) for paths in classes.values()])
     images, unreadable = [], []
     for path in (path for paths in classes.values() for path in paths):
         try:
-            images.append(_image(library, path))
-        except (OSError, ValueError, SyntaxError, library.DecompressionBombError) as error:
+            images.append(_image(path))
+        except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
             unreadable.append(f"{path} ({_reason(error)})")
     if unreadable:
         shown = "; ".join(unreadable[:3]) + ("; ..." if len(unreadable) > 3 else "")
@@ -47,7 +48,7 @@ def read(folder: Path) -> Dataset:
 
 
 def _classes(folder: Path) -> dict[str, list[Path]]:
-    """Return the image files of each class, or raise one error that tells all that is wrong."""
+    """Return the image files of each class, or raise one error that lists all problems."""
     expected = "expected one sub-folder of images per class, as in flowers/rose/1.jpg and flowers/tulip/1.jpg"
     try:
         rooms = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -79,14 +80,14 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _image(library: Any, path: Path) -> Array:
-    """Return one image, (SIDE, SIDE, 3) of uint8, turned as its camera was held."""
-    from PIL import ImageOps
+def _image(path: Path) -> Array:
+    """Return one image, (SIDE, SIDE, 3) of uint8, rotated as its EXIF data says."""
+    from PIL import Image, ImageOps
 
-    with library.open(path) as opened:
-        # Pillow cuts 16-bit and float pixels off at 255 instead of scaling them.
+    with Image.open(path) as opened:
+        # Pillow clips 16-bit and float pixels at 255 instead of scaling them.
         if opened.mode.startswith(("I", "F")):
             raise ValueError(f"its pixels are {opened.mode}, only 8 bits per channel are read")
-        # Through RGBA, because a palette with transparency has no direct way to RGB.
+        # Through RGBA: Pillow cannot convert a palette with transparency to RGB directly.
         image = ImageOps.exif_transpose(opened).convert("RGBA").convert("RGB")
     return np.asarray(image.resize((SIDE, SIDE)))

@@ -1,4 +1,4 @@
-"""The training loop of the demo: written once, run by every backend in a process of its own."""
+"""The training loop of the demo: written once, run by every backend in its own process."""
 
 from __future__ import annotations
 
@@ -9,26 +9,32 @@ from typing import Any
 import numpy as np
 
 import unikeras as uk
-from unikeras._base.quiet import quiet
-from unikeras.apps.demo.data import SEED, Array, Dataset, Split, batch_size, batches
-from unikeras.apps.demo.model import build, predictor
+from unikeras.apps.demo.data import SEED
+from unikeras.apps.demo.data import Array
+from unikeras.apps.demo.data import Dataset
+from unikeras.apps.demo.data import Split
+from unikeras.apps.demo.data import batch_size
+from unikeras.apps.demo.data import batches
+from unikeras.apps.demo.model import build
+from unikeras.apps.demo.model import predictor
 from unikeras.apps.demo.progress import Bar
+from unikeras.apps.demo.silence import silence
 
 RATE = 2e-3
-# Adam divides by a gradient's size: with Keras' 1e-7 it would turn the rounding of a gradient that is nearly
-# zero into a step as large as any other, and the backends would part early.
+# Adam divides by a gradient's magnitude: with Keras' 1e-7, rounding noise in a nearly zero gradient becomes a
+# full-sized step, and the backends diverge early.
 EPSILON = 1e-4
 
 
 @dataclass
 class Training:
-    """What one backend brings home.
+    """The result of one backend.
 
     Attributes:
         initial: the weights before the first step, as `model.get_weights()`.
         losses: of each step.
-        seconds: of each step, until its result was there; the first holds the compilation.
-        train_accuracy: of each epoch, a running one: measured while the weights change.
+        seconds: of each step, until its loss was read; the first includes the compilation.
+        train_accuracy: of each epoch, measured while the weights change.
         validation_accuracy: at the end of each epoch, from 0 to 1.
         probabilities: on the test part at the end, (images, classes).
         best: the weights after the first epoch with the highest validation accuracy.
@@ -55,10 +61,10 @@ def train(data: Dataset, epochs: int, weights: list[Array] | None = None) -> Tra
 
     Args:
         data: images; every backend sees the same batches of them in the same order.
-        epochs: how often each training image is seen.
-        weights: where to start from; None for new ones, drawn by a seed.
+        epochs: number of epochs.
+        weights: the initial weights; None for new ones, drawn by a seed.
     """
-    with quiet():
+    with silence():
         import keras
 
     model = build(data.shape, len(data.classes), SEED)
@@ -88,10 +94,9 @@ def train(data: Dataset, epochs: int, weights: list[Array] | None = None) -> Tra
             for index in batches(len(data.train), size, SEED + epoch):
                 x, y = data.pixels(data.train.images[index]), data.train.labels[index]
                 started = time.perf_counter()
-                loss = train_step(x, y)
-                uk.backends.current().synchronize(loss)
+                # Reading the loss waits for the step, so its time is the whole step's.
+                run.losses.append(float(keras.ops.convert_to_numpy(train_step(x, y))))
                 run.seconds.append(time.perf_counter() - started)
-                run.losses.append(float(keras.ops.convert_to_numpy(loss)))
                 bar.step(run.losses[-1])
             run.train_accuracy.append(float(accuracy.result()))
             run.validation_accuracy.append(

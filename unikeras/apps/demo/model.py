@@ -15,17 +15,17 @@ CHUNK = 256
 
 
 def build(shape: tuple[int, ...], classes: int, seed: int) -> Any:
-    """Return a new `keras.Model` that gives one logit per class.
+    """Return a new `keras.Model` that returns one logit per class.
 
-    Equal weights and equal batches shall give equal losses on every backend, as far as rounding lets them:
-    nothing in it is random while it trains (no Dropout), and all of it is smooth. Where an image has flat
-    regions, the inputs of a MaxPooling2D are equal but for rounding, and rounding would choose which of them
-    gets the gradient; the kinks of relu do the same on a smaller scale.
+    Equal weights and equal batches must give equal losses on every backend, up to rounding: nothing in it is
+    random during training (no Dropout), and all of it is smooth. In flat regions of an image the inputs of a
+    MaxPooling2D are equal up to rounding, so rounding would choose which of them gets the gradient; the kinks
+    of relu have the same effect on a smaller scale.
 
     Args:
         shape: the shape of one image: (height, width, channels).
         classes: how many classes there are.
-        seed: what the initial weights depend on, together with the backend.
+        seed: of the initial weights, which depend on the backend, too.
     """
     import keras
     from keras import layers
@@ -70,7 +70,7 @@ def predictor(model: Any) -> Callable[[Array], Array]:
         parts = []
         for start in range(0, len(images), CHUNK):
             part = images[start : start + CHUNK]
-            # The last part is filled up, so that every call has one shape and compiles once.
+            # The last part is padded, so that all calls have one shape and compile once.
             full = np.pad(part, [(0, CHUNK - len(part)), (0, 0), (0, 0), (0, 0)])
             parts.append(ops.convert_to_numpy(probabilities(full))[: len(part)])
         return np.concatenate(parts)

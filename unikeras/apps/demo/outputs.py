@@ -1,15 +1,16 @@
-"""The folder of a run: what stands in it belongs to the report in it, and each file is written atomically."""
+"""The folder of a run: its files belong to the report in it, and each is written atomically."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from unikeras._base.files import whole
 from unikeras.errors import OutputError
 
 CHECKPOINT = "best.keras"
@@ -18,11 +19,11 @@ REPORT, PAGE, CURVES = "report.json", "report.html", "curves.png"
 
 
 def check(folder: Path) -> None:
-    """Make sure that a run can write to a folder, and that it replaces nothing but an earlier run.
+    """Check that a run can write to a folder, and replaces only files of an earlier run.
 
     Raises:
-        OutputError: the folder cannot be made or written to, or holds a file of somebody else under a name
-            that the run would take.
+        OutputError: the folder cannot be created or written to, or a file that no earlier run wrote has a
+            name that the run uses.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,11 +51,11 @@ def _is_ours(folder: Path) -> bool:
 
 
 def clear(folder: Path, keep: Collection[str] = ()) -> None:
-    """Remove the models of an earlier run that this one has not replaced.
+    """Remove the models of an earlier run that this run did not replace.
 
     Args:
-        folder: of the run.
-        keep: the names of those that this run wrote.
+        folder: the folder of the run.
+        keep: the names of the models that this run wrote.
     """
     for name in {CHECKPOINT, *ARTIFACTS.values()}.difference(keep):
         path = folder / name
@@ -66,10 +67,35 @@ def clear(folder: Path, keep: Collection[str] = ()) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
-    with whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    with written_atomically(path) as partial:
+        partial.write_bytes(content)
+
+
+@contextlib.contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; the file there replaces `path` when the block ends without an error.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    partial = path.with_name(f".partial-{path.name}")  # one name, so that killed runs leave one file at most
+    try:
+        partial.unlink(missing_ok=True)
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def as_json(report: dict[str, Any]) -> str:
-    """Return a report as strict JSON: it holds None where a number is none."""
+    """Return a report as strict JSON, without NaN and infinity."""
     return json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)

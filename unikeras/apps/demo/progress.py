@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Bar:
-    """A bar with loss and accuracy; on a stream that is no terminal, its last state is one line."""
+    """A bar with loss and accuracy; outside a terminal, only its last state is printed, as one line."""
 
     def __init__(self, backend: str, steps: int) -> None:
         self._progress = Progress(
@@ -19,7 +19,7 @@ class Bar:
             TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:6.2%}"),
             TimeElapsedColumn(),
             console=Console(stderr=True),
-            # Few redraws: the bar's thread shares the interpreter with the steps that are timed.
+            # Few redraws: the bar's thread shares the interpreter with the timed steps.
             refresh_per_second=4,
         )
         self._task = self._progress.add_task(backend, total=steps, loss=float("nan"), accuracy=0.0)
@@ -34,7 +34,7 @@ class Bar:
         self._progress.stop()
 
     def step(self, loss: float) -> None:
-        """Show one more training step and its loss."""
+        """Advance by one training step and show its loss."""
         self._progress.update(self._task, advance=1, loss=loss)
 
     def epoch(self, accuracy: float) -> None:

@@ -1,4 +1,4 @@
-"""The report of a run, as plain data: what report.json holds, and what every table and picture is made of."""
+"""The report of a run, as plain data: the content of report.json, and the source of every table and picture."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from unikeras.apps.demo.agreement import loss_agreement, probability_difference, same_predictions
-from unikeras.apps.demo.data import SEED, Array, Dataset, Split, batch_size
-from unikeras.apps.demo.loop import Training, score
-from unikeras.backends import _registry
+from unikeras.apps.demo.agreement import loss_agreement
+from unikeras.apps.demo.agreement import probability_difference
+from unikeras.apps.demo.agreement import same_predictions
+from unikeras.apps.demo.data import SEED
+from unikeras.apps.demo.data import Array
+from unikeras.apps.demo.data import Dataset
+from unikeras.apps.demo.data import Split
+from unikeras.apps.demo.data import batch_size
+from unikeras.apps.demo.loop import Training
+from unikeras.apps.demo.loop import score
+import unikeras as uk
 from unikeras.errors import WorkerError
 
 SAMPLES = 24
@@ -24,9 +31,9 @@ def assemble(data: Dataset, epochs: int, outcomes: Mapping[str, Training | Worke
     """Return the report of what has been trained; the run adds `artifacts`, `failures` and more to `best`.
 
     Args:
-        data: what it was trained on.
-        epochs: how often.
-        outcomes: of each backend its training, or why it did not come to an end.
+        data: the training data.
+        epochs: number of epochs.
+        outcomes: by backend, its training or the error that ended it.
     """
     trainings = finished(outcomes)
     probabilities = {name: t.probabilities for name, t in trainings.items()}
@@ -53,12 +60,12 @@ def assemble(data: Dataset, epochs: int, outcomes: Mapping[str, Training | Worke
 
 
 def finished(outcomes: Mapping[str, Training | WorkerError]) -> dict[str, Training]:
-    """Return the trainings that came to their end."""
+    """Return the trainings that finished."""
     return {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Training)}
 
 
 def best(trainings: Mapping[str, Training]) -> dict[str, Any] | None:
-    """Return backend, epoch (from 1) and validation accuracy of the best weights; of equals the first."""
+    """Return backend, epoch (from 1) and validation accuracy of the best weights; the first of equals."""
     if not trainings:
         return None
     name = max(trainings, key=lambda name: max(trainings[name].validation_accuracy))
@@ -68,16 +75,17 @@ def best(trainings: Mapping[str, Training]) -> dict[str, Any] | None:
 
 
 def judge(probabilities: Array, data: Dataset) -> dict[str, Any]:
-    """Return what a model's predictions on the test part are worth.
+    """Evaluate a model's predictions on the test part.
 
     Returns:
         `test_accuracy`; `confusion`, counts by [true class][predicted class]; `samples`, the positions of
-        images to show, the wrong ones first, with `label`, `predicted` and `probability`.
+        images to show, wrong ones first, with `label`, `predicted` and `probability`.
     """
+    from sklearn.metrics import confusion_matrix
+
     predicted = probabilities.argmax(axis=-1)
     labels = data.test.labels
-    confusion = np.zeros((len(data.classes), len(data.classes)), int)
-    np.add.at(confusion, (labels, predicted), 1)
+    confusion = confusion_matrix(labels, predicted, labels=range(len(data.classes)))
     order = np.argsort(predicted == labels, kind="stable")[:SAMPLES]
     samples = [
         {
@@ -93,8 +101,8 @@ def judge(probabilities: Array, data: Dataset) -> dict[str, Any]:
 
 
 def versions(backends: Iterable[str]) -> dict[str, str]:
-    """Return the versions of what took part, read without importing it."""
-    named = {name: _registry.ENTRIES[name].version or "?" for name in backends}
+    """Return the versions of the packages used, read without importing them."""
+    named = {name: uk.backends.version(name) or "?" for name in backends}
     shared = {name: metadata.version(name) for name in ("unikeras", "keras", "numpy")}
     return {**shared, **named, "python": platform.python_version(), "platform": platform.platform()}
 

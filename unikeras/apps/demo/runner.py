@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,26 +11,35 @@ from typing import Any
 from rich.console import Console
 
 import unikeras as uk
-from unikeras._base import optional as _optional
-from unikeras.apps.demo import artifacts, curves, outputs, page, report, tables
-from unikeras.apps.demo.data import Array, Dataset, load
-from unikeras.apps.demo.loop import Training, train
-from unikeras.backends import _registry
+from unikeras.apps.demo import artifacts
+from unikeras.apps.demo import curves
+from unikeras.apps.demo import outputs
+from unikeras.apps.demo import page
+from unikeras.apps.demo import report
+from unikeras.apps.demo import tables
+from unikeras.apps.demo.data import Array
+from unikeras.apps.demo.data import Dataset
+from unikeras.apps.demo.data import load
+from unikeras.apps.demo.loop import Training
+from unikeras.apps.demo.loop import train
+from unikeras.apps.demo import chart
 from unikeras.errors import BackendUnavailable, MissingDependency, WorkerError
 
 EPOCHS, EPOCHS_OF_MANY, MANY = 10, 3, 5_000
+# The modules of the extra `demo`, by the distributions that bring them.
+LIBRARIES = {"scikit-learn": "sklearn", "matplotlib": "matplotlib", "pillow": "PIL"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asks for.
+    """The options of a run.
 
     Attributes:
-        backends: those to run on; empty for all that are installed.
-        epochs: how often each image is seen; None for what suits the data.
-        out: the folder for all that is written.
+        backends: their names; empty for all that are installed.
+        epochs: number of epochs; None for the default of the data set.
+        out: the output folder.
         dataset: one of `unikeras.apps.demo.data.NAMES`.
-        data: a folder of images, taken instead of `dataset`.
+        data: a folder of images; replaces `dataset`.
     """
 
     backends: tuple[str, ...] = ()
@@ -40,23 +50,22 @@ class Settings:
 
 
 def run(settings: Settings, console: Console) -> dict[str, Any]:
-    """Run the demo and return its report, which stands in the output folder, too.
+    """Run the demo and return its report, which is also written to the output folder.
 
-    A failure in training, comparison or export does not end the run: it is in the report's `failures`.
+    A failure in training, comparison or export does not end the run; the report's `failures` lists it.
 
     Args:
-        settings: what to do.
-        console: where to tell about it.
+        settings: the options.
+        console: where to print.
 
     Raises:
         UnknownBackend, BackendUnavailable, MissingDependency: something needed is not installed.
-        DatasetError: the data cannot be read, or cannot be trained on.
+        DatasetError: the data cannot be read, or is unsuitable for training.
         OutputError: the output folder cannot be written to.
     """
     started = time.monotonic()
     names = _backends(settings.backends)
-    if reason := _optional.missing("demo", "the demo"):
-        raise MissingDependency(reason)
+    _check_libraries()
     outputs.check(settings.out)
     formats = artifacts.reasons()
     data = load(settings.dataset, settings.data, names[0])
@@ -72,7 +81,7 @@ def run(settings: Settings, console: Console) -> dict[str, Any]:
         with console.status("exporting"):
             _ship(result, trainings, data, settings.out, formats)
         console.print(tables.artifacts(result))
-    # Last: until the new checkpoint stands, a run that is killed must not take the earlier one with it.
+    # Last: if the run is killed before the new checkpoint is written, the earlier one remains.
     outputs.clear(settings.out, keep=_written(result))
     result["seconds"] = time.monotonic() - started
     _write(result, data, settings.out)
@@ -81,22 +90,31 @@ def run(settings: Settings, console: Console) -> dict[str, Any]:
 
 
 def default_epochs(data: Dataset) -> int:
-    """Return how many epochs suit a data set where nobody says."""
+    """Return the default number of epochs for a data set."""
     return EPOCHS if len(data.train) < MANY else EPOCHS_OF_MANY
 
 
 def _backends(asked: tuple[str, ...]) -> list[str]:
-    names = [_registry.check(name) for name in dict.fromkeys(asked)] or _registry.available()
+    names = [uk.backends.check(name) for name in dict.fromkeys(asked)] or uk.backends.available()
     if not names:
-        lines = ", ".join(_registry.install_line(name) for name in _registry.names())
-        raise BackendUnavailable(f"the demo needs a backend and none is installed; one of these: {lines}")
+        lines = ", ".join(map(uk.backends.install_line, uk.backends.names()))
+        raise BackendUnavailable(f"the demo needs a backend and none is installed; install one: {lines}")
     return names
+
+
+def _check_libraries() -> None:
+    missing = [name for name, module in LIBRARIES.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        names = " ".join(missing)
+        raise MissingDependency(
+            f"the demo needs {', '.join(missing)}, not installed here: pip install {names}"
+        )
 
 
 def _train(
     names: list[str], data: Dataset, epochs: int, console: Console
 ) -> dict[str, Training | WorkerError]:
-    """Train on one backend after the other, all from the weights of the first that succeeds."""
+    """Train on one backend after another, all from the weights of the first that succeeds."""
     outcomes: dict[str, Training | WorkerError] = {}
     weights: list[Array] | None = None
     for name in names:
@@ -108,18 +126,18 @@ def _train(
             console.print(f"[red]{name} failed:[/] ", end="")
             console.print(first_line(error), markup=False)
         finally:
-            # A worker that was stopped while it drew its bar leaves the terminal without a cursor.
+            # A worker that is stopped while it draws its bar leaves the cursor hidden.
             Console(stderr=True).show_cursor(True)
     return outcomes
 
 
 def first_line(error: Exception) -> str:
-    """Return an error's message without the traceback that came along from a worker."""
+    """Return an error's message without the worker's traceback."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _shortfalls(result: dict[str, Any], goal: float | None) -> list[str]:
-    """Return what is wrong with the trainings, a sentence each."""
+    """Return the failures of the trainings, one sentence each."""
     failures = []
     for row in result["backends"]:
         if row["error"] is not None:
@@ -139,7 +157,7 @@ def _ship(
     out: Path,
     formats: dict[str, str | None],
 ) -> None:
-    """Write the checkpoint and the artifacts by the backend that trained the best weights."""
+    """Write the checkpoint and the artifacts on the backend that trained the best weights."""
     best = result["best"]
     backend = best["backend"]
     try:
@@ -171,6 +189,6 @@ def _export(backend: str, out: Path, name: str) -> dict[str, Any]:
 
 def _write(result: dict[str, Any], data: Dataset, out: Path) -> None:
     shown = curves.charts(result)
-    curves.save(shown, out / outputs.CURVES)
+    outputs.write_bytes(out / outputs.CURVES, chart.png(shown))
     outputs.write_text(out / outputs.PAGE, page.render(result, shown, data, out))
     outputs.write_text(out / outputs.REPORT, outputs.as_json(result))

@@ -50,7 +50,7 @@ def agreeing(agreement: dict[str, Any]) -> str:
 
 
 def disagreement(agreement: dict[str, Any]) -> str:
-    """Say which backends' losses are further apart than the limit."""
+    """Say which backends' losses differ by more than the limit."""
     largest = agreement["max_relative_difference"]
     found = "are not numbers" if largest is None else f"differ by {largest:.1e} relative"
     return (
@@ -60,7 +60,7 @@ def disagreement(agreement: dict[str, Any]) -> str:
 
 
 def artifacts(report: dict[str, Any]) -> RenderableType:
-    """Return the table of the exported models, and below it why there are no more."""
+    """Return the table of the exported models, and below it why formats are missing."""
     table = _table("artifact", "size", "route", "verified at", "max error")
     reasons = []
     for row in report["artifacts"]:
@@ -72,14 +72,14 @@ def artifacts(report: dict[str, Any]) -> RenderableType:
             style = "red" if row["status"] == "failed" else "yellow"
             table.add_row(row["format"], "", Text(row["status"], style))
             reasons.append(Text(f"{row['format']}: {row['error'].splitlines()[0]}", style))
-    # The route is what wraps in a narrow terminal; a name does only where it is longer than a route.
+    # Only the route wraps in a narrow terminal, and names longer than a route.
     for column in table.columns:
         column.no_wrap = column.header != "route" and all(len(str(cell)) <= 32 for cell in column.cells)
     return Group(table, *reasons)
 
 
 def ending(report: dict[str, Any], out: Path) -> RenderableType:
-    """Return the last lines: where everything stands."""
+    """Return the last lines: where the files are."""
     places = f"report: {out / outputs.PAGE}   curves: {out / outputs.CURVES}"
     if report["best"] and "path" in report["best"]:
         places += f"   best checkpoint: {report['best']['path']}"

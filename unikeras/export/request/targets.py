@@ -86,6 +86,17 @@ def files_of(path: Path, beside: str = "") -> list[Path]:
     return [path, path.with_suffix(beside)] if beside else [path]
 
 
+def artifact_files(path: Path, format: str) -> list[Path]:
+    """Return the files that make an artifact.
+
+    Args:
+        path: where it is.
+        format: its format's name; the second file of a format of two counts only where it is there.
+    """
+    beside = _formats.FORMATS[format].beside
+    return files_of(path, beside if beside and path.with_suffix(beside).is_file() else "")
+
+
 def size_of(target: Target) -> int:
     """Return the bytes of an artifact."""
     return sum(file.stat().st_size for file in files_of(target.path, target.format.beside))

@@ -88,6 +88,15 @@ written = Record("UNIKERAS_STATE", ("XDG_STATE_HOME", "~/.local/state"), "writte
 harmless = Record("UNIKERAS_CACHE", ("XDG_CACHE_HOME", "~/.cache"), "proven")
 
 
+def mark_harmless(path: Path) -> None:
+    """Note that a model file was just written here, so that its first opening needs no child process.
+
+    Args:
+        path: a file that this process wrote.
+    """
+    harmless.add(digest_of(path))
+
+
 def digest_of(path: Path, beside: str = "") -> str:
     """Return a digest of all files of an artifact: their names and their content.
 
