@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from unikeras import backends
+from unikeras._keras import hooks
 from unikeras.autodiff._arguments import is_differentiable
 
 
@@ -101,22 +102,20 @@ def reads() -> Iterator[list[Any]]:
     found.extend(reader.variables.values())
 
 
-@functools.cache
 def install() -> None:
     """Prepare Keras: variables tell tapes that they are read, and optimizers check their gradients."""
-    import keras
-
     from unikeras.autodiff import _applied
 
     _applied.install()
+    hooks.use("keras.Variable._maybe_autocast", _seen)
 
-    own = keras.Variable._maybe_autocast
 
+def _seen(own: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     @functools.wraps(own)
-    def _maybe_autocast(self: keras.Variable, value: Any) -> Any:
+    def _maybe_autocast(self: Any, value: Any) -> Any:
         if _count:
             for tape in tapes():
                 value = tape._read(self, value)
         return own(self, value)
 
-    keras.Variable._maybe_autocast = _maybe_autocast
+    return _maybe_autocast

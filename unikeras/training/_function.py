@@ -129,6 +129,7 @@ def _prepare_keras() -> None:
 
     _optimizers.install()
     _weights.install()
+    backends.current().prepare()
 
 
 @overload

@@ -15,6 +15,7 @@ import torch
 from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from unikeras._keras import hooks
 from unikeras.autodiff._recording import unseen
 from unikeras.backends._base import Tape
 from unikeras.backends.torch import _assign, _graph, _modules
@@ -255,11 +256,10 @@ def no_grad() -> Iterator[None]:
         yield
 
 
-@functools.cache
 def _install_tracking() -> None:
     """Let a layer that is built under a tape register its parameters, not what the tape gives out for them."""
     for name in ("_track_variables", "_post_track_variable", "_untrack_variable"):
-        setattr(keras.Layer, name, _unseen(getattr(keras.Layer, name)))
+        hooks.use(f"keras.Layer.{name}", _unseen)
 
 
 def _unseen(own: Callable[..., Any]) -> Callable[..., Any]:
