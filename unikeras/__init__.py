@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from unikeras import errors as errors
     from unikeras import layers as layers
     from unikeras import memory as memory
+    from unikeras import testing as testing
     from unikeras import training as training
     from unikeras._config import current as backend
     from unikeras.autodiff import (
@@ -73,6 +74,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "save_state": ("recurrent", "save_state"),
     "stateful": ("recurrent", "stateful"),
     "stop_gradient": ("autodiff", "stop_gradient"),
+    "testing": ("testing", None),
     "training": ("training", None),
     "value_and_grad": ("autodiff", "value_and_grad"),
     "vjp": ("autodiff", "vjp"),
@@ -108,6 +110,7 @@ __all__ = [
     "save_state",
     "stateful",
     "stop_gradient",
+    "testing",
     "training",
     "value_and_grad",
     "vjp",
