@@ -6,11 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from helpers.export_cells import BACKENDS, MODELS, Cell
 from unikeras._base.files import whole
 from unikeras.export.request.formats import FORMATS
-from helpers.export_cells import BACKENDS
-from helpers.export_cells import MODELS
-from helpers.export_cells import Cell
 
 PAGE = Path(__file__).parents[2] / "docs" / "export_matrix.md"
 

@@ -1,4 +1,4 @@
-"""What docs/export_matrix.md calls verified stays verified: one part of its cells in each run, or with --all every one."""
+"""What docs/export_matrix.md calls verified stays verified: one part of its cells a run, or all with --all."""
 
 from __future__ import annotations
 

@@ -254,3 +254,15 @@ def test_doctor_ends_at_once_on_ctrl_c(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     output, message = process.communicate(timeout=10)  # which waits for the workers, who print there too
     assert (process.returncode, output, message) == (130, "", "interrupted\n")
+
+
+def test_doctor_lists_what_is_replaced_in_keras(run):
+    from unikeras._keras import hooks
+
+    shown = run("doctor", "--hooks")
+    assert shown.exit_code == 0
+    assert all(f"{hook.attribute}  " in shown.stdout for hook in hooks.TABLE)
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    listed = json.loads(run("doctor", "--hooks", "--json").stdout)
+    assert [row["attribute"] for row in listed] == [hook.attribute for hook in hooks.TABLE]
+    assert set(listed[0]) == {"attribute", "why", "upstream", "until", "installed"}

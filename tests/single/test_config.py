@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from unikeras import _config
+from unikeras.backends import _choose as _config
 from unikeras.backends import _registry
 
 INSTALLED = _registry.available()

@@ -209,7 +209,7 @@ def test_the_page_says_what_is_in_the_report(html, finished):
 
 
 def test_a_chart_holds_no_script_and_loads_nothing(finished):
-    from unikeras.demo.chart import Chart, svg
+    from unikeras.apps.demo.chart import Chart, svg
 
     drawn = svg(Chart("<script>t", "s", {"<script>a": [1.0, 2.0]}, "<script>x", "y"))
     assert "<script>" not in drawn
@@ -253,7 +253,7 @@ def test_curves_of_little_can_be_drawn(curve, log):
 def test_the_curves_are_a_picture(finished):
     from PIL import Image
 
-    from unikeras.demo.chart import png
+    from unikeras.apps.demo.chart import png
 
     with Image.open(io.BytesIO(png(curves.charts(finished)))) as picture:
         assert picture.size == (2250, 540)

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from unikeras.backends import _registry
-from unikeras.export._formats import FORMATS
+from unikeras.export.request.formats import FORMATS
 
 
 @pytest.mark.rotated("backend", "format")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import unikeras.chat
-import unikeras.demo
+import unikeras.apps.chat
+import unikeras.apps.demo
 
 FILES = [
     (app, path)
-    for app in (unikeras.chat, unikeras.demo)
+    for app in (unikeras.apps.chat, unikeras.apps.demo)
     for path in sorted(Path(app.__file__).parent.glob("*.py"))
 ]
 
@@ -48,8 +48,6 @@ def test_apps_use_public_names(app, path):
 
 
 def test_a_private_name_is_found():
-    source = (
-        "from unikeras._files import whole\nfrom unikeras.backends import _registry\nuk._config.current()"
-    )
-    found = _private(source, "unikeras.demo")
-    assert found == ["unikeras._files.whole", "unikeras.backends._registry", "_config"]
+    source = "from unikeras._base.files import whole\nfrom unikeras.backends import _registry\nuk._config.current()"
+    found = _private(source, "unikeras.apps.demo")
+    assert found == ["unikeras._base.files.whole", "unikeras.backends._registry", "_config"]

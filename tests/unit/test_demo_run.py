@@ -13,10 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 import unikeras as uk
-from unikeras.apps.demo import artifacts
-from unikeras.apps.demo import outputs
-from unikeras.apps.demo.loop import Training
-from unikeras.apps.demo.loop import train
+from unikeras.apps.demo import artifacts, outputs
+from unikeras.apps.demo.loop import Training, train
 from unikeras.cli import commands
 from unikeras.errors import ExportMismatch, RemoteError, WorkerDied
 

@@ -9,27 +9,31 @@ from typing import Any
 import keras
 import numpy as np
 
+from unikeras._keras import hooks
 from unikeras.autodiff import _optimizer_slots as _slots
 from unikeras.errors import GradientError
 
 # What else wants to know which variables an optimizer is about to change.
-_listeners: list[Callable[[list[Any]], None]] = []
+_listeners: dict[Callable[[list[Any]], None], None] = {}
 
 
-@functools.cache
+# The last two wrap other optimizers, and have an `apply` of their own, which stops at the shorter list.
+_APPLY = (
+    "keras.Optimizer.apply",
+    "keras.optimizers.LossScaleOptimizer.apply",
+    "keras.optimizers.MultiOptimizer.apply",
+)
+
+
 def check_applied_gradients() -> None:
     """Check what `Optimizer.apply` is given, from now on, in the whole process."""
-    # Those that wrap other optimizers have an `apply` of their own, which stops at the shorter list.
-    wrappers = (getattr(keras.optimizers, name, None) for name in ("LossScaleOptimizer", "MultiOptimizer"))
-    for cls in (keras.Optimizer, *wrappers):
-        if cls is keras.Optimizer or (cls is not None and "apply" in vars(cls)):
-            cls.apply = _checked(cls.apply)
+    for attribute in _APPLY:
+        hooks.use(attribute, _checked)
 
 
 def listen_to_applied_gradients(listener: Callable[[list[Any]], None]) -> None:
     """Call a function with the variables (slots, too) that an optimizer is about to change."""
-    if listener not in _listeners:
-        _listeners.append(listener)
+    _listeners[listener] = None
 
 
 def _checked(own: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,7 +47,7 @@ def _checked(own: Callable[..., Any]) -> Callable[..., Any]:
             _check(grads, known)
             if grads:
                 _slots.grow(self, known)
-            for listener in _listeners:
+            for listener in tuple(_listeners):
                 listener([*known, *self.variables])
         return own(self, grads, trainable_variables)
 

@@ -313,6 +313,9 @@ class Backend(ABC):
         None where `compile` must trace it. The arguments are those of `compile`.
         """
 
+    def prepare(self) -> None:  # noqa: B027 - most need no more than they do by themselves
+        """Install what functions need of Keras here, before the first one runs; again is nothing."""
+
     @abstractmethod
     def eager(self) -> AbstractContextManager[None]:
         """Return a context in which nothing is compiled, by the framework's own functions neither."""

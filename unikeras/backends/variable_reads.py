@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from unikeras._keras import hooks
 from unikeras._keras.variables import is_differentiable
 
 
@@ -95,18 +96,17 @@ def reads() -> Iterator[list[Any]]:
     found.extend(reader.variables.values())
 
 
-@functools.cache
 def install() -> None:
     """Prepare Keras: variables tell tapes that they are read."""
-    import keras
+    hooks.use("keras.Variable._maybe_autocast", _seen)
 
-    own = keras.Variable._maybe_autocast
 
+def _seen(own: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     @functools.wraps(own)
-    def _maybe_autocast(self: keras.Variable, value: Any) -> Any:
+    def _maybe_autocast(self: Any, value: Any) -> Any:
         if _count:
             for tape in tapes():
                 value = tape._read(self, value)
         return own(self, value)
 
-    keras.Variable._maybe_autocast = _maybe_autocast
+    return _maybe_autocast

@@ -9,8 +9,8 @@ import click
 
 import unikeras
 from unikeras._base.suggestions import did_you_mean
-from unikeras.cli._failures import note_debug
-from unikeras.cli._failures import reported
+from unikeras.cli._failures import note_debug, reported
+
 COMMANDS: dict[str, tuple[str, str]] = {
     "chat": ("unikeras.cli.chat", "Chat with a small model that remembers each session."),
     "demo": ("unikeras.cli.demo", "Train, compare and export a small network on every backend."),

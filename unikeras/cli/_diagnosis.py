@@ -10,11 +10,9 @@ from importlib import metadata
 from typing import Any
 
 import unikeras
-from unikeras import workers
+from unikeras import backends, workers
 from unikeras._base import optional as _optional
-from unikeras import backends
-from unikeras.cli._sqlite_advice import SQLite
-from unikeras.cli._sqlite_advice import installed
+from unikeras.cli._sqlite_advice import SQLite, installed
 from unikeras.errors import BackendUnavailable, RemoteError, UnikerasError, UnknownBackend, WorkerError
 
 # Seconds for one framework to import and to look for its devices.

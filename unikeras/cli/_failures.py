@@ -11,20 +11,10 @@ from typing import IO, Any
 import click
 
 from unikeras import errors
-from unikeras._printable import printable
+from unikeras._base.printable import printable
 
-FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
+FAILED, INTERRUPTED = 1, 130
 
-# What the caller can correct: wrong use of the command, or something it needs is not available.
-_CORRECTABLE = (
-    errors.ArgumentError,
-    errors.BackendUnavailable,
-    errors.DatasetError,
-    errors.MissingDependency,
-    errors.OutputError,
-    errors.UnknownBackend,
-    errors.UnknownFormat,
-)
 _DEBUG_HINT = "--debug shows the traceback"
 
 
@@ -58,7 +48,7 @@ def reported(context: click.Context | None = None) -> Iterator[None]:
         raise
     except errors.UnikerasError as error:
         _show_own(error, _wants_debug(context))
-        raise click.exceptions.Exit(WRONG_USE if isinstance(error, _CORRECTABLE) else FAILED) from error
+        raise click.exceptions.Exit(error.cli_exit_code) from error
     except KeyboardInterrupt as interrupt:
         click.echo("interrupted", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from interrupt

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import click
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from unikeras._keras import hooks
 from unikeras.cli._diagnosis import Backend, Diagnosis, diagnose
 from unikeras.errors import BackendUnavailable
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
-def doctor(as_json: bool) -> None:
+@click.option(
+    "--hooks", "show_hooks", is_flag=True, help="List what is replaced in Keras, and why; nothing else."
+)
+def doctor(as_json: bool, show_hooks: bool) -> None:
     """Show what is installed, which backend runs, and on which devices.
 
     Each framework is checked in its own process, so a broken one does not affect the others. Exit codes: 0
     if the chosen backend can run; 2 if it cannot, or none is installed.
     """
+    if show_hooks:
+        _print_hooks(as_json)
+        return
     with Console(stderr=True).status("asking each backend for its devices"):
         diagnosis = diagnose()
     if as_json:
@@ -30,6 +39,25 @@ def doctor(as_json: bool) -> None:
         _show(diagnosis, Console())
     if diagnosis.problem is not None:
         raise BackendUnavailable(diagnosis.problem)
+
+
+def _print_hooks(as_json: bool) -> None:
+    rows = [{**asdict(hook), "installed": hooks.is_installed(hook.attribute)} for hook in hooks.TABLE]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    console = Console()
+    console.print("unikeras replaces these attributes of Keras when they are first needed.")
+    for row in rows:
+        state = Text("installed", "green") if row["installed"] else Text("not installed", "dim")
+        console.print(Text.assemble("\n", (row["attribute"], "bold"), "  ", state))
+        grid = Table.grid(padding=(0, 1), pad_edge=True)
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        grid.add_row("why", Text(row["why"]))
+        grid.add_row("upstream", Text(row["upstream"]))
+        grid.add_row("removable when", Text(row["until"]))
+        console.print(Padding(grid, (0, 0, 0, 1)))
 
 
 def _show(diagnosis: Diagnosis, console: Console) -> None:

@@ -3,19 +3,14 @@
 A format is a row of `request/formats.py`, a writer in `writers/` and a reader in `readers/`.
 """
 
-from unikeras._specs.signature import Signature
-from unikeras._specs.signature import TensorSpec
+from unikeras._specs.signature import Signature, TensorSpec
 from unikeras.export._export_model import export_model
-from unikeras.export._offers import Offer
-from unikeras.export._offers import export_formats
-from unikeras.export._offers import check_formats
-from unikeras.export.verify.known_artifacts import mark_harmless
+from unikeras.export._offers import Offer, check_formats, export_formats
 from unikeras.export._report import ArtifactReport, ExportReport
-from unikeras.export.readers import Artifact
-from unikeras.export.readers import load_artifact
-from unikeras.export.request.targets import artifact_files
-from unikeras.export.readers import read_header
+from unikeras.export.readers import Artifact, load_artifact, read_header
 from unikeras.export.readers._keras_file import load_keras
+from unikeras.export.request.targets import artifact_files
+from unikeras.export.verify.known_artifacts import mark_harmless
 
 __all__ = [
     "Artifact",

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from unikeras import backends
 from unikeras.errors import MissingDependency
 from unikeras.export.readers import RUNTIMES
-from unikeras.export.request.formats import FORMATS
-from unikeras.export.writers import Route
-from unikeras.export.writers import routes_to
-from unikeras.export.request.formats import named
+from unikeras.export.request.formats import FORMATS, named
+from unikeras.export.writers import Route, routes_to
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def check_formats(formats: list[str], verify: bool = True) -> list[str]:
     """
     names = [named(name).name for name in formats]
     for name in names:
-        usable_routes(name, _config.choose().name, verify)
+        usable_routes(name, backends.choose().name, verify)
     return names
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
+
+from unikeras._keras import hooks
 
 _local = threading.local()
 
@@ -15,7 +17,7 @@ _local = threading.local()
 @contextlib.contextmanager
 def created_variables() -> Iterator[list[keras.Variable]]:
     """Give a list that fills with the variables that this thread creates in the block."""
-    _install()
+    hooks.use("keras.Variable.__init__", _watched)
     created: list[keras.Variable] = []
     watchers = _watchers()
     watchers.append(created)
@@ -31,14 +33,11 @@ def _watchers() -> list[list[keras.Variable]]:
     return _local.watchers
 
 
-@functools.cache
-def _install() -> None:
-    own = keras.Variable.__init__
-
+def _watched(own: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(own)
     def initialize(self: keras.Variable, *args: object, **kwargs: object) -> None:
         own(self, *args, **kwargs)
         for created in _watchers():
             created.append(self)
 
-    keras.Variable.__init__ = initialize
+    return initialize

@@ -130,6 +130,7 @@ def _prepare_keras() -> None:
 
     keep_what_optimizers_change()
     _weights.install()
+    backends.current().prepare()
 
 
 @overload

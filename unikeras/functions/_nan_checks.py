@@ -13,6 +13,7 @@ from keras import ops, tree
 from keras.src.backend import get_keras_mask, set_keras_mask
 
 from unikeras import backends
+from unikeras._keras import hooks
 from unikeras.errors import NonFiniteError
 
 _local = threading.local()
@@ -79,21 +80,20 @@ def _parts(value: Any) -> list[Any]:
     return taken[1] if taken else [value]
 
 
-@functools.cache
 def _install() -> None:
-    _wrap(keras.Layer, "__call__", _checked_layer)
-    _wrap(keras.Loss, "__call__", _checked_loss)
-    _wrap(keras.Optimizer, "apply", _checked_apply)
+    for attribute, make in _HOOKS.items():
+        hooks.use(attribute, make)
 
 
-def _wrap(cls: type, name: str, checking: Callable[..., Any]) -> None:
-    own = getattr(cls, name)
+def _checking(check: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def make(own: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(own)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return check(own, self, *args, **kwargs) if _open else own(self, *args, **kwargs)
 
-    @functools.wraps(own)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return checking(own, self, *args, **kwargs) if _open else own(self, *args, **kwargs)
+        return call
 
-    setattr(cls, name, call)
+    return make
 
 
 def _checked_layer(own: Callable[..., Any], layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -121,6 +121,13 @@ def _checked_apply(
         ):
             check(f"the gradient of {variable.path}", gradient)
     return own(optimizer, grads, trainable_variables)
+
+
+_HOOKS = {
+    "keras.Layer.__call__": _checking(_checked_layer),
+    "keras.Loss.__call__": _checking(_checked_loss),
+    "keras.Optimizer.apply": _checking(_checked_apply),
+}
 
 
 def _guarded(values: Any, what: str) -> Any:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 from keras.src.backend import in_stateless_scope
 
 from unikeras import backends
+from unikeras._keras import hooks
 from unikeras.backends import KeptValue
 
 _local = threading.local()
@@ -43,7 +44,8 @@ class _Transaction:
 @contextlib.contextmanager
 def all_or_nothing() -> Iterator[None]:
     """Put back all variables that the block wrote to, if it raises; blocks nest."""
-    _install()
+    hooks.use("keras.Variable.assign", _kept)
+    backends.current().on_native_write(keep)
     outer = getattr(_local, "transaction", None)
     _local.transaction = own = _Transaction()
     try:
@@ -71,10 +73,7 @@ def _open() -> _Transaction | None:
     return None if transaction is None or backends.current().is_tracing() else transaction
 
 
-@functools.cache
-def _install() -> None:
-    own = keras.Variable.assign
-
+def _kept(own: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(own)
     def assign(self: keras.Variable, value: Any) -> Any:
         transaction = _open()
@@ -82,5 +81,4 @@ def _install() -> None:
             transaction.keep(self)
         return own(self, value)
 
-    keras.Variable.assign = assign
-    backends.current().on_native_write(keep)
+    return assign

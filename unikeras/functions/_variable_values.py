@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from unikeras import backends
+from unikeras._keras import hooks
 
 
-@functools.cache
 def install() -> None:
     """Let `Variable.numpy`, and so `get_weights`, give out tensors while a function is traced.
 
@@ -18,8 +19,10 @@ def install() -> None:
     it copies variables to variables. As a numpy array would be, the tensor is what the variable held at this point, and
     nothing is differentiated through it.
     """
-    own = keras.Variable.numpy
+    hooks.use("keras.Variable.numpy", _traceable)
 
+
+def _traceable(own: Callable[[keras.Variable], Any]) -> Callable[[keras.Variable], Any]:
     @functools.wraps(own)
     def numpy(self: keras.Variable) -> Any:
         backend = backends.current()
@@ -27,4 +30,4 @@ def install() -> None:
             return value
         return own(self)
 
-    keras.Variable.numpy = numpy
+    return numpy

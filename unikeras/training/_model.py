@@ -14,8 +14,6 @@ from unikeras.errors import ArgumentError
 from unikeras.functions import keep_what_optimizers_change
 from unikeras.training._default_steps import Steps
 
-keep_what_optimizers_change()
-
 
 class Model(Steps, keras.Model):
     """A `keras.Model` whose train, test and predict steps are written once, and run compiled on each backend.
@@ -62,6 +60,7 @@ class Model(Steps, keras.Model):
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Model and functional_init_arguments(args, kwargs):
             cls = Functional
+        keep_what_optimizers_change()
         return super().__new__(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -95,6 +94,7 @@ class Model(Steps, keras.Model):
             raise ArgumentError(f"from_keras takes a keras.Model; received {type(model).__qualname__}")
         if isinstance(model, cls):
             return model
+        keep_what_optimizers_change()
         steps: Any = cls
         own: Any = type(model)
         shared: Any = object.__new__(_joined(steps, own))

@@ -10,10 +10,7 @@ Importing this package does not import keras, so a chat with an artifact runs wi
 from __future__ import annotations
 
 from unikeras.apps.chat._chat import Chat
-from unikeras.apps.chat._recall import Recall
-from unikeras.apps.chat._recall import recall
-from unikeras.apps.chat._training import Progress
-from unikeras.apps.chat._training import byte_model
-from unikeras.apps.chat._training import train
+from unikeras.apps.chat._recall import Recall, recall
+from unikeras.apps.chat._training import Progress, byte_model, train
 
 __all__ = ["Chat", "Progress", "Recall", "byte_model", "recall", "train"]

@@ -5,15 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
-from unikeras._specs.states import flat
-from unikeras.apps.chat._bytes import answered
-from unikeras.apps.chat._bytes import said
-from unikeras.apps.chat._bytes import shown
-from unikeras.apps.chat._bytes import tokens
-from unikeras.apps.chat._convention import check
+from unikeras.apps.chat._bytes import answered, said, shown, tokens
+from unikeras.apps.chat._convention import check, step_of, to_numpy
 from unikeras.apps.chat._sampling import Sampler
-from unikeras.apps.chat._convention import step_of
-from unikeras.apps.chat._convention import to_numpy
 from unikeras.errors import ArgumentValueError
 from unikeras.memory import Sessions, Store
 

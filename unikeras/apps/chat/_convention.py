@@ -8,11 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from unikeras._specs.turns import Turns
-from unikeras._specs.turns import to_numpy
-from unikeras.errors import ArgumentValueError
 import unikeras as uk
-from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentError, ArgumentValueError
 
 BYTES = 256
 _WANTED = (

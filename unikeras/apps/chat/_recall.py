@@ -8,17 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from unikeras._specs.turns import to_numpy
-from unikeras.apps.chat._bytes import Tokens
-from unikeras.apps.chat._bytes import answered
-from unikeras.apps.chat._bytes import said
-from unikeras.apps.chat._bytes import tokens
-from unikeras.apps.chat._conversations import NEXT
-from unikeras.apps.chat._conversations import Conversation
-from unikeras.apps.chat._conversations import Turn
-from unikeras.apps.chat._conversations import conversation
-from unikeras.memory import MemoryStore
-from unikeras.memory import Sessions
+from unikeras.apps.chat._bytes import Tokens, answered, said, tokens
+from unikeras.apps.chat._conversations import NEXT, Conversation, Turn, conversation
+from unikeras.memory import MemoryStore, Sessions
 
 # Training counts its seeds up from 0.
 _UNSEEN = 1 << 32

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from unikeras.apps.chat._bytes import Tokens
-from unikeras.apps.chat._conversations import Conversation
-from unikeras.apps.chat._conversations import conversation
 import unikeras as uk
+from unikeras.apps.chat._bytes import Tokens
+from unikeras.apps.chat._conversations import Conversation, conversation
 from unikeras.errors import ArgumentValueError
 
 UNITS, CHUNK, BATCH, RATE = 128, 64, 32, 7e-3

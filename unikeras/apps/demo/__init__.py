@@ -6,8 +6,7 @@ PyTorch and JAX is in `loop.py`.
 
 from __future__ import annotations
 
-from unikeras.apps.demo.runner import Settings
-from unikeras.apps.demo.runner import run
 from unikeras.apps.demo.outputs import as_json
+from unikeras.apps.demo.runner import Settings, run
 
 __all__ = ["Settings", "as_json", "run"]

@@ -6,14 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import unikeras as uk
-from unikeras.apps.demo.data import SEED
-from unikeras.apps.demo.data import Array
-from unikeras.apps.demo.data import Dataset
-from unikeras.apps.demo.model import build
-from unikeras.apps.demo.model import predictor
-from unikeras.apps.demo.outputs import ARTIFACTS
-from unikeras.apps.demo.outputs import CHECKPOINT
-from unikeras.apps.demo.outputs import written_atomically
+from unikeras.apps.demo.data import SEED, Array, Dataset
+from unikeras.apps.demo.model import build, predictor
+from unikeras.apps.demo.outputs import ARTIFACTS, CHECKPOINT, written_atomically
 from unikeras.apps.demo.silence import silence
 from unikeras.errors import ExportError, MissingDependency
 

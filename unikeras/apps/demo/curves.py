@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unikeras.apps.demo.agreement import LIMIT
-from unikeras.apps.demo.agreement import STEPS
-from unikeras.apps.demo.agreement import relative_difference
+from unikeras.apps.demo.agreement import LIMIT, STEPS, relative_difference
 from unikeras.apps.demo.chart import Chart
 
 SHOWN = 3 * STEPS  # steps of the difference to show: from rounding to the noise of training

@@ -7,10 +7,7 @@ import socket
 import sys
 
 import unikeras as uk
-from unikeras.apps.demo.data import Array
-from unikeras.apps.demo.data import Dataset
-from unikeras.apps.demo.data import Split
-from unikeras.apps.demo.data import divide
+from unikeras.apps.demo.data import Array, Dataset, Split, divide
 from unikeras.apps.demo.silence import silence
 from unikeras.errors import DatasetError, WorkerError
 

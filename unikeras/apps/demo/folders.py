@@ -6,10 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unikeras.apps.demo.data import Array
-from unikeras.apps.demo.data import Dataset
-from unikeras.apps.demo.data import Split
-from unikeras.apps.demo.data import divide
+from unikeras.apps.demo.data import Array, Dataset, Split, divide
 from unikeras.errors import DatasetError
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}

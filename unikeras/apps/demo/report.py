@@ -11,17 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from unikeras.apps.demo.agreement import loss_agreement
-from unikeras.apps.demo.agreement import probability_difference
-from unikeras.apps.demo.agreement import same_predictions
-from unikeras.apps.demo.data import SEED
-from unikeras.apps.demo.data import Array
-from unikeras.apps.demo.data import Dataset
-from unikeras.apps.demo.data import Split
-from unikeras.apps.demo.data import batch_size
-from unikeras.apps.demo.loop import Training
-from unikeras.apps.demo.loop import score
 import unikeras as uk
+from unikeras.apps.demo.agreement import loss_agreement, probability_difference, same_predictions
+from unikeras.apps.demo.data import SEED, Array, Dataset, Split, batch_size
+from unikeras.apps.demo.loop import Training, score
 from unikeras.errors import WorkerError
 
 SAMPLES = 24

@@ -11,18 +11,9 @@ from typing import Any
 from rich.console import Console
 
 import unikeras as uk
-from unikeras.apps.demo import artifacts
-from unikeras.apps.demo import curves
-from unikeras.apps.demo import outputs
-from unikeras.apps.demo import page
-from unikeras.apps.demo import report
-from unikeras.apps.demo import tables
-from unikeras.apps.demo.data import Array
-from unikeras.apps.demo.data import Dataset
-from unikeras.apps.demo.data import load
-from unikeras.apps.demo.loop import Training
-from unikeras.apps.demo.loop import train
-from unikeras.apps.demo import chart
+from unikeras.apps.demo import artifacts, chart, curves, outputs, page, report, tables
+from unikeras.apps.demo.data import Array, Dataset, load
+from unikeras.apps.demo.loop import Training, train
 from unikeras.errors import BackendUnavailable, MissingDependency, WorkerError
 
 EPOCHS, EPOCHS_OF_MANY, MANY = 10, 3, 5_000

@@ -58,10 +58,9 @@ class JaxBackend(Backend):
         jax.block_until_ready(values)
 
     def tape(self, persistent: bool, watch_accessed_variables: bool) -> Tape:
-        from unikeras.backends.jax import _control_flow
         from unikeras.backends.jax._tape import JaxTape
 
-        _control_flow.install()
+        self.prepare()
         return JaxTape(persistent)
 
     def no_grad(self) -> AbstractContextManager[None]:
@@ -129,10 +128,12 @@ class JaxBackend(Backend):
         return compile_program(f, shapes, dtypes, donate)
 
     def untraced(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any] | None:
+        return f if jit_compile is False else None
+
+    def prepare(self) -> None:
         from unikeras.backends.jax import _control_flow
 
         _control_flow.install()
-        return f if jit_compile is False else None
 
     def eager(self) -> AbstractContextManager[None]:
         return jax.disable_jit()

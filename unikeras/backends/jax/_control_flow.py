@@ -18,28 +18,31 @@ import jax
 import jax.numpy as jnp
 import keras
 from keras.src.backend import get_stateless_scope, in_stateless_scope
-from keras.src.backend.jax import core
 
+from unikeras._keras import hooks
 from unikeras._keras.scopes import ReadOnly, WriteOnce
 from unikeras.errors import TransformError
 
 
-@functools.cache
 def install() -> None:
     """Put operators that carry state in the place of Keras' own."""
     for name, make in _OPERATORS.items():
-        setattr(core, name, _unless_python(getattr(core, name), make))
+        hooks.use(f"keras.src.backend.jax.core.{name}", make)
 
 
-def _unless_python(own: Callable[..., Any], make: Callable[..., Any]) -> Callable[..., Any]:
-    carrying = make(own)
+def _unless_python(make: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(make)
+    def unless_python(own: Callable[..., Any]) -> Callable[..., Any]:
+        carrying = make(own)
 
-    @functools.wraps(own)
-    def operator(*args: Any, **kwargs: Any) -> Any:
-        # Without jit JAX runs bodies as Python, where an assignment is one.
-        return (own if jax.config.jax_disable_jit else carrying)(*args, **kwargs)
+        @functools.wraps(own)
+        def operator(*args: Any, **kwargs: Any) -> Any:
+            # Without jit JAX runs bodies as Python, where an assignment is one.
+            return (own if jax.config.jax_disable_jit else carrying)(*args, **kwargs)
 
-    return operator
+        return operator
+
+    return unless_python
 
 
 def _cond(own: Callable[..., Any]) -> Callable[..., Any]:
@@ -155,13 +158,13 @@ def _vectorized_map(own: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _OPERATORS = {
-    "cond": _cond,
-    "switch": _switch,
-    "scan": _scan,
-    "map": _map,
-    "fori_loop": _fori_loop,
-    "while_loop": _while_loop,
-    "vectorized_map": _vectorized_map,
+    "cond": _unless_python(_cond),
+    "switch": _unless_python(_switch),
+    "scan": _unless_python(_scan),
+    "map": _unless_python(_map),
+    "fori_loop": _unless_python(_fori_loop),
+    "while_loop": _unless_python(_while_loop),
+    "vectorized_map": _unless_python(_vectorized_map),
 }
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import keras
 
+from unikeras._keras import hooks
+
 # Held while a program runs: a read by another thread comes before the program takes the arrays, or after it is done.
 lock = threading.RLock()
 
@@ -37,7 +39,7 @@ class Owner:
         """Say whether a thread other than this one has read a variable while it was written here."""
         if self._thread != threading.get_ident():
             self._thread = threading.get_ident()
-            _install()
+            hooks.use("keras.Variable.value", _watching)
             for variable in self._variables:
                 vars(variable)[_WRITER] = self._thread
         return _any_watched and any(_WATCHED in vars(variable) for variable in self._variables)
@@ -49,9 +51,8 @@ def _watch(variable: keras.Variable) -> None:
         vars(variable)[_WATCHED] = _any_watched = True
 
 
-@functools.cache
-def _install() -> None:
-    own = keras.Variable.value.fget
+def _watching(original: property) -> property:
+    own: Any = original.fget
 
     @functools.wraps(own)
     def value(self: keras.Variable) -> Any:
@@ -60,4 +61,4 @@ def _install() -> None:
             _watch(self)
         return own(self)
 
-    keras.Variable.value = property(value)
+    return property(value)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import keras
 from keras.src.backend import get_stateless_scope, in_stateless_scope
+
+from unikeras._keras import hooks
 
 
 class RecordingScope(keras.StatelessScope):
@@ -37,10 +40,14 @@ class RecordingScope(keras.StatelessScope):
         self.state_mapping[id(variable)] = value
 
 
-@functools.cache
 def install() -> None:
+    """Let a RecordingScope take variables that are made of values."""
+    hooks.use("keras.Variable.__init__", _made_of_values)
+    hooks.use("keras.layers.RNN._create_state_variables", _created_outside)
+
+
+def _made_of_values(own: Callable[..., None]) -> Callable[..., None]:
     """Let `keras.Variable(1.0)` make a variable inside a RecordingScope, as a variable with an initializer does."""
-    own = keras.Variable.__init__
 
     @functools.wraps(own)
     def initialize(
@@ -56,20 +63,18 @@ def install() -> None:
             initializer, shape, dtype = _giving(value), value.shape, dtype or value.dtype
         own(self, initializer, shape=shape, dtype=dtype, **kwargs)
 
-    keras.Variable.__init__ = initialize
-    _install_memory()
+    return initialize
 
 
-def _install_memory() -> None:
-    """Let a stateful layer make its memory, of zeros, inside a RecordingScope."""
-    own = keras.layers.RNN._create_state_variables
+def _created_outside(own: Callable[..., None]) -> Callable[..., None]:
+    """Let a stateful layer make its state, of zeros, inside a RecordingScope."""
 
     @functools.wraps(own)
     def create(self: keras.layers.RNN, batch_size: int) -> None:
         with jax.ensure_compile_time_eval():
             own(self, batch_size)
 
-    keras.layers.RNN._create_state_variables = create
+    return create
 
 
 def _is_value(initializer: Any) -> bool:

@@ -13,12 +13,15 @@ from typing import Any
 import tensorflow as tf
 from keras.src.backend.tensorflow import core
 
+from unikeras._keras import hooks
 
-@functools.cache
+
 def install() -> None:
     """Put a `map` that calls its function once per element in the place of Keras' own."""
-    own = core.map
+    hooks.use("keras.src.backend.tensorflow.core.map", _calling_once)
 
+
+def _calling_once(own: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(own)
     def map_(f: Callable[[Any], Any], xs: Any) -> Any:
         xs = tf.nest.map_structure(core.convert_to_tensor, xs)
@@ -32,4 +35,4 @@ def install() -> None:
         returned = tf.nest.map_structure(lambda y: tf.TensorSpec(y.shape, y.dtype), traced.structured_outputs)
         return tf.map_fn(f, xs, fn_output_signature=returned)
 
-    core.map = map_
+    return map_

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import functools
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 import keras
 import torch
+
+from unikeras._keras import hooks
 
 
 class Reader(Protocol):
@@ -27,7 +30,7 @@ _readers: weakref.WeakSet[Reader] = weakref.WeakSet()
 
 def protect(reader: Reader) -> None:
     """Keep the values that a tape reads from being overwritten, for as long as the tape lives."""
-    _install()
+    hooks.use("keras.Variable._direct_assign", _protecting)
     _readers.add(reader)
 
 
@@ -36,10 +39,7 @@ def is_read(variable: keras.Variable) -> bool:
     return any(reader.has_read(variable) for reader in list(_readers))
 
 
-@functools.cache
-def _install() -> None:
-    own = keras.Variable._direct_assign
-
+def _protecting(own: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(own)
     def _direct_assign(self: keras.Variable, value: torch.Tensor) -> None:
         if is_read(self):
@@ -48,4 +48,4 @@ def _install() -> None:
         else:
             own(self, value)
 
-    keras.Variable._direct_assign = _direct_assign
+    return _direct_assign

@@ -11,24 +11,24 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import keras
 import torch
 from keras.src.backend import get_stateless_scope
 
+from unikeras._keras import hooks
 from unikeras._keras.scopes import TransformScope
 from unikeras.backends import variable_reads
 from unikeras.backends.torch._flags import flags
 
 # Called with buffers, each as an object whose `_value` it is, before a module in training changes them.
-listeners: list[Callable[[list[Any]], None]] = []
+listeners: dict[Callable[[list[Any]], None], None] = {}
 
 
-@functools.cache
 def install() -> None:
     """Let `TorchModuleWrapper` call its module on the values of its variables, where these are watched."""
-    wrapper: Any = keras.layers.TorchModuleWrapper
-    own = wrapper.call
+    hooks.use("keras.layers.TorchModuleWrapper.call", _on_values)
 
+
+def _on_values(own: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(own)
     def call(self: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
         _follow_flags(self)
@@ -39,7 +39,7 @@ def install() -> None:
         self.train(training is not False)
         return torch.func.functional_call(self.module, _values(self), args, kwargs)
 
-    wrapper.call = call
+    return call
 
 
 def _tell_of_buffers(wrapper: Any) -> None:
@@ -47,7 +47,7 @@ def _tell_of_buffers(wrapper: Any) -> None:
     for buffer in wrapper.module.buffers():
         if id(buffer) not in known:
             known[id(buffer)] = SimpleNamespace(_value=buffer)
-    for listener in listeners:
+    for listener in tuple(listeners):
         listener(list(known.values()))
 
 

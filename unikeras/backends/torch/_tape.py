@@ -15,7 +15,8 @@ import torch
 from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from unikeras.backends._contract import Tape
+from unikeras._keras import hooks
+from unikeras.backends import Tape
 from unikeras.backends.torch import _assign, _graph, _modules
 from unikeras.backends.torch._flags import flags
 from unikeras.backends.torch._levels import below_transforms, inside_transform, is_transformed
@@ -255,11 +256,10 @@ def no_grad() -> Iterator[None]:
         yield
 
 
-@functools.cache
 def _install_tracking() -> None:
     """Let a layer that is built under a tape register its parameters, not what the tape gives out for them."""
     for name in ("_track_variables", "_post_track_variable", "_untrack_variable"):
-        setattr(keras.Layer, name, _unseen(getattr(keras.Layer, name)))
+        hooks.use(f"keras.Layer.{name}", _unseen)
 
 
 def _unseen(own: Callable[..., Any]) -> Callable[..., Any]:
