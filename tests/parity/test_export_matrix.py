@@ -1,4 +1,4 @@
-"""What docs/export_matrix.md calls verified stays verified: a third of its cells, or with --all every one."""
+"""Cells of docs/export_matrix.md that have an artifact keep it: a third of its cells, or with --all every one."""
 
 from __future__ import annotations
 

@@ -42,7 +42,9 @@ def _banned():
 
 
 BANNED = _banned()
-PATTERN = re.compile(rf"(?<![\w.=/])({'|'.join(re.escape(phrase) for phrase in BANNED)})(?![\w.=/]*\w)", re.IGNORECASE)
+PATTERN = re.compile(
+    rf"(?<![\w.=/])({'|'.join(re.escape(phrase) for phrase in BANNED)})(?![\w.=/]*\w)", re.IGNORECASE
+)
 
 
 def _prose_of_python(text):
