@@ -3,8 +3,8 @@
 KERAS_BACKEND=jax python benchmarks/export_speed.py [export formats inference]
 
 `export`: the LSTM model to ONNX without and with a cross-backend export, cold and warm (wall and this process' own
-seconds), then six formats in one call and the workers that it started. `formats`: the command line's list. `inference`: interleaved
-medians. Read ratios and the load: seconds depend on what else the machine does.
+seconds), then six formats in one call and the workers that it started. `formats`: the command line's list.
+`inference`: interleaved medians. Read ratios and the load: seconds depend on what else the machine does.
 """
 
 from __future__ import annotations
