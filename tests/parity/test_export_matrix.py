@@ -1,4 +1,4 @@
-"""What docs/export_matrix.md calls verified stays verified: one part of its cells a run, or all with --all."""
+"""Cells of docs/export_matrix.md that have an artifact keep it: one part of its cells a run, or all with --all."""
 
 from __future__ import annotations
 

@@ -81,7 +81,10 @@ def _found(path, text):
     prose = _prose_of_markdown(text) if path.suffix == ".md" else _prose_of_python(text)
     found = []
     for number, line in prose:
-        for match in PATTERN.finditer(re.sub(r"`[^`]*`", "``", line)):
+        words = re.sub(
+            r"^ +\w+: |`[^`]*`", "", line
+        )  # without the name of an argument that a docstring describes
+        for match in PATTERN.finditer(words):
             phrase = match[1].lower()
             if not any(_covers(place, name) and word in ("*", phrase) for place, word in EXCEPTIONS):
                 found.append(f"{name}:{number}: {phrase}: {line.strip()}")
