@@ -155,5 +155,5 @@ def test_a_second_package_wraps_what_the_first_made(hooked):
 
 
 def test_an_attribute_that_is_not_in_the_table_is_refused():
-    with pytest.raises(LookupError, match="keras.Layer.call is not in the table"):
+    with pytest.raises(LookupError, match=r"keras\.Layer\.call is not in the table"):
         hooks.use("keras.Layer.call", lambda own: own)
