@@ -134,3 +134,30 @@ def test_the_table_has_no_name_that_is_not_in_use():
 )
 def test_private_names_are_found_in_source(source, name):
     assert name in set(private_names._names(ast.parse(source), set()))
+
+
+# Files outside _keras/ and backends/ that name modules of keras.src.
+_EXCEPTIONS = {
+    "lowering/rules/_activations.py": "a rule is registered for a class of operations, and these are in keras.src only",
+    "lowering/rules/_ops.py": "as above",
+    "lowering/rules/_ops_axes.py": "as above",
+    "lowering/rules/_applications.py": "the layers of keras.applications.ConvNeXt are in keras.src only",
+    "export/routes/tf2onnx.py": "Keras' own repairs of tf2onnx",
+    "export/routes/_data_layers.py": "replaced while a model is written",
+    "export/routes/_litert_rewrites.py": "replaced while a model is written",
+    "_graphs.py": "part of _keras, in a place of its own",
+    "_lazy.py": "as above",
+    "_scopes.py": "as above",
+}
+
+
+def test_keras_src_is_named_in_few_places():
+    files = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        for name in dict(private_names._imported(ast.parse(path.read_text()))).values()
+        if name.startswith("keras.src.")
+    }
+    assert {name for name in files if not name.startswith(("_keras/", "backends/"))} - set(
+        _EXCEPTIONS
+    ) == set()

@@ -6,9 +6,8 @@ from typing import Any
 
 import keras
 from keras import layers
-from keras.src.models.functional import Functional
-from keras.src.utils.tracking import DotNotTrackScope
 
+from unikeras._keras.classes import DotNotTrackScope, Functional, untrack
 from unikeras._lazy import without_tensorflow
 from unikeras.errors import ArgumentError
 from unikeras.recurrent._layers import FUSED
@@ -92,7 +91,7 @@ class _Exchange:
             shared = type(wrapper).from_config(wrapper.get_config())
         for name, layer in inner.items():
             # Keras does not forget a part that is replaced.
-            shared._tracker.untrack(getattr(shared, name))
+            untrack(shared, getattr(shared, name))
             setattr(shared, name, layer)
         shared.trainable, shared.built = wrapper.trainable, wrapper.built
         return shared

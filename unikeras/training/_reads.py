@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-from keras.src.saving.keras_saveable import KerasSaveable
 
+from unikeras._keras.archive import KerasSaveable
 from unikeras.training._arguments import is_plain
 from unikeras.training._lookup import NOTHING, contents, is_library, is_users_function, on_class, wrapped
 from unikeras.training._places import Contents, Place
