@@ -31,6 +31,8 @@ def _names(tree: ast.Module, own: set[str]) -> Iterator[str]:
     yield from (name for name in imported.values() if _PRIVATE.search(name))
     inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and (full := _replaced(node, imported)):
+            yield full
         if not isinstance(node, ast.Attribute):
             continue
         first, *rest = _chain(node)
@@ -40,6 +42,15 @@ def _names(tree: ast.Module, own: set[str]) -> Iterator[str]:
                 yield full
         elif re.match(r"_[^_]", node.attr) and node.attr not in own:
             yield f".{node.attr}"
+
+
+def _replaced(call: ast.Call, imported: dict[str, str]) -> str:
+    """Return the private name that a call of `patched` or `held` replaces; "" where it is none."""
+    if not isinstance(call.func, ast.Name) or call.func.id not in ("patched", "held"):
+        return ""
+    first, *rest = _chain(call.args[0])
+    full = ".".join([imported.get(first, ""), *rest, ast.literal_eval(call.args[1])])
+    return full if _PRIVATE.search(full) else ""
 
 
 def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:

@@ -126,6 +126,10 @@ def test_the_table_has_no_name_that_is_not_in_use():
         ("from torch.utils import _pytree as tree\ntree.tree_map(f, x)", "torch.utils._pytree.tree_map"),
         ("import torch\ntorch._VF.lstm(x)", "torch._VF.lstm"),
         (
+            'from keras.src.utils import tf_utils\nwith patched(tf_utils, "f", g): pass',
+            "keras.src.utils.tf_utils.f",
+        ),
+        (
             "import tensorflow as tf\nfrom tensorflow.python.eager import record",
             "tensorflow.python.eager.record",
         ),
