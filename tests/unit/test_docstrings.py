@@ -40,9 +40,9 @@ def test_the_examples_run(path, tmp_path, monkeypatch):
     assert not results.failed
 
 
-MODULES_THEMSELVES = ("backends", "errors", "layers", "memory", "training")
+MODULES_THEMSELVES = ("backends", "errors", "layers", "memory", "testing", "training")
 PUBLIC = [(uk, name) for name in uk.__all__ if name not in MODULES_THEMSELVES]
-PUBLIC += [(room, name) for room in (uk.layers, uk.memory, uk.training) for name in room.__all__]
+PUBLIC += [(room, name) for room in (uk.layers, uk.memory, uk.testing, uk.training) for name in room.__all__]
 
 
 @pytest.mark.parametrize(("room", "name"), PUBLIC, ids=[name for _, name in PUBLIC])
