@@ -251,7 +251,7 @@ def test_a_backend_that_is_not_installed_is_told_with_its_pip_line(demo, workers
     monkeypatch.setattr(uk.backends._registry, "available", lambda: ["jax"])
     code, _, err = demo("--backend", "torch")
     assert code == 2
-    assert "pip install torch" in err
+    assert 'pip install "torch' in err
     monkeypatch.setattr(uk.backends, "available", list)
     code, _, err = demo()
     assert code == 2

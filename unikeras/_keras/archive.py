@@ -20,14 +20,14 @@ from unikeras._keras.without_tensorflow import without_tensorflow
 
 def is_saveable(value: Any) -> bool:
     """Say whether Keras saves this kind of object: a model, a layer, an optimizer, a metric."""
-    from keras.src.saving.keras_saveable import KerasSaveable
+    from unikeras._keras.saving import KerasSaveable
 
     return isinstance(value, KerasSaveable)
 
 
 def pack(saveable: Any) -> tuple[bytes, dict[str, Any]]:
     """Return the two arguments of `unpack` that make this object again."""
-    from keras.src.saving.keras_saveable import KerasSaveable
+    from unikeras._keras.saving import KerasSaveable
 
     # Keras pickles by writing a .keras file to memory, but leaves custom code behind.
     with _distinct_names(saveable):
@@ -42,12 +42,12 @@ def pack(saveable: Any) -> tuple[bytes, dict[str, Any]]:
 
 def unpack(archive: bytes, custom_objects: dict[str, Any]) -> Any:
     """Make the object under the backend of this process."""
-    from keras.src.saving import saving_lib
+    from unikeras._keras.saving import load_model
 
     with warnings.catch_warnings():
         # A key may hold a slash, as those of states do, and a layer's name may not.
         warnings.filterwarnings("ignore", "When providing `inputs` as a dict, all keys")
-        return saving_lib.load_model(io.BytesIO(archive), custom_objects=custom_objects, safe_mode=False)
+        return load_model(io.BytesIO(archive), custom_objects=custom_objects, safe_mode=False)
 
 
 def _fitted(config: Any, custom: dict[str, Any]) -> Any:

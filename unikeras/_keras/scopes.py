@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import keras
+from keras.src.backend import in_stateless_scope as in_stateless_scope
 from keras.src.backend.common import global_state
 from keras.src.backend.common.variables import initialize_all_variables
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from unikeras._keras.without_tensorflow import without_tensorflow
+from unikeras._keras.classes import untrack
 
 _OF_RNN = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask")
 
@@ -31,7 +32,7 @@ def sharing(layer: Any, cls: Any = None, **changes: Any) -> Any:
         with without_tensorflow():
             shared = cls.from_config({**layer.get_config(), **changes})
         # Keras tracks a layer's parts as they are set and does not forget one that is replaced.
-        shared._tracker.untrack(shared.cell)
+        untrack(shared, shared.cell)
         shared.cell = layer.cell
     shared.trainable = layer.trainable
     shared.built = True

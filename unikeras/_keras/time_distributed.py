@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from typing import Any
 
-_lock = threading.Lock()
-# What Keras' method was when each of those that are in the context came in; the first is Keras' own.
-_inside: list[Any] = []
+from unikeras._keras.patched import patched
 
 
 @contextlib.contextmanager
 def time_joins_batch() -> Iterator[None]:
-    """Have TimeDistributed hand all steps to its layer at once, as further examples of the batch.
-
-    Threads may be in it together: the first one in patches Keras, the last one out puts its method back.
-    """
+    """Have TimeDistributed hand all steps to its layer at once, as further examples of the batch, in this thread."""
     from keras import layers
 
-    with _lock:
-        _inside.append(layers.TimeDistributed.call)
-        if len(_inside) == 1:
-            layers.TimeDistributed.call = _joined(_inside[0])
-    try:
+    with patched(layers.TimeDistributed, "call", _joined):
         yield
-    finally:
-        with _lock:
-            original = _inside[0]
-            _inside.pop()
-            if not _inside:
-                layers.TimeDistributed.call = original
 
 
 def _joined(original: Any) -> Any:

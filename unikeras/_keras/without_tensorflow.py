@@ -6,6 +6,8 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+from unikeras._keras.patched import held
+
 
 @contextlib.contextmanager
 def without_tensorflow() -> Iterator[None]:
@@ -16,11 +18,6 @@ def without_tensorflow() -> Iterator[None]:
     """
     from keras.src.utils.module_utils import tensorflow
 
-    untouched = tensorflow.name not in sys.modules and getattr(tensorflow, "_available", True) is None
-    if untouched:
-        tensorflow._available = False
-    try:
+    untouched = tensorflow.name not in sys.modules and not getattr(tensorflow, "_available", True)
+    with held(tensorflow, "_available", False) if untouched else contextlib.nullcontext():
         yield
-    finally:
-        if untouched:
-            tensorflow._available = None

@@ -48,10 +48,10 @@ ENTRIES: dict[str, Entry] = {
         "unikeras.backends.tensorflow",
         "tensorflow",
         ("tensorflow", "tensorflow-cpu", "tensorflow_cpu"),
-        "tensorflow",
+        '"tensorflow>=2.21,<2.22"',
     ),
     "jax": Entry("unikeras.backends.jax", "jax", ("jax",), '"jax>=0.10,<0.13"'),
-    "torch": Entry("unikeras.backends.torch", "torch", ("torch",), "torch"),
+    "torch": Entry("unikeras.backends.torch", "torch", ("torch",), '"torch>=2.13,<2.14"'),
 }
 
 

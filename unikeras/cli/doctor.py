@@ -79,7 +79,7 @@ def _show(diagnosis: Diagnosis, console: Console) -> None:
 
 
 def _backends(diagnosis: Diagnosis) -> Table:
-    table = Table("backend", "version", "devices", box=SIMPLE)
+    table = Table("backend", "version", "devices", box=SIMPLE, pad_edge=False)
     for backend in diagnosis.backends:
         style = "bold" if backend.name == diagnosis.chosen else ""
         table.add_row(Text(backend.name, style), Text(backend.version or "-"), _state(backend))

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import keras
-from keras.src.saving.keras_saveable import KerasSaveable
 
+from unikeras._keras.saving import KerasSaveable
 from unikeras.errors import LeakedTensorError
 from unikeras.functions import _source
 

@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 
 import keras
 from keras import ops, tree
-from keras.src.backend import get_keras_mask, set_keras_mask
 
 from unikeras import backends
+from unikeras._graphs import mask_of, set_mask
 from unikeras._keras import hooks
 from unikeras.errors import NonFiniteError
 
@@ -138,6 +138,6 @@ def _guarded(values: Any, what: str) -> Any:
 
 def _guard(tensor: Any, what: str) -> Any:
     guarded = backends.current().observed(tensor, lambda gradient: check(what, gradient))
-    if (mask := get_keras_mask(tensor)) is not None:
-        set_keras_mask(guarded, mask)
+    if (mask := mask_of(tensor)) is not None:
+        set_mask(guarded, mask)
     return guarded

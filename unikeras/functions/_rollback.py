@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
-from keras.src.backend import in_stateless_scope
 
 from unikeras import backends
 from unikeras._keras import hooks
+from unikeras._scopes import in_stateless_scope
 from unikeras.backends import KeptValue
 
 _local = threading.local()

@@ -6,13 +6,15 @@ from typing import Any
 
 import keras
 from keras import layers
-from keras.src.models.functional import Functional
-from keras.src.utils.tracking import DotNotTrackScope
 
 from unikeras._keras.shared_cell import sharing
 from unikeras._keras.without_tensorflow import without_tensorflow
-from unikeras.errors import ArgumentError, ArgumentValueError
+from unikeras.errors import ArgumentError
+from unikeras.errors import ArgumentValueError
 from unikeras.layers._recurrent_layers import FUSED
+from unikeras._keras.classes import DotNotTrackScope
+from unikeras._keras.classes import Functional
+from unikeras._keras.classes import untrack
 
 # Layers that hold others -> where.
 _WRAPPERS: dict[type, tuple[str, ...]] = {
@@ -93,7 +95,7 @@ class _Exchange:
             shared = type(wrapper).from_config(wrapper.get_config())
         for name, layer in inner.items():
             # Keras does not forget a part that is replaced.
-            shared._tracker.untrack(getattr(shared, name))
+            untrack(shared, getattr(shared, name))
             setattr(shared, name, layer)
         shared.trainable, shared.built = wrapper.trainable, wrapper.built
         return shared

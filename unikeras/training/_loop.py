@@ -16,14 +16,18 @@ from typing import Any
 
 import keras
 from keras import tree
-from keras.src.backend import config
-from keras.src.callbacks import CallbackList
-from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
-from keras.src.trainers.epoch_iterator import EpochIterator
-from keras.src.utils.python_utils import pythonify_logs
-from keras.src.utils.traceback_utils import filter_traceback
 
 from unikeras import backends
+from unikeras._keras.trainer import (
+    CallbackList,
+    EpochIterator,
+    class_weight_to_sample_weights,
+    filter_traceback,
+    max_epochs,
+    pythonify_logs,
+    train_validation_split,
+    unpack_x_y_sample_weight,
+)
 from unikeras.errors import ArgumentValueError
 from unikeras.functions import is_debugging
 from unikeras.training import _compiled_steps as _steps
@@ -76,7 +80,7 @@ class Loop:
         _refuse_strategies(self)
         epochs = _capped(epochs)
         if validation_split and validation_data is None:
-            (x, y, sample_weight), validation_data = array_slicing.train_validation_split(
+            (x, y, sample_weight), validation_data = train_validation_split(
                 (x, y, sample_weight), validation_split=validation_split
             )
         batches = self._batches(
@@ -174,7 +178,7 @@ class Loop:
         if class_weight is not None:
             if sample_weight is not None:
                 raise ArgumentValueError("train_on_batch takes sample_weight or class_weight, not both")
-            sample_weight = data_adapter_utils.class_weight_to_sample_weights(y, class_weight)
+            sample_weight = class_weight_to_sample_weights(y, class_weight)
         data = (x, y, sample_weight)
         self._build_on(data_batch=data)
         self.reset_metrics()
@@ -263,7 +267,7 @@ class Loop:
     def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> _Batches | None:
         if data is None:
             return None
-        x, y, sample_weight = data_adapter_utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
         return self._batches(
             x=x, y=y, sample_weight=sample_weight, batch_size=batch_size, steps_per_epoch=steps, shuffle=False
         )
@@ -312,7 +316,7 @@ def _looked_up(batches: _Batches) -> Any:
 
 def _capped(epochs: int) -> int:
     """Return at most as many epochs as Keras' configuration allows, for runs that only try things out."""
-    most = config.max_epochs()
+    most = max_epochs()
     if most and most < epochs:
         warnings.warn(f"Limiting epochs to {most}", stacklevel=4)
         return int(most)

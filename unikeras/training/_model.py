@@ -6,10 +6,10 @@ import functools
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional as KerasFunctional
-from keras.src.models.model import functional_init_arguments
-from keras.src.saving.object_registration import GLOBAL_CUSTOM_NAMES
 
+from unikeras._keras.saving import GLOBAL_CUSTOM_NAMES
+from unikeras._keras.classes import Functional as KerasFunctional
+from unikeras._keras.classes import functional_init_arguments
 from unikeras.errors import ArgumentError
 from unikeras.functions import keep_what_optimizers_change
 from unikeras.training._default_steps import Steps

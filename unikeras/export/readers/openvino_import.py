@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any
+
+_lock = threading.Lock()  # one thread must not take away what another one hides
 
 
 def load_openvino() -> Any:
@@ -13,11 +16,12 @@ def load_openvino() -> Any:
     unless the package that does it is not there. A fork is more than JAX's threads survive.
     """
     hidden = "openvino_telemetry"
-    if "openvino" not in sys.modules and hidden not in sys.modules:
-        sys.modules[hidden] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    finally:
-        if sys.modules.get(hidden, ...) is None:
-            del sys.modules[hidden]
+    with _lock:
+        if "openvino" not in sys.modules and hidden not in sys.modules:
+            sys.modules[hidden] = None  # type: ignore[assignment]
+        try:
+            import openvino
+        finally:
+            if sys.modules.get(hidden, ...) is None:
+                del sys.modules[hidden]
     return openvino

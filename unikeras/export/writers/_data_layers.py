@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from unikeras._keras.patched import held, patched
+
+_local = threading.local()
+
 
 @contextlib.contextmanager
 def integers_stay() -> Iterator[None]:
-    """Have layers such as Resizing keep integers, and round to them, in a graph of TensorFlow too.
+    """Have layers such as Resizing keep integers, and round to them, in a graph of TensorFlow too, in this thread.
 
     There Keras takes the graph for a tf.data pipeline and casts what comes in to floats
     (keras/src/layers/preprocessing/data_layer.py), which JAX and PyTorch do not.
     """
     from keras import layers
     from keras.src.layers.preprocessing import data_layer
+    from keras.src.utils import backend_utils
 
-    original, transform = data_layer.backend_utils, layers.Resizing._transform_images
-    data_layer.backend_utils = SimpleNamespace(**{**vars(original), "in_tf_graph": lambda: False})
-    layers.Resizing._transform_images = _in_floats(transform)
+    def in_tf_graph() -> bool:
+        return not getattr(_local, "is_inside", False) and backend_utils.in_tf_graph()
+
+    utils = SimpleNamespace(**{**vars(backend_utils), "in_tf_graph": in_tf_graph})
+    outer, _local.is_inside = getattr(_local, "is_inside", False), True
     try:
-        yield
+        with (
+            held(data_layer, "backend_utils", utils),
+            patched(layers.Resizing, "_transform_images", _in_floats),
+        ):
+            yield
     finally:
-        data_layer.backend_utils, layers.Resizing._transform_images = original, transform
+        _local.is_inside = outer
 
 
 def _in_floats(transform: Any) -> Any:

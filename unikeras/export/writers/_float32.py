@@ -15,8 +15,10 @@ def in_float32(model: Any) -> Any:
     """
     import keras
 
+    from unikeras._keras.classes import Functional
+
     halves = [layer for layer in model._flatten_layers() if getattr(layer, "compute_dtype", None) in HALF]
-    if not halves or not isinstance(model, keras.Sequential | keras.src.models.Functional):
+    if not halves or not isinstance(model, keras.Sequential | Functional):
         return model
     config = _without_policies(keras.saving.serialize_keras_object(model))
     whole = keras.saving.deserialize_keras_object(config, safe_mode=False)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from unikeras.export.writers import _litert_operations as operations
+from unikeras._keras.patched import held
+from unikeras._keras.patched import patched
 
 
 @contextlib.contextmanager
@@ -25,23 +27,13 @@ def builtin_only(model: Any, unrolled: bool) -> Iterator[None]:
     recurrent = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
     with contextlib.ExitStack() as stack:
         for layer in recurrent:
-            stack.enter_context(_set(layer, "unroll", unrolled or layer.unroll))
-        stack.enter_context(_set(nn, "_apply_masks", _masked(nn._apply_masks)))
-        stack.enter_context(_set(nn, "conv_transpose", operations.without_dilation(nn.conv_transpose)))
-        stack.enter_context(_set(numpy, "repeat", operations.with_known_channels(numpy.repeat)))
-        stack.enter_context(_set(backend, "rnn", operations.reversed_first(backend.rnn)))
-        stack.enter_context(_set(tf_utils, "tf_encode_categorical_inputs", _no_shortcut))
+            stack.enter_context(held(layer, "unroll", unrolled or layer.unroll))
+        stack.enter_context(patched(nn, "_apply_masks", _masked))
+        stack.enter_context(patched(nn, "conv_transpose", operations.without_dilation))
+        stack.enter_context(patched(numpy, "repeat", operations.with_known_channels))
+        stack.enter_context(patched(backend, "rnn", operations.reversed_first))
+        stack.enter_context(patched(tf_utils, "tf_encode_categorical_inputs", lambda own: _no_shortcut))
         yield
-
-
-@contextlib.contextmanager
-def _set(owner: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
 
 
 def _masked(original: Any) -> Any:
