@@ -86,7 +86,7 @@ def test_a_failing_check_on_the_device():
 
 
 # Each framework says it in its own words.
-OUT_OF_MEMORY = r"(?i)out of memory|\bOOM\b|allocat"
+OUT_OF_MEMORY = r"(?i)out of memory|\bOOM\b|allocat|YNNPACK operation failed"
 
 
 def test_out_of_memory():
