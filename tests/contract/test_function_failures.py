@@ -9,15 +9,12 @@ import threading
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import numpy
 from keras import layers, ops
 
 import unikeras as uk
 
 pytestmark = pytest.mark.usefixtures("backend")
-
-
-def numpy(x):
-    return np.array(ops.convert_to_numpy(x))
 
 
 class Training:
