@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import numpy
 from keras import ops
 
 import unikeras as uk
@@ -17,10 +18,6 @@ X = np.arange(6, dtype="float32").reshape(3, 2)
 def here():
     """The name of the backend that this test runs on."""
     return uk.backend()
-
-
-def numpy(value):
-    return ops.convert_to_numpy(value)
 
 
 def eagerly(f):

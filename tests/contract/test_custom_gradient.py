@@ -5,16 +5,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import tensor
 from keras import ops
 
 import unikeras as uk
 from unikeras.errors import ArgumentError, ArgumentValueError
 
 pytestmark = pytest.mark.usefixtures("backend")
-
-
-def tensor(values, dtype="float32"):
-    return ops.convert_to_tensor(np.asarray(values), dtype=dtype)
 
 
 def close(actual, expected):

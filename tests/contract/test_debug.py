@@ -5,16 +5,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import numpy
 from keras import layers, ops
 
 import unikeras as uk
 from unikeras.errors import NonFiniteError
 
 pytestmark = pytest.mark.usefixtures("backend")
-
-
-def numpy(x):
-    return ops.convert_to_numpy(x)
 
 
 X, Y = np.linspace(-1, 1, 32).reshape(8, 4).astype("float32"), np.ones((8, 1), "float32")

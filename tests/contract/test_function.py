@@ -14,16 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import numpy
 from keras import layers, ops
 
 import unikeras as uk
 from unikeras.errors import ArgumentError, ArgumentValueError, GradientError, LeakedTensorError, StateError
 
 pytestmark = pytest.mark.usefixtures("backend")
-
-
-def numpy(x):
-    return ops.convert_to_numpy(x)
 
 
 def test_state_is_read_before_and_written_after_each_call():

@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import numpy
 from keras import layers, ops
 
 import unikeras as uk
 
 pytestmark = pytest.mark.usefixtures("backend")
-
-
-def numpy(x):
-    return np.array(ops.convert_to_numpy(x))
 
 
 class Training:
@@ -86,6 +82,10 @@ def test_a_failing_check_on_the_device():
     training.assert_usable(step)
 
 
+# Each framework says it in its own words.
+OUT_OF_MEMORY = r"(?i)out of memory|\bOOM\b|allocat|YNNPACK operation failed"
+
+
 def test_out_of_memory():
     training = Training()
 
@@ -98,9 +98,24 @@ def test_out_of_memory():
         return ops.sum(ops.matmul(huge, huge)) * 0 + loss
 
     step(training.x)
-    with pytest.raises(Exception, match=r"."):
+    with pytest.raises(Exception, match=OUT_OF_MEMORY):
         numpy(step(training.x[:4]))
     training.assert_usable(step)
+
+
+def interrupt(step, delay):
+    """Repeat a step until Ctrl-C, sent after a delay, ends it; send it again where Python drops it."""
+    for _ in range(20):
+        killer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+        try:
+            killer.start()
+            while killer.is_alive():
+                step()
+            step()
+        except KeyboardInterrupt:
+            killer.join()
+            return
+    pytest.fail("no interrupt ended a step")
 
 
 # Python drops an interrupt that arrives in the callback of a weak reference, and says so.
@@ -109,19 +124,9 @@ def test_ctrl_c_between_steps():
     training = Training()
     step = uk.function(training.update)
     step(training.x)
-    interrupted = 0
     for delay in np.linspace(0.0, 0.02, 12):
-        killer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
-        try:
-            killer.start()
-            deadline = time.monotonic() + 2
-            while time.monotonic() < deadline:
-                step(training.x)
-        except KeyboardInterrupt:
-            interrupted += 1
-        killer.join()
+        interrupt(lambda: step(training.x), delay)
         for variable in [*training.model.variables, *training.optimizer.variables]:
             numpy(variable.value)
-    assert interrupted >= 8
     training.model.set_weights([0 * w + 0.3 for w in training.model.get_weights()])
     training.assert_usable(step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import numpy
 from keras import layers, ops
 
 import unikeras as uk
@@ -13,10 +14,6 @@ from unikeras.errors import TraceError
 pytestmark = pytest.mark.usefixtures("backend")
 
 X = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], "float32")
-
-
-def numpy(x):
-    return np.asarray(ops.convert_to_numpy(x))
 
 
 def network():

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import optree
 import pytest
+from helpers.arrays import numpy
 from keras import ops
 
 import unikeras as uk
@@ -15,10 +16,6 @@ from unikeras.errors import ArgumentError
 pytestmark = pytest.mark.usefixtures("backend")
 
 TWO = np.array([1.0, 2.0], "float32")
-
-
-def numpy(x):
-    return np.asarray(ops.convert_to_numpy(x))
 
 
 @optree.dataclasses.dataclass(namespace="keras")

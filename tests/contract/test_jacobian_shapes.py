@@ -5,19 +5,12 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import close, tensor
 from keras import layers, ops
 
 import unikeras as uk
 
 pytestmark = pytest.mark.usefixtures("backend")
-
-
-def tensor(value):
-    return ops.convert_to_tensor(np.asarray(value, "float32"))
-
-
-def close(found, expected):
-    np.testing.assert_allclose(ops.convert_to_numpy(found), expected, rtol=1e-5, atol=1e-6)
 
 
 # Each: the source's shape, a function, and its result's shape.

@@ -169,9 +169,13 @@ def test_outputs_and_gradients_are_those_of_keras(name, mask, config, monkeypatc
 
 @pytest.mark.parametrize("name", CLASSES)
 @pytest.mark.parametrize("mask", ["none", "holes"])
-def test_without_states_given(name, mask):
+def test_without_states_given(name, mask, monkeypatch):
+    runs = _kernel_runs(monkeypatch)
     theirs, ours = _both(name, mask, with_states=False)
+    assert runs == [name.lower()]
     _close(ours, theirs)
+    (given, *_), _ = _both(name, mask)[1]
+    assert np.abs(ops.convert_to_numpy(ours[0][0] - given)).max() > 1e-3
 
 
 # A mask is eager in one layer's tests and compiled in the other's: each way costs seconds on some backend.

@@ -9,6 +9,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import numpy
 from keras import layers, ops
 
 import unikeras as uk
@@ -19,10 +20,6 @@ pytestmark = pytest.mark.usefixtures("backend")
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 4)).astype("float32")
 Y = (X[:, :1] - X[:, 1:2]).astype("float32")
-
-
-def numpy(x):
-    return np.array(ops.convert_to_numpy(x))
 
 
 def weights_of(model):

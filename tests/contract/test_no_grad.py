@@ -5,15 +5,12 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import tensor
 from keras import ops
 
 import unikeras as uk
 
 pytestmark = pytest.mark.usefixtures("backend")
-
-
-def tensor(value):
-    return ops.convert_to_tensor(np.asarray(value, "float32"))
 
 
 def close(found, expected):

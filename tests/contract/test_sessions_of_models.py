@@ -5,16 +5,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import numpy
 from keras import layers
 
 import unikeras as uk
 from unikeras.errors import CannotStream, CorruptSession, SessionMismatch
 
 VOCABULARY = 12
-
-
-def numpy(value):
-    return keras.ops.convert_to_numpy(value)
 
 
 def language_model(seed=1, masked=False):

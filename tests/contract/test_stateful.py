@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import numpy
 from keras import layers
 
 import unikeras as uk
@@ -12,10 +13,6 @@ from unikeras._specs.states import flat
 from unikeras.errors import ArgumentError, ArgumentValueError, CannotStream, SignatureError
 
 FEATURES = 3
-
-
-def numpy(value):
-    return keras.ops.convert_to_numpy(value)
 
 
 def sequence(*shape, seed=0):

@@ -5,16 +5,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import numpy
 from keras import layers
 
 import unikeras as uk
 from unikeras.errors import ArgumentError, ArtifactNotFound, CorruptArtifact, StateError
 
 X = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
-
-
-def numpy(value):
-    return keras.ops.convert_to_numpy(value)
 
 
 def remembered(model):

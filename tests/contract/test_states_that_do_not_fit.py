@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import numpy
 from keras import layers, ops
 
 import unikeras as uk
@@ -12,10 +13,6 @@ from unikeras.errors import ArgumentError, ArgumentValueError, SignatureError
 
 UNITS = 4
 X = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
-
-
-def numpy(value):
-    return keras.ops.convert_to_numpy(value)
 
 
 def states(*shapes):

@@ -10,20 +10,13 @@ import weakref
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import close, tensor
 from keras import layers, ops
 
 import unikeras as uk
 from unikeras.errors import ArgumentError, ArgumentValueError, TapeError
 
 pytestmark = pytest.mark.usefixtures("backend")
-
-
-def tensor(values, dtype="float32"):
-    return ops.convert_to_tensor(np.asarray(values), dtype=dtype)
-
-
-def close(actual, expected, rtol=1e-5):
-    np.testing.assert_allclose(ops.convert_to_numpy(actual), expected, rtol=rtol, atol=1e-6)
 
 
 def test_a_watched_tensor():

@@ -10,6 +10,7 @@ import contextlib
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import tensor
 from keras import layers, ops
 
 import unikeras as uk
@@ -17,10 +18,6 @@ import unikeras as uk
 pytestmark = pytest.mark.usefixtures("backend")
 
 X, W, V = np.array([0.5, -1.0, 2.0]), np.array([1.0, 2.0, -0.5]), np.array([1.0, 0.5, -1.0])
-
-
-def tensor(value):
-    return ops.convert_to_tensor(np.asarray(value, "float32"))
 
 
 def close(found, expected):

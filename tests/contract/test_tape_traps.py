@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import close, tensor
 from keras import layers, ops
 
 import unikeras as uk
@@ -16,14 +17,6 @@ from unikeras.errors import TransformError
 pytestmark = pytest.mark.usefixtures("backend")
 
 X = np.array([1.0, 3.0])
-
-
-def tensor(values, dtype="float32"):
-    return ops.convert_to_tensor(np.asarray(values), dtype=dtype)
-
-
-def close(actual, expected, rtol=1e-5):
-    np.testing.assert_allclose(ops.convert_to_numpy(actual), expected, rtol=rtol, atol=1e-6)
 
 
 @uk.custom_gradient

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import numpy
 from keras import layers
 
 import unikeras as uk
@@ -12,10 +13,6 @@ from unikeras.errors import ArgumentValueError, CannotStream
 from unikeras.training._chunked_data import Chunks
 
 RNG = np.random.default_rng(0)
-
-
-def numpy(value):
-    return keras.ops.convert_to_numpy(value)
 
 
 def model_of(seed=1):

@@ -7,6 +7,7 @@ import contextlib
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import numpy
 from keras import layers, ops
 
 import unikeras as uk
@@ -19,10 +20,6 @@ pytestmark = [
 ]
 
 ONES = np.ones((2, 3), "float32")
-
-
-def numpy(x):
-    return np.asarray(ops.convert_to_numpy(x))
 
 
 def traces(backend):

@@ -7,6 +7,7 @@ from collections import OrderedDict, defaultdict, deque, namedtuple
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import close, tensor
 from keras import ops
 
 import unikeras as uk
@@ -15,14 +16,6 @@ from unikeras.errors import ArgumentError, ArgumentValueError
 pytestmark = pytest.mark.usefixtures("backend")
 
 Point = namedtuple("Point", "b a")
-
-
-def tensor(values, dtype="float32"):
-    return ops.convert_to_tensor(np.asarray(values), dtype=dtype)
-
-
-def close(actual, expected):
-    np.testing.assert_allclose(ops.convert_to_numpy(actual), expected, rtol=1e-5, atol=1e-6)
 
 
 B, A = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 10.0], [100.0, 1000.0]])

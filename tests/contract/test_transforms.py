@@ -5,20 +5,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers.arrays import close, tensor
 from keras import layers, ops
 
 import unikeras as uk
 from unikeras.errors import ArgumentError, ArgumentValueError, TapeError, TransformError
 
 pytestmark = pytest.mark.usefixtures("backend")
-
-
-def tensor(values, dtype="float32"):
-    return ops.convert_to_tensor(np.asarray(values), dtype=dtype)
-
-
-def close(actual, expected, rtol=1e-5):
-    np.testing.assert_allclose(ops.convert_to_numpy(actual), expected, rtol=rtol, atol=1e-6)
 
 
 X = np.array([1.0, 2.0])

@@ -70,5 +70,5 @@ def test_without_any_backend_every_pip_line_is_shown(monkeypatch, tmp_path):
     monkeypatch.delitem(sys.modules, "keras", raising=False)
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    with pytest.raises(_config.BackendUnavailable, match=r"pip install tensorflow, .*pip install torch"):
+    with pytest.raises(_config.BackendUnavailable, match=r"pip install \"tensorflow.*pip install \"torch"):
         _config.current()

@@ -22,10 +22,8 @@ def test_timeout_ends_the_process_and_what_it_started(here, tmp_path):
         (folder / "pids").write_text(f"{os.getpid()} {child.pid}\n")
         time.sleep(60)
 
-    began = time.monotonic()
     with pytest.raises(WorkerTimeout, match=r"f did not return from the \w+ worker in time; it was stopped"):
         uk.run_on(here, f, tmp_path, timeout=2)
-    assert time.monotonic() - began < 5
     for pid in (tmp_path / "pids").read_text().split():
         assert_gone(int(pid))
     assert uk.run_on(here, len, "abc") == 3
