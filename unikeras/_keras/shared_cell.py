@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from unikeras._keras.without_tensorflow import without_tensorflow
 from unikeras._keras.classes import untrack
+from unikeras._keras.without_tensorflow import without_tensorflow
 
 _OF_RNN = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask")
 

@@ -14,17 +14,11 @@ from typing import Any
 
 import keras
 
+from unikeras._keras.saving import KerasSaveable
 from unikeras.functions._bytecode import Scan
 from unikeras.functions._call_arguments import is_plain
-from unikeras.functions._inspection import NOTHING
-from unikeras.functions._inspection import contents
-from unikeras.functions._inspection import is_library
-from unikeras.functions._inspection import is_users_function
-from unikeras.functions._inspection import on_class
-from unikeras.functions._inspection import wrapped
-from unikeras.functions._places import Contents
-from unikeras.functions._places import Place
-from unikeras._keras.saving import KerasSaveable
+from unikeras.functions._inspection import NOTHING, contents, is_library, is_users_function, on_class, wrapped
+from unikeras.functions._places import Contents, Place
 
 _LARGEST = 64  # lists and dictionaries of more elements stand for themselves
 _MOST = 20_000  # objects to look into; a program that reaches more is not a step

@@ -7,14 +7,11 @@ from typing import Any
 import keras
 from keras import layers
 
+from unikeras._keras.classes import DotNotTrackScope, Functional, untrack
 from unikeras._keras.shared_cell import sharing
 from unikeras._keras.without_tensorflow import without_tensorflow
-from unikeras.errors import ArgumentError
-from unikeras.errors import ArgumentValueError
+from unikeras.errors import ArgumentError, ArgumentValueError
 from unikeras.layers._recurrent_layers import FUSED
-from unikeras._keras.classes import DotNotTrackScope
-from unikeras._keras.classes import Functional
-from unikeras._keras.classes import untrack
 
 # Layers that hold others -> where.
 _WRAPPERS: dict[type, tuple[str, ...]] = {

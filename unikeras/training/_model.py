@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 
-from unikeras._keras.saving import GLOBAL_CUSTOM_NAMES
 from unikeras._keras.classes import Functional as KerasFunctional
 from unikeras._keras.classes import functional_init_arguments
+from unikeras._keras.saving import GLOBAL_CUSTOM_NAMES
 from unikeras.errors import ArgumentError
 from unikeras.functions import keep_what_optimizers_change
 from unikeras.training._default_steps import Steps

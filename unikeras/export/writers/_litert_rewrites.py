@@ -6,9 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from unikeras._keras.patched import held, patched
 from unikeras.export.writers import _litert_operations as operations
-from unikeras._keras.patched import held
-from unikeras._keras.patched import patched
 
 
 @contextlib.contextmanager
