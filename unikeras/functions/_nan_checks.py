@@ -12,8 +12,8 @@ import keras
 from keras import ops, tree
 
 from unikeras import backends
-from unikeras._graphs import mask_of, set_mask
 from unikeras._keras import hooks
+from unikeras._keras.graph import mask_of, set_mask
 from unikeras.errors import NonFiniteError
 
 _local = threading.local()

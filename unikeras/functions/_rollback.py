@@ -12,7 +12,7 @@ import keras
 
 from unikeras import backends
 from unikeras._keras import hooks
-from unikeras._scopes import in_stateless_scope
+from unikeras._keras.scopes import in_stateless_scope
 from unikeras.backends import KeptValue
 
 _local = threading.local()
