@@ -65,8 +65,8 @@ def main(whole, part, models, backends, formats, missing, page):
         export_table.write(matrix, page)
         failed = [f"\n    {format}: {cell.reason}" for format, cell in cells.items() if cell.reason]
         seconds = time.perf_counter() - start
-        proven = len(cells) - len(failed)
-        print(f"{backend} {model}: {proven} proven, {seconds:.1f} s{''.join(failed)}", flush=True)
+        verified = len(cells) - len(failed)
+        print(f"{backend} {model}: {verified} verified, {seconds:.1f} s{''.join(failed)}", flush=True)
     workers.shutdown()
 
 

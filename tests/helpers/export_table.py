@@ -17,9 +17,9 @@ Matrix = dict[tuple[str, str, str], Cell]
 HEAD = """# Every model, every backend, every format
 
 Written by `python benchmarks/export_matrix.py --all`; the models are `tests/helpers/corpus`. A cell is one
-`uk.export_model`: *proven* means that the artifact was run in its own runtime and equals the model at
+`uk.export_model`: *verified* means that the artifact was run in its own runtime and equals the model at
 several batch sizes and, where axes are free, at several lengths; beside it stands the largest absolute
-difference. Any other cell names its reason, listed below. A cell that is proven here has to be proven in
+difference. Any other cell names its reason, listed below. A cell that is verified here has to be verified in
 each test run.
 
 {counts}
@@ -60,12 +60,12 @@ def _table(matrix: Mapping[tuple[str, str, str], Cell], backend: str, numbers: M
 def _shown(cell: Cell | None, numbers: Mapping[str, int]) -> str:
     if cell is None:
         return "not run"
-    return f"reason {numbers[cell.reason]}" if cell.reason else f"proven {cell.error:.0e}"
+    return f"reason {numbers[cell.reason]}" if cell.reason else f"verified {cell.error:.0e}"
 
 
 def _parsed(text: str, reasons: Mapping[str, str]) -> Cell | None:
     kind, _, value = text.partition(" ")
-    if kind == "proven":
+    if kind == "verified":
         return Cell(error=float(value))
     return Cell(reason=reasons[value].replace("\\", "")) if kind == "reason" else None
 
@@ -77,8 +77,8 @@ def _numbered(matrix: Mapping[tuple[str, str, str], Cell]) -> dict[str, int]:
 
 
 def _counts(matrix: Mapping[tuple[str, str, str], Cell]) -> str:
-    """Return how many cells are proven, backend by backend."""
-    rows = [["proven of run", *FORMATS], ["---"] * (1 + len(FORMATS))]
+    """Return how many cells are verified, backend by backend."""
+    rows = [["verified of run", *FORMATS], ["---"] * (1 + len(FORMATS))]
     for backend in BACKENDS:
         found = [
             [cell for (_, b, f), cell in matrix.items() if (b, f) == (backend, format)] for format in FORMATS

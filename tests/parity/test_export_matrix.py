@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.mark.rotated("model", "backend")
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("backend", BACKENDS, scope="module")
-def test_what_is_proven_stays_proven(model, backend):
+def test_what_is_verified_stays_verified(model, backend):
     lost = {
         format: cell.reason
         for format, cell in export_cells.run(model, backend).items()

@@ -11,7 +11,7 @@ import unikeras
 from unikeras.backends import _registry
 
 PACKAGE = Path(unikeras.__file__).parent
-ROOMS = tuple(PACKAGE / room for room in ("backends", "lowering", "export/routes", "export/runtimes"))
+ROOMS = tuple(PACKAGE / room for room in ("backends", "lowering", "export/writers", "export/readers"))
 OUTSIDE = [p for p in sorted(PACKAGE.rglob("*.py")) if not any(p.is_relative_to(room) for room in ROOMS)]
 
 

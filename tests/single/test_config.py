@@ -55,7 +55,7 @@ def test_keras_json_is_followed_where_its_backend_is_installed(tmp_path, name):
 @pytest.mark.parametrize("content", [{"backend": "not_a_backend"}, {}, [], "not json", {"backend": None}])
 def test_keras_json_counts_as_silent_where_it_names_nothing_installed(tmp_path, content):
     keras_json(tmp_path, content)
-    code = "from unikeras import _config; print(_config.choose().name)"
+    code = "from unikeras import backends; print(backends.choose().name)"
     assert run(code, tmp_path).stdout.split() == [INSTALLED[0]]
 
 
@@ -71,4 +71,4 @@ def test_without_any_backend_every_pip_line_is_shown(monkeypatch, tmp_path):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(_config.BackendUnavailable, match=r"pip install \"tensorflow.*pip install \"torch"):
-        _config.current()
+        _config.current_name()

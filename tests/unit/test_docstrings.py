@@ -17,8 +17,8 @@ FRAMEWORKS = (
     "backends/tensorflow",
     "backends/torch",
     "backends/jax",
-    "export/routes",
-    "export/runtimes",
+    "export/writers",
+    "export/readers",
     "lowering",
 )
 MODULES = [

@@ -23,7 +23,7 @@ from unikeras.export.reference.artifact_state import Memory, Stretch
 from unikeras.export.reference.probe import Round
 from unikeras.export.request.limits import axes_hint, check_can_hold
 from unikeras.export.request.targets import Target, size_of
-from unikeras.export.verify import known_artifacts as _proven
+from unikeras.export.verify import known_artifacts as _known
 from unikeras.export.verify import options_read_back as _read_back
 from unikeras.export.verify.comparison import largest_error
 from unikeras.export.writers import Order, Route
@@ -129,7 +129,7 @@ def _write_and_prove(job: Job, target: Target, route: Route, artifact: ArtifactR
             _read_back.check(format, temporary, job.options)
             artifact.max_error = _prove(job, format, temporary) if job.verify else None
             artifact.remarks = [text for text in (remark, *job.remarks, target.format.advice) if text]
-            digest = _proven.digest_of(temporary, target.format.beside)  # before others know the name
+            digest = _known.digest_of(temporary, target.format.beside)  # before others know the name
         except ExportError:
             raise
         except Exception as error:  # each toolchain has its own ways to fail
@@ -140,9 +140,9 @@ def _write_and_prove(job: Job, target: Target, route: Route, artifact: ArtifactR
             if _is_the_disk(error):
                 raise OutputError(f"cannot write {target.path}: {text}") from error
             raise ExportError(text) from error
-    _proven.written.add(digest)
+    _known.written.add(digest)
     if job.verify:
-        _proven.harmless.add(digest)
+        _known.harmless.add(digest)
 
 
 def _prove(job: Job, format: str, path: Path) -> float:

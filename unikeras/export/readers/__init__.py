@@ -30,7 +30,7 @@ from unikeras.export.readers.saved_model import SavedModelArtifact
 from unikeras.export.readers.torchscript import TorchScriptArtifact
 from unikeras.export.reference.artifact_state import Stretch
 from unikeras.export.request import formats as _formats
-from unikeras.export.verify import known_artifacts as _proven
+from unikeras.export.verify import known_artifacts as _known
 from unikeras.export.verify.bounds import Bounds
 from unikeras.export.verify.trial import TRUST, attempt
 
@@ -103,15 +103,15 @@ def open_artifact(final: Path, trust: bool, expected: str | None = None) -> Arti
                 f"{printable(str(final))} has other content than the artifact that was pickled; "
                 "load it anew with load_artifact"
             )
-        copy.trust = trust or digest in _proven.written
+        copy.trust = trust or digest in _known.written
         if runtime.runs_code and not copy.trust:
             _header(copy, runtime)
             raise _unsafe(final, runtime)
         mark = f"{digest}-trusted" if copy.trust else digest
-        if digest not in _proven.harmless and mark not in _proven.harmless:
+        if digest not in _known.harmless and mark not in _known.harmless:
             _try(copy, runtime)
             if not copy.further:  # else the digest is not of all that was looked at
-                _proven.harmless.add(mark)
+                _known.harmless.add(mark)
         artifact = _open(copy.path, runtime, copy)
         artifact.source = final.absolute(), digest, trust
         if copy.path.is_dir():  # its assets may be read when it runs
@@ -233,7 +233,7 @@ def _attempt(copy: Copy, runtime: type[Artifact], job: Mapping[str, Any]) -> dic
 
 
 def _unsafe(path: Path, runtime: type[Artifact]) -> UnsafeArtifact:
-    problem = _proven.written.problem()
+    problem = _known.written.problem()
     forgotten = f" (what other processes write here is not remembered: {problem})" if problem else ""
     return UnsafeArtifact(
         f"{printable(str(path))} is a {runtime.format} artifact that was not written by this installation{forgotten}, "

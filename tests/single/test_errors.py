@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 
-import errors_table
+from helpers import errors_table
 import pytest
 
 from unikeras import errors
@@ -26,4 +26,4 @@ def test_all_names_every_error():
 
 
 def test_the_page_lists_every_error():
-    assert errors_table.written() == errors_table.table(), "run `python tests/unit/errors_table.py`"
+    assert errors_table.written() == errors_table.table(), "run `python tests/helpers/errors_table.py`"

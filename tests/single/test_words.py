@@ -19,10 +19,6 @@ CHECK_IDENTIFIERS = False
 # (path or folder, phrase) -> why it may stand there
 EXCEPTIONS = {
     ("CONTRIBUTING.md", "*"): "the glossary itself",
-    ("docs/export_matrix.md", "proven"): "cells are data: tests/parity/export_table.py writes and reads them",
-    ("tests/parity/export_table.py", "proven"): "writes these cells",
-    ("benchmarks/export_matrix.py", "proven"): "prints these cells",
-    ("unikeras/cli", "proven"): "help texts, which change together with the commands",
     ("unikeras/cli", "proof"): "help texts, which change together with the commands",
     ("unikeras/cli", "shall"): "comments, which change together with the commands",
     ("unikeras/apps/demo", "shall"): "comments, which change together with the demo",
@@ -30,7 +26,7 @@ EXCEPTIONS = {
     ("unikeras/apps/demo", "come to an end"): "a docstring, which changes together with the demo",
     ("unikeras/apps/demo", "came to their end"): "a docstring, which changes together with the demo",
     ("tests/unit/test_demo_report.py", "came to its end"): "matches that text of the report",
-    ("tests/unit/test_words.py", "*"): "this list",
+    ("tests/single/test_words.py", "*"): "this list",
 }
 
 

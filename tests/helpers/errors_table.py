@@ -1,6 +1,6 @@
 """The table of docs/errors.md, made from unikeras/errors.py.
 
-python tests/unit/errors_table.py     write it
+python tests/helpers/errors_table.py     write it
 """
 
 from __future__ import annotations
