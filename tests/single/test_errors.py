@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import builtins
 
-from helpers import errors_table
 import pytest
+from helpers import errors_table
 
 from unikeras import errors
 
