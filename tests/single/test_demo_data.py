@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import unikeras as uk
-from unikeras.apps.demo import data, fetched, folders
+from unikeras.apps.demo import data, dataset, fetched, folders
 from unikeras.errors import DatasetError, RemoteError, WorkerDied
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
@@ -50,7 +50,7 @@ def test_digits_are_divided_alike_every_time():
 def test_parts_share_no_image_and_lose_none():
     labels = np.repeat([0, 1, 2], [50, 30, 20]).astype("int32")
     numbered = np.arange(100, dtype="uint8").reshape(100, 1, 1, 1)
-    loaded = data.divide("numbers", ("a", "b", "c"), 255, data.Split(numbered, labels))
+    loaded = dataset.divide("numbers", ("a", "b", "c"), 255, dataset.Split(numbered, labels))
     seen = np.concatenate([part.images.ravel() for part in _parts(loaded)])
     assert sorted(seen) == list(range(100))
     for part in _parts(loaded):
@@ -59,14 +59,14 @@ def test_parts_share_no_image_and_lose_none():
 
 def test_every_class_is_held_out_in_proportion():
     labels = np.repeat([0, 1, 2], [50, 30, 3])
-    stay, held = data.hold_out(labels, 0.2)
+    stay, held = dataset.hold_out(labels, 0.2)
     assert np.bincount(labels[held]).tolist() == [10, 6, 1]
     assert not set(stay) & set(held)
 
 
 def test_another_seed_holds_out_others():
     labels = np.zeros(100, int)
-    draws = [data.hold_out(labels, 0.2, seed)[1].tolist() for seed in (1, 1, 2)]
+    draws = [dataset.hold_out(labels, 0.2, seed)[1].tolist() for seed in (1, 1, 2)]
     assert draws[0] == draws[1] != draws[2]
 
 
@@ -79,8 +79,8 @@ def test_batches_have_one_size_and_a_seeded_order():
 
 
 def test_pixels_go_from_0_to_1():
-    split = data.Split(np.array([0, 8, 16], "uint8").reshape(3, 1, 1, 1), np.array([0, 1, 1], "int32"))
-    pixels = data.Dataset("x", ("a", "b"), 16, split, split, split).pixels(split.images)
+    split = dataset.Split(np.array([0, 8, 16], "uint8").reshape(3, 1, 1, 1), np.array([0, 1, 1], "int32"))
+    pixels = dataset.Dataset("x", ("a", "b"), 16, split, split, split).pixels(split.images)
     assert (pixels.dtype, pixels.ravel().tolist()) == (np.dtype("float32"), [0.0, 0.5, 1.0])
 
 

@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from unikeras.apps.demo import artifacts, curves, data, outputs, page, report
+from unikeras.apps.demo import artifacts, curves, outputs, page, report
 from unikeras.apps.demo.loop import Training
 from unikeras.errors import WorkerDied
 
@@ -35,7 +35,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 def animals():
     """Ninety images of three classes, one of which has a name that must not become HTML."""
     images = np.random.default_rng(0).integers(0, 255, (90, 8, 8, 3), "uint8")
-    return data.divide("animals", CLASSES, 255, data.Split(images, np.arange(90, dtype="int32") % 3))
+    return dataset.divide("animals", CLASSES, 255, dataset.Split(images, np.arange(90, dtype="int32") % 3))
 
 
 def _training(animals, validation=(0.5, 0.9, 0.9), wrong=1, shift=0.0):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unikeras.apps.demo.data import Array
+from unikeras.apps.demo.dataset import Array
 
 STEPS, LIMIT = 20, 1e-3
 

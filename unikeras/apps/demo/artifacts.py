@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import unikeras as uk
-from unikeras.apps.demo.data import SEED, Array, Dataset
+from unikeras.apps.demo.dataset import SEED, Array, Dataset
 from unikeras.apps.demo.model import build, predictor
 from unikeras.apps.demo.outputs import ARTIFACTS, CHECKPOINT, written_atomically
 from unikeras.apps.demo.silence import silence

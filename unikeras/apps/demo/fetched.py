@@ -7,7 +7,7 @@ import socket
 import sys
 
 import unikeras as uk
-from unikeras.apps.demo.data import Array, Dataset, Split, divide
+from unikeras.apps.demo.dataset import Array, Dataset, Split, divide
 from unikeras.apps.demo.silence import silence
 from unikeras.errors import DatasetError, WorkerError
 

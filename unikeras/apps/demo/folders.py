@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unikeras.apps.demo.data import Array, Dataset, Split, divide
+from unikeras.apps.demo.dataset import Array, Dataset, Split, divide
 from unikeras.errors import DatasetError
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}

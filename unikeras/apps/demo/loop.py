@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 import unikeras as uk
-from unikeras.apps.demo.data import SEED, Array, Dataset, Split, batch_size, batches
+from unikeras.apps.demo.data import batch_size, batches
+from unikeras.apps.demo.dataset import SEED, Array, Dataset, Split
 from unikeras.apps.demo.model import build, predictor
 from unikeras.apps.demo.progress import Bar
 from unikeras.apps.demo.silence import silence

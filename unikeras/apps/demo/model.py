@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import unikeras as uk
-from unikeras.apps.demo.data import Array
+from unikeras.apps.demo.dataset import Array
 
 CHUNK = 256
 

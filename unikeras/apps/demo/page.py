@@ -13,7 +13,7 @@ import numpy as np
 
 from unikeras.apps.demo import chart, outputs, tables
 from unikeras.apps.demo.chart import Chart
-from unikeras.apps.demo.data import Array, Dataset
+from unikeras.apps.demo.dataset import Array, Dataset
 
 if TYPE_CHECKING:
     from jinja2 import Environment

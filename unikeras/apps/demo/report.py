@@ -13,7 +13,8 @@ import numpy as np
 
 import unikeras as uk
 from unikeras.apps.demo.agreement import loss_agreement, probability_difference, same_predictions
-from unikeras.apps.demo.data import SEED, Array, Dataset, Split, batch_size
+from unikeras.apps.demo.data import batch_size
+from unikeras.apps.demo.dataset import SEED, Array, Dataset, Split
 from unikeras.apps.demo.loop import Training, score
 from unikeras.errors import WorkerError
 

@@ -12,7 +12,8 @@ from rich.console import Console
 
 import unikeras as uk
 from unikeras.apps.demo import artifacts, chart, curves, outputs, page, report, tables
-from unikeras.apps.demo.data import Array, Dataset, load
+from unikeras.apps.demo.data import load
+from unikeras.apps.demo.dataset import Array, Dataset
 from unikeras.apps.demo.loop import Training, train
 from unikeras.errors import BackendUnavailable, MissingDependency, WorkerError
 
