@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from unikeras.apps.demo import artifacts, curves, outputs, page, report
+from unikeras.apps.demo import artifacts, curves, dataset, outputs, page, report
 from unikeras.apps.demo.loop import Training
 from unikeras.errors import WorkerDied
 
