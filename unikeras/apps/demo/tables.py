@@ -96,7 +96,7 @@ def fixed(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def written_atomically(value: float | None) -> str:
+def whole(value: float | None) -> str:
     """Return a number without decimals, or a dash for None."""
     return "-" if value is None else f"{value:,.0f}"
 
