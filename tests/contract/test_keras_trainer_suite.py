@@ -22,7 +22,7 @@ import pytest
 from keras.src.utils import traceback_utils
 
 import unikeras as uk
-from unikeras.training._default_steps import Steps
+from unikeras.training._default_steps import DefaultSteps
 from unikeras.training._model import Functional
 
 BACKEND = keras.backend.backend()
@@ -153,7 +153,7 @@ def _sequential(*args: Any, **kwargs: Any) -> Any:
 def _trainer() -> type:
     """Return the mixin that makes a layer a model, as `uk.Model` is made of `keras.Model`."""
     own = next(base for base in inspect.getmro(keras.Model) if base.__module__.endswith(f"{BACKEND}.trainer"))
-    return type("Trainer", (Steps, own), {})
+    return type("Trainer", (DefaultSteps, own), {})
 
 
 SOURCE = Path(keras.__file__).parent / "src/trainers/trainer_test.py"
@@ -193,6 +193,6 @@ def test_the_tables_name_what_the_suite_has():
 
 
 def test_the_suite_runs_on_our_steps():
-    assert issubclass(_module.ExampleModel, Steps)
-    assert issubclass(_module.JaxCustomTrainTestStepModel, Steps)
+    assert issubclass(_module.ExampleModel, DefaultSteps)
+    assert issubclass(_module.JaxCustomTrainTestStepModel, DefaultSteps)
     assert "keras.Model" not in ast.unparse(_Rewriter().visit(ast.parse(SOURCE.read_text())))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from helpers.export_cells import BACKENDS, MODELS, Cell
-from unikeras._base.files import whole
+from unikeras._base.files import written_atomically
 from unikeras.export.request.formats import FORMATS
 
 PAGE = Path(__file__).parents[2] / "docs" / "export_matrix.md"
@@ -32,7 +32,7 @@ def write(matrix: Mapping[tuple[str, str, str], Cell], path: Path = PAGE) -> Non
     sections = [HEAD.format(counts=_counts(matrix))]
     sections += [_table(matrix, backend, numbers) for backend in BACKENDS]
     sections += ["## Reasons\n", *(f"{number}. {_escaped(reason)}" for reason, number in numbers.items())]
-    with whole(path) as temporary:
+    with written_atomically(path) as temporary:
         temporary.write_text("\n".join(sections) + "\n", encoding="utf-8")
 
 

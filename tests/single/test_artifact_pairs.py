@@ -10,7 +10,7 @@ import pytest
 from helpers.processes import in_a_process
 
 from unikeras._base import files as _files
-from unikeras._base.files import whole
+from unikeras._base.files import written_atomically
 from unikeras.errors import CorruptArtifact
 from unikeras.export._metadata import WEIGHTS_KEY, sha256_of_file
 from unikeras.export.readers import RUNTIMES, load_artifact
@@ -55,7 +55,7 @@ def test_weights_of_another_model_are_refused_and_a_replacement_is_finished(tmp_
             os.kill(os.getpid(), signal.SIGKILL)
 
         _files._move = then_die
-        with whole(path, beside=".bin") as temporary:
+        with written_atomically(path, beside=".bin") as temporary:
             temporary.write_bytes(new[".xml"])
             temporary.with_suffix(".bin").write_bytes(new[".bin"])
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from unikeras._base.files import whole
+from unikeras._base.files import written_atomically
 from unikeras.errors import OutputError
 
 
@@ -21,7 +21,7 @@ def _names(folder):
 def test_a_file_replaces_the_old_one(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with whole(path) as temporary:
+    with written_atomically(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
         assert (temporary.name, temporary.suffix) == ("a.txt", ".txt")
@@ -32,7 +32,7 @@ def test_a_file_replaces_the_old_one(tmp_path):
 def test_a_folder_replaces_the_old_one(tmp_path):
     path = tmp_path / "model"
     (path / "old").mkdir(parents=True)
-    with whole(path) as temporary:
+    with written_atomically(path) as temporary:
         (temporary / "deep").mkdir(parents=True)
         (temporary / "deep" / "new").write_text("x")
     assert [p.name for p in path.rglob("*")] == ["deep", "new"]
@@ -40,7 +40,7 @@ def test_a_folder_replaces_the_old_one(tmp_path):
 
 
 def _write_and_fail(path, error):
-    with whole(path) as temporary:
+    with written_atomically(path) as temporary:
         temporary.write_text("half")
         raise error
 
@@ -62,23 +62,23 @@ def test_a_full_disk_is_an_output_error_that_names_the_file(tmp_path):
 
 def test_a_path_below_a_file_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write to"), whole(tmp_path / "file" / "a.txt"):
+    with pytest.raises(OutputError, match="cannot write to"), written_atomically(tmp_path / "file" / "a.txt"):
         pass
 
 
 def test_writing_nothing_is_an_error(tmp_path):
-    with pytest.raises(OutputError, match="nothing was written"), whole(tmp_path / "a.txt"):
+    with pytest.raises(OutputError, match="nothing was written"), written_atomically(tmp_path / "a.txt"):
         pass
     assert _names(tmp_path) == []
 
 
 WRITER = """
 import sys
-from unikeras._base.files import whole
+from unikeras._base.files import written_atomically
 n = 0
 while True:
     n += 1
-    with whole(sys.argv[1]) as temporary:
+    with written_atomically(sys.argv[1]) as temporary:
         with open(temporary, "w") as file:
             for _ in range(200):
                 file.write(f"{n % 10}" * 1000)
@@ -100,11 +100,14 @@ def test_a_kill_in_the_middle_leaves_a_whole_file(tmp_path, attempt):
 
 def test_two_files_appear_together_or_not_at_all(tmp_path):
     final = tmp_path / "m.xml"
-    with pytest.raises(OutputError, match=r"nothing was written for .*m\.bin"), whole(final, ".bin") as path:
+    with (
+        pytest.raises(OutputError, match=r"nothing was written for .*m\.bin"),
+        written_atomically(final, ".bin") as path,
+    ):
         path.write_text("graph")
     assert list(tmp_path.iterdir()) == []
     for content in ("first", "second"):
-        with whole(final, ".bin") as path:
+        with written_atomically(final, ".bin") as path:
             path.write_text(content)
             path.with_suffix(".bin").write_text(content)
         assert [file.read_text() for file in sorted(tmp_path.iterdir())] == [content, content]

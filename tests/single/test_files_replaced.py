@@ -11,8 +11,8 @@ from helpers.processes import in_a_process, interrupted_at
 
 from unikeras._base import exchange as _exchange
 from unikeras._base import files as _files
-from unikeras._base.files import recover, whole
-from unikeras._base.hidden_folder import Room
+from unikeras._base.files import recover, written_atomically
+from unikeras._base.staging_folder import StagingFolder
 
 # The forked processes end at once and run nothing of JAX, which warns of every fork once it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork.. was called:RuntimeWarning")
@@ -38,7 +38,7 @@ def write(path, kind, content):
 
 
 def replace(path, kind):
-    with whole(path, beside=".bin" if kind == "pair" else "") as temporary:
+    with written_atomically(path, beside=".bin" if kind == "pair" else "") as temporary:
         write(temporary, kind, "new")
 
 
@@ -171,7 +171,7 @@ def test_what_killed_processes_left_is_cleaned_up_and_nothing_else(tmp_path):
     path = tmp_path / "m"
 
     def is_killed(what):
-        with whole(path) as temporary:
+        with written_atomically(path) as temporary:
             write(temporary, what, "half")
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -182,7 +182,7 @@ def test_what_killed_processes_left_is_cleaned_up_and_nothing_else(tmp_path):
     for folder in theirs:
         folder.mkdir()
         (folder / "mine").write_text("")
-    with whole(path) as outer:  # a living one beside it is left alone
+    with written_atomically(path) as outer:  # a living one beside it is left alone
         outer.write_text("outer")
         replace(path, "file")
         assert outer.read_text() == "outer"
@@ -193,7 +193,7 @@ def test_what_killed_processes_left_is_cleaned_up_and_nothing_else(tmp_path):
 def test_a_room_that_was_taken_for_one_left_behind_is_made_again(tmp_path, monkeypatch):
     """A room is made and then locked, and another process may come in between."""
     made = []
-    locked = Room._locked.__func__
+    locked = StagingFolder._locked.__func__
 
     def late(cls, path, must):
         if not must and not made:
@@ -201,7 +201,7 @@ def test_a_room_that_was_taken_for_one_left_behind_is_made_again(tmp_path, monke
             path.rmdir()
         return locked(cls, path, must)
 
-    monkeypatch.setattr(Room, "_locked", classmethod(late))
+    monkeypatch.setattr(StagingFolder, "_locked", classmethod(late))
     replace(tmp_path / "m", "file")
     assert (tmp_path / "m").read_text() == "new"
     assert len(made) == 1

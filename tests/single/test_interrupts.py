@@ -166,7 +166,7 @@ def interrupted_by_signals(count, longest, work):
 )
 def test_signals_leave_stores_and_sessions_usable(tmp_path, kind, count, longest):
     store = SQLiteStore(tmp_path / "memory.db", synchronous="normal") if kind == "sqlite" else MemoryStore()
-    turns, stop, beside = Sessions(Gru(), store=MemoryStore())._turnstile, threading.Event(), []
+    turns, stop, beside = Sessions(Gru(), store=MemoryStore())._locks, threading.Event(), []
 
     def work():
         if kind == "session":

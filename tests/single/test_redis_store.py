@@ -8,7 +8,7 @@ import pytest
 from helpers.recurrence import Gru, assert_same, random_turns
 from helpers.stores import RedisServer
 
-import unikeras as uk
+from unikeras._base import optional
 from unikeras.errors import ArgumentError, ArgumentValueError, MissingDependency, StoreError
 from unikeras.memory import RedisStore, Sessions
 
@@ -112,6 +112,6 @@ def test_wrong_arguments_are_named():
 
 
 def test_without_the_library_the_pip_line_is_told(monkeypatch):
-    monkeypatch.setattr(uk._optional, "is_installed", lambda module: module != "redis")
+    monkeypatch.setattr(optional, "is_installed", lambda module: module != "redis")
     with pytest.raises(MissingDependency, match=r"a store in Redis needs redis.*pip install redis"):
         Sessions(Gru(), store="redis://localhost:6379/0")

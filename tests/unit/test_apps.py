@@ -48,6 +48,6 @@ def test_apps_use_public_names(app, path):
 
 
 def test_a_private_name_is_found():
-    source = "from unikeras._base.files import whole\nfrom unikeras.backends import _registry\nuk._config.current()"
+    source = "from unikeras._base.files import recover\nfrom unikeras.backends import _registry\nuk._config.current()"
     found = _private(source, "unikeras.apps.demo")
-    assert found == ["unikeras._base.files.whole", "unikeras.backends._registry", "_config"]
+    assert found == ["unikeras._base.files.recover", "unikeras.backends._registry", "_config"]

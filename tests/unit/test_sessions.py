@@ -15,6 +15,7 @@ import pytest
 from helpers.recurrence import FEATURES, UNITS, Gru, assert_same, random_turns
 
 import unikeras as uk
+from unikeras._specs.states import StateSpec
 from unikeras.errors import (
     ArgumentError,
     ArgumentValueError,
@@ -175,9 +176,7 @@ def test_memory_survives_the_process_that_wrote_it(gru, tmp_path):
 def test_names_of_layers_are_for_people(gru):
     """Keras numbers layers without a name by itself, and differently in each process."""
     store, renamed = MemoryStore(), Gru()
-    renamed.states = tuple(
-        uk.recurrent._state.StateSpec("gru_1", s.name, s.shape, s.dtype) for s in gru.states
-    )
+    renamed.states = tuple(StateSpec("gru_1", s.name, s.shape, s.dtype) for s in gru.states)
     renamed.initial_state = lambda n: {"gru_1": Gru().initial_state(n)["gru"]}
     renamed.run = lambda x, h, c: (lambda y, s: (y, {"gru_1": s["gru"]}))(*Gru().run(x, h, c))
     renamed.__class__ = type(
@@ -470,7 +469,7 @@ def test_threads_take_turns(kind, tmp_path):
     """A running sum: each turn adds 1, and returns how many there were before it, so no two are alike."""
 
     class Count:
-        states = (uk.recurrent._state.StateSpec("count", "n", (1,), "float64"),)
+        states = (StateSpec("count", "n", (1,), "float64"),)
         fingerprint, sequence_outputs = "c0", (False,)
 
         def initial_state(self, batch_size):
@@ -526,6 +525,7 @@ for name in ("keras", "tensorflow", "torch", "jax", "redis", "optree", "onnx"):
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from helpers.recurrence import Gru, random_turns
 import unikeras as uk
+from unikeras._specs.states import StateSpec
 model, turns = Gru(), random_turns(4)
 with uk.memory.Sessions(model, store={str(tmp_path / "memory.db")!r}) as chats:
     chats.step({{"a": turns[0], "b": turns[1]}})

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unikeras._base.exchange import exchange
-from unikeras._base.hidden_folder import Room, mark_of
+from unikeras._base.staging_folder import StagingFolder, mark_of
 from unikeras.errors import OutputError
 
 
@@ -33,7 +33,7 @@ def _sync_tree(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def whole(path: str | os.PathLike[str], beside: str = "") -> Iterator[Path]:
+def written_atomically(path: str | os.PathLike[str], beside: str = "") -> Iterator[Path]:
     """Give a temporary path to write to; it becomes `path` only when the block ends without an error.
 
     What killed processes have left of writing to the same path is finished or cleaned up first.
@@ -53,7 +53,7 @@ def whole(path: str | os.PathLike[str], beside: str = "") -> Iterator[Path]:
 
     Example:
         >>> import tempfile; folder = Path(tempfile.mkdtemp())
-        >>> with whole(folder / "a.txt") as temporary:
+        >>> with written_atomically(folder / "a.txt") as temporary:
         ...     _ = temporary.write_text("all of it")
         >>> (folder / "a.txt").read_text(), len(list(folder.iterdir()))
         ('all of it', 1)
@@ -62,24 +62,24 @@ def whole(path: str | os.PathLike[str], beside: str = "") -> Iterator[Path]:
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         _clean_up(final)
-        room = Room.make(final)
+        staging = StagingFolder.make(final)
     except OSError as error:
         raise OutputError(f"cannot write to {final.parent}: {error.strerror or error}") from error
     try:
-        yield room.path / final.name
+        yield staging.path / final.name
         finals = [final.with_suffix(beside), final] if beside else [final]
         for one in finals:
-            if not (room.path / one.name).exists():
+            if not (staging.path / one.name).exists():
                 raise OutputError(f"nothing was written for {one}")
-            _sync_tree(room.path / one.name)
-        _put_in_place(room, finals)
+            _sync_tree(staging.path / one.name)
+        _put_in_place(staging, finals)
         _sync(final.parent)
     except OutputError:
         raise
     except OSError as error:
         raise OutputError(f"cannot write {final}: {error.strerror or error}") from error
     finally:
-        room.remove()
+        staging.remove()
 
 
 def recover(path: str | os.PathLike[str]) -> None:
@@ -92,47 +92,47 @@ def recover(path: str | os.PathLike[str]) -> None:
         >>> recover("no/such/model.xml")
     """
     final = Path(path)
-    for room in Room.left_behind(final):
+    for staging in StagingFolder.left_behind(final):
         with contextlib.suppress(OSError):  # who may only read has to take what is there
-            _finish(room, final.parent)
+            _finish(staging, final.parent)
 
 
 def _clean_up(final: Path) -> None:
-    for room in Room.left_behind(final):
-        _finish(room, final.parent)
-        room.remove()
+    for staging in StagingFolder.left_behind(final):
+        _finish(staging, final.parent)
+        staging.remove()
 
 
-def _finish(room: Room, folder: Path) -> None:
-    """Move what is left in a room, where some of it has taken its place and the rest has not.
+def _finish(staging: StagingFolder, folder: Path) -> None:
+    """Move what is left in a staging folder, where some of it has taken its place and the rest has not.
 
     Where all of it is still there, the process was killed before it began, and the old content is untouched.
     """
-    announced = room.announced()
+    announced = staging.announced()
     names = [name for name in announced if Path(name).name == name]
-    left = [name for name in names if mark_of(room.path / name) == announced[name]]
+    left = [name for name in names if mark_of(staging.path / name) == announced[name]]
     begun = any(mark_of(folder / name) in (None, announced[name]) for name in names)
     if left and begun:
         for name in left:
-            _move(room.path / name, folder / name)
+            _move(staging.path / name, folder / name)
         _sync(folder)
 
 
-def _put_in_place(room: Room, finals: list[Path]) -> None:
-    """Let what was written in a room take its place: all of it, or, where one step fails, nothing."""
+def _put_in_place(staging: StagingFolder, finals: list[Path]) -> None:
+    """Let what was written in a staging folder take its place: all of it, or, where one step fails, nothing."""
     if len(finals) == 1 and not finals[0].is_dir():
-        (room.path / finals[0].name).replace(finals[0])
+        (staging.path / finals[0].name).replace(finals[0])
         return
-    room.announce([final.name for final in finals])
-    announced = room.announced()
+    staging.announce([final.name for final in finals])
+    announced = staging.announced()
     existed = {final: os.path.lexists(final) for final in finals}
     try:
         for final in finals:
-            _move(room.path / final.name, final)
+            _move(staging.path / final.name, final)
     except BaseException:  # an interrupt between two steps, too
         for final in reversed(finals):
             if mark_of(final) == announced[final.name]:
-                _take_back(room.path / final.name, final, existed[final])
+                _take_back(staging.path / final.name, final, existed[final])
         raise
 
 

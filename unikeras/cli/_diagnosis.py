@@ -111,9 +111,9 @@ def _brief(failure: RemoteError) -> str:
 
 
 def _devices(name: str) -> list[str]:
-    from unikeras._base.quiet import quiet
+    from unikeras._base.output_streams import hold_back_output
 
-    with quiet():  # for frameworks that greet
+    with hold_back_output():  # for frameworks that greet
         return backends.load(name).devices()
 
 

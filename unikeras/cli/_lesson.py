@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from unikeras._base.files import whole
-from unikeras._base.quiet import quiet
+from unikeras._base.files import written_atomically
+from unikeras._base.output_streams import hold_back_output
 from unikeras.export import mark_harmless
 
 
@@ -25,14 +25,14 @@ def give(path: Path, minutes: float, rounds: int | None, units: int | None, seed
     Raises:
         OutputError: the file cannot be written.
     """
-    with quiet():  # frameworks print as they are imported
+    with hold_back_output():  # frameworks print as they are imported
         import unikeras as uk
         from unikeras.apps import chat
 
         model = chat.byte_model(seed=seed) if units is None else chat.byte_model(units, seed)
     console = Console(stderr=True)
     # Opened before the training, so that a folder without write access is reported at once.
-    with whole(path) as temporary:
+    with written_atomically(path) as temporary:
         with _bar(console) as bar:
             task = bar.add_task(f"training on {uk.backend()}", total=1.0, loss=float("nan"))
             chat.train(

@@ -97,11 +97,11 @@ def chat(
         from unikeras.cli import _lesson
 
         _lesson.give(model, minutes, rounds, units, seed or 0)
-    from unikeras._base.quiet import quiet
+    from unikeras._base.output_streams import hold_back_output
     from unikeras.apps.chat import Chat
     from unikeras.cli._talk import Talk
 
-    with quiet():  # frameworks print as they are imported
+    with hold_back_output():  # frameworks print as they are imported
         made = Chat(_load(model, trust), store, temperature=temperature, seed=seed, length=length)
     with made:
         talk = Talk(made, session, f"{model.name} in {store}")

@@ -89,9 +89,9 @@ def _export(model: Any, out: Path, formats: list[str], **options: Any) -> Any:
     from rich.console import Console
 
     import unikeras as uk
-    from unikeras._base.quiet import quiet
+    from unikeras._base.output_streams import hold_back_output
 
-    with Console(stderr=True).status(f"exporting {model.name} to {', '.join(formats)}"), quiet():
+    with Console(stderr=True).status(f"exporting {model.name} to {', '.join(formats)}"), hold_back_output():
         return uk.export_model(model, out, formats, **options)
 
 

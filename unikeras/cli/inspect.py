@@ -22,12 +22,12 @@ def inspect(path: Path, trust: bool, as_json: bool) -> None:
     own metadata is shown. --trust opens it.
     """
     import unikeras as uk
-    from unikeras._base.quiet import quiet
+    from unikeras._base.output_streams import hold_back_output
     from unikeras.errors import UnsafeArtifact
     from unikeras.export import read_header
 
     try:
-        with quiet():  # runtimes print as they load
+        with hold_back_output():  # runtimes print as they load
             found = describe(path, uk.load_artifact(path, trust=trust))
     except UnsafeArtifact:
         header = read_header(path)

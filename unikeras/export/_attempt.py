@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unikeras import workers
-from unikeras._base.files import whole
+from unikeras._base.files import written_atomically
 from unikeras._base.text import brief
 from unikeras._specs.signature import Signature
 from unikeras.errors import CorruptArtifact, ExportError, ExportMismatch, OutputError, WorkerDied, WorkerError
@@ -119,7 +119,7 @@ def _write_and_prove(job: Job, target: Target, route: Route, artifact: ArtifactR
     )
     if unknown := [name for name in job.options if name not in route.options]:
         raise ExportError(f"does not take {', '.join(f'{name}=' for name in unknown)}")
-    with whole(target.path, beside=target.format.beside) as temporary:
+    with written_atomically(target.path, beside=target.format.beside) as temporary:
         try:
             remark = route.write(
                 job.model,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unikeras._base.files import whole
+from unikeras._base.files import written_atomically
 from unikeras.errors import ArgumentValueError
 
 
@@ -100,7 +100,7 @@ class ExportReport:
         render = texts.get(Path(path).suffix.lower())
         if render is None:
             raise ArgumentValueError(f"a report is saved as .html or .json; received {str(path)!r}")
-        with whole(path) as temporary:
+        with written_atomically(path) as temporary:
             temporary.write_text(render(), encoding="utf-8")
 
     def __rich__(self) -> Any:

@@ -5,6 +5,6 @@ from unikeras.functions._debug import is_debugging as is_debugging
 from unikeras.functions._function import Function as Function
 from unikeras.functions._function import function
 from unikeras.functions._optimizer_rollback import keep_what_optimizers_change as keep_what_optimizers_change
-from unikeras.functions._runners import AsPython as AsPython
+from unikeras.functions._runners import EagerRunner as EagerRunner
 
 __all__ = ["debug", "function"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dis
 import types
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import keras
 
@@ -19,9 +19,6 @@ from unikeras.functions._inspection import (
 )
 from unikeras.functions._places import Cell, ClassEntry, Entry, Index, Place, Slot
 
-if TYPE_CHECKING:
-    from unikeras.functions._captured_reads import Reads
-
 # The methods that change a list or a dictionary: what they are called on is output, not input.
 _CHANGERS = frozenset(
     ["append", "extend", "insert", "update", "setdefault", "add", "pop", "remove", "discard", "clear"]
@@ -33,11 +30,30 @@ _PASSED_BY = frozenset(
 _METHODS = (types.FunctionType, staticmethod, classmethod)
 
 
+class Findings(Protocol):
+    """Where a scan puts what it finds.
+
+    Attributes:
+        stores: "file:line" by the name of the attribute, variable or element that a line stores to.
+    """
+
+    stores: dict[str, str]
+
+    def add(self, place: Place) -> Any:
+        """Note a place that is read, and return what it holds."""
+
+    def add_contents(self, place: Place, container: Any) -> None:
+        """Note that all of a container is read."""
+
+    def follow(self, f: Any, bound: Any = NOTHING) -> None:
+        """Look through a callable that is named, bound to an object or not."""
+
+
 class Scan:
     """Reads the instructions of one code object in order; `self.net.beta` is three of them.
 
     Args:
-        reads: what is found goes there.
+        findings: what is found goes there.
         code: the code object.
         globals_: its globals.
         cells: the variables of enclosing functions, by name.
@@ -47,14 +63,14 @@ class Scan:
 
     def __init__(
         self,
-        reads: Reads,
+        findings: Findings,
         code: types.CodeType,
         globals_: dict[str, Any],
         cells: dict[str, Any],
         known: dict[str, tuple[Any, Place | None]],
         of: str,
     ) -> None:
-        self._reads = reads
+        self._findings = findings
         self._code = code
         self._globals = globals_
         self._cells = cells
@@ -105,11 +121,11 @@ class Scan:
     def _settle(self) -> None:
         """Note that all of a container is read, where no single element of it was asked for."""
         if self._place is not None and isinstance(self._value, list | dict | set):
-            self._reads.add_contents(self._place, self._value)
+            self._findings.add_contents(self._place, self._value)
 
     def _read(self, place: Place) -> None:
         self._on_line.append(place.name)
-        self._set(self._reads.add(place), place)
+        self._set(self._findings.add(place), place)
 
     def _load(self, name: str, argument: Any) -> None:
         variable = argument[-1] if isinstance(argument, tuple) else argument
@@ -144,7 +160,7 @@ class Scan:
         self._set(NOTHING)
 
     def _note(self, target: str) -> None:
-        self._reads.stores.setdefault(target, f"{self._code.co_filename}:{self._line}")
+        self._findings.stores.setdefault(target, f"{self._code.co_filename}:{self._line}")
 
     def _subscript(self) -> None:
         container, place, key = self._value, self._place, self._key
@@ -190,14 +206,14 @@ class Scan:
         if isinstance(found, types.MemberDescriptorType) and not is_class:
             self._read(Slot(name, of, owner, found))
         elif isinstance(found, property):
-            self._reads.follow(found.fget, owner)
+            self._findings.follow(found.fget, owner)
         elif own is not NOTHING and name in own:
             self._read(Entry(name, of, own, name))
         elif base is None:
             self._of_instance(owner, own, name, of)
         elif isinstance(found, _METHODS) or wrapped(found) is not NOTHING:
             if not is_library(found):
-                self._reads.follow(found, NOTHING if is_class else owner)
+                self._findings.follow(found, NOTHING if is_class else owner)
         elif not hasattr(type(found), "__get__") and not is_library_name(base.__module__):
             if own is not NOTHING:
                 self._read(Entry(name, of, own, name, found))  # an instance may get one of its own
@@ -221,14 +237,14 @@ class Scan:
         mro = (owner if isinstance(owner, type) else type(owner)).__mro__
         for base in mro[mro.index(after) + 1 :] if after in mro else ():
             if name in vars(base):
-                self._reads.follow(vars(base)[name], owner)
+                self._findings.follow(vars(base)[name], owner)
                 return
 
     def _nested(self, code: types.CodeType) -> None:
         """Scan a function that is made inside this one, and sees its variables."""
         cells = {name: self._cells[name] for name in code.co_freevars if name in self._cells}
         known = {name: self._known[name] for name in code.co_freevars if name in self._known}
-        Scan(self._reads, code, self._globals, cells, known, self._of).run()
+        Scan(self._findings, code, self._globals, cells, known, self._of).run()
 
 
 def _element(place: Place, key: Any) -> str:

@@ -54,7 +54,7 @@ class Node:
     Attributes:
         of: how it is put together of its children.
         structure: the nesting of the children.
-        static: for each leaf what `Call.static` has for one.
+        static: for each leaf what `CallSignature.static` has for one.
     """
 
     of: Composite
@@ -80,7 +80,7 @@ def _of_tensors(entry: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Call:
+class CallSignature:
     """The arguments of one call without the tensors' values; calls that are equal share a trace.
 
     Attributes:
@@ -99,7 +99,7 @@ class Call:
     captured: Any = None
 
     @property
-    def family(self) -> Hashable:
+    def ignoring_sizes(self) -> Hashable:
         """What calls have in common that differ only in the sizes of axes."""
         return self.structure, self.static, self.dtypes, tuple(map(len, self.shapes)), self.captured
 
@@ -122,7 +122,7 @@ class Parameters:
         positional = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
         self._all = float("inf") if by_name else positional
 
-    def ordered(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    def order(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Return arguments by position where they can be, with the defaults of those that were left out."""
         if self._signature is None or (not kwargs and len(args) >= self._all):
             return args, kwargs
@@ -138,22 +138,22 @@ class Parameters:
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
-def split(tree: Any, backend: Backend, captured: Hashable = None) -> tuple[Call, list[Any]]:
+def split(tree: Any, backend: Backend, captured: Hashable = None) -> tuple[CallSignature, list[Any]]:
     """Take nested values apart into what a trace is made for and the tensors that go through it.
 
     numpy arrays and numbers count as tensors. `captured` is what the calls are told apart by besides.
     """
     tensors: list[Any] = []
-    structure, static = _taken_apart(tree, backend, tensors)
+    structure, static = _take_apart(tree, backend, tensors)
     try:
         shapes = tuple([tuple(tensor.shape) for tensor in tensors])
     except ValueError:  # TensorFlow does not know the rank of a result, and nobody asks for it
         shapes = ()
     dtypes = tuple([tensor.dtype for tensor in tensors])
-    return Call(structure, static, shapes, dtypes, captured), tensors
+    return CallSignature(structure, static, shapes, dtypes, captured), tensors
 
 
-def _taken_apart(tree: Any, backend: Backend, tensors: list[Any]) -> tuple[Any, tuple[Any, ...]]:
+def _take_apart(tree: Any, backend: Backend, tensors: list[Any]) -> tuple[Any, tuple[Any, ...]]:
     """Return the nesting of values and what stands for each leaf; tensors are appended to `tensors`."""
     leaves, structure = optree.tree_flatten(tree, none_is_leaf=True, namespace="keras")
     return structure, tuple([_entry(leaf, backend, tensors) for leaf in leaves])
@@ -176,7 +176,7 @@ def _entry(leaf: Any, backend: Backend, tensors: list[Any]) -> Any:
         tensors.extend(taken[1])
         return taken[0]
     if taken := backend.children(leaf):
-        return Node(taken[0], *_taken_apart(taken[1], backend, tensors))
+        return Node(taken[0], *_take_apart(taken[1], backend, tensors))
     if is_foreign(leaf):
         raise ArgumentError(_foreign(leaf, backend))
     if isinstance(leaf, Iterator) and type(leaf).__module__ in ("builtins", "itertools"):
@@ -205,7 +205,7 @@ def exact(value: Any) -> Hashable:
     return _Same(value)
 
 
-def shown(entry: Any) -> str:
+def show(entry: Any) -> str:
     """Return how a reader would write what `exact` was made from."""
     return repr(entry[1] if isinstance(entry, tuple) else entry)
 
@@ -222,7 +222,7 @@ def _float(value: float) -> tuple[Any, ...]:
     return (float, value) if value else (float, value, math.copysign(1.0, value))
 
 
-def merge(call: Call, tensors: Sequence[Any]) -> Any:
+def merge(call: CallSignature, tensors: Sequence[Any]) -> Any:
     """Put tensors and Python values together again; the reverse of `split`."""
     return _put_together(call.structure, call.static, iter(tensors))
 
@@ -293,7 +293,7 @@ def names(f: Callable[..., Any], structure: Any) -> list[str]:
     return [_name(path, parameters) for path in optree.treespec_paths(structure)]
 
 
-def objects(f: Callable[..., Any], call: Call) -> dict[str, Any]:
+def objects(f: Callable[..., Any], call: CallSignature) -> dict[str, Any]:
     """Return the arguments of a call that are objects of Python, by the names of their parameters."""
     with contextlib.suppress(TypeError, ValueError):  # code that is not Python has no signature
         entries = zip(names(f, call.structure), call.static, strict=True)

@@ -93,7 +93,10 @@ class Captured:
             every = [*self._places, *self._ignored.values()]
             self._before = {place.identity: place.read() for place in every}
         else:
-            for place, before in [*self._changed(self._places), *self._changed(self._ignored.values())]:
+            for place, before in [
+                *self._find_changed(self._places),
+                *self._find_changed(self._ignored.values()),
+            ]:
                 if place.name in self._reads.stores:
                     place.restore(before)
         self._runs += 1
@@ -105,7 +108,7 @@ class Captured:
             warns: whether a value that the function changes is warned of.
             look_again: look for values in objects that were not there before the run.
         """
-        changed = self._changed(self._places)
+        changed = self._find_changed(self._places)
         stored = [(place, before) for place, before in changed if place.name in self._reads.stores]
         for place, before in stored:
             if before is MISSING and isinstance(place, Entry):
@@ -125,7 +128,7 @@ class Captured:
     def _identities(self) -> set[Any]:
         return {place.identity for place in self._places}
 
-    def converted(self, seen: Seen) -> Seen:
+    def convert(self, seen: Seen) -> Seen:
         """Return what an earlier call saw in the places that count now; in a new one it is what that holds now."""
         old = {place.identity: value for place, value in zip(seen.places, seen.values, strict=True)}
         return Seen(
@@ -133,7 +136,7 @@ class Captured:
             [old[place.identity] if place.identity in old else exact(place.read()) for place in self._places],
         )
 
-    def _changed(self, places: Iterable[Place]) -> list[tuple[Place, Any]]:
+    def _find_changed(self, places: Iterable[Place]) -> list[tuple[Place, Any]]:
         pairs = [(place, self._before[place.identity]) for place in places if place.identity in self._before]
         return [(place, before) for place, before in pairs if exact(place.read()) != exact(before)]
 

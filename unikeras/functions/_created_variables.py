@@ -17,7 +17,7 @@ _local = threading.local()
 @contextlib.contextmanager
 def created_variables() -> Iterator[list[keras.Variable]]:
     """Give a list that fills with the variables that this thread creates in the block."""
-    hooks.use("keras.Variable.__init__", _watched)
+    hooks.use("keras.Variable.__init__", _note_created)
     created: list[keras.Variable] = []
     watchers = _watchers()
     watchers.append(created)
@@ -33,7 +33,7 @@ def _watchers() -> list[list[keras.Variable]]:
     return _local.watchers
 
 
-def _watched(own: Callable[..., None]) -> Callable[..., None]:
+def _note_created(own: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(own)
     def initialize(self: keras.Variable, *args: object, **kwargs: object) -> None:
         own(self, *args, **kwargs)

@@ -47,9 +47,9 @@ def debug(nans: bool = False) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(backends.current().eager())
         if nans:
-            from unikeras.functions import _nan_checks as _checks
+            from unikeras.functions import _nan_checks
 
-            stack.enter_context(_checks.checked())
+            stack.enter_context(_nan_checks.check_layers())
         with _lock:
             _depth += 1
             _nans += nans
@@ -74,10 +74,10 @@ def run(name: str, runner: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """
     if not _nans:
         return runner(args, kwargs)
-    from unikeras.functions import _nan_checks as _checks
+    from unikeras.functions import _nan_checks
 
     _calls[name] += 1
-    with _checks.step(name, _calls[name]):
+    with _nan_checks.step(name, _calls[name]):
         result = runner(args, kwargs)
-        _checks.check(f"the result of {name}", result)
+        _nan_checks.check(f"the result of {name}", result)
         return result

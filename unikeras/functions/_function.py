@@ -56,28 +56,28 @@ class Function:
             # The program around this one (another uk.function, Keras' own fit) carries the state of both.
             return self._f(*args, **kwargs)
         if self._runner is None:
-            self._runner = self._compiled(backend)
+            self._runner = self._make_runner(backend)
         if self._static_argnames:
-            args, kwargs = self._marked(args, kwargs)
+            args, kwargs = self._mark_static(args, kwargs)
         return self._runner(args, kwargs)
 
-    def _compiled(self, backend: backends.Backend) -> Any:
-        from unikeras.functions._runners import AsPython, Traced
+    def _make_runner(self, backend: backends.Backend) -> Any:
+        from unikeras.functions._runners import EagerRunner, TracedRunner
 
         _prepare_keras()
         untraced = backend.untraced(self._f, self._jit_compile)
         if untraced:
-            return AsPython(untraced, self._f if self._warns else None, self._records)
-        return Traced(self._f, backend, self._jit_compile, self._warns, self._donate)
+            return EagerRunner(untraced, self._f if self._warns else None, self._records)
+        return TracedRunner(self._f, backend, self._jit_compile, self._warns, self._donate)
 
     def _as_python(self) -> Any:
-        from unikeras.functions._runners import AsPython
+        from unikeras.functions._runners import EagerRunner
 
         _prepare_keras()
-        self._python = self._python or AsPython(self._f, records=self._records)
+        self._python = self._python or EagerRunner(self._f, records=self._records)
         return self._python
 
-    def _marked(self, args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _mark_static(self, args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         from unikeras.functions._call_arguments import Static
 
         bound = inspect.signature(self._f).bind(*args, **kwargs)
@@ -125,11 +125,11 @@ class Function:
 
 
 def _prepare_keras() -> None:
-    from unikeras.functions import _variable_values as _weights
+    from unikeras.functions import _variable_values
     from unikeras.functions._optimizer_rollback import keep_what_optimizers_change
 
     keep_what_optimizers_change()
-    _weights.install()
+    _variable_values.install()
     backends.current().prepare()
 
 

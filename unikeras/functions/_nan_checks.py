@@ -22,7 +22,7 @@ _open = 0
 
 
 @contextlib.contextmanager
-def checked() -> Iterator[None]:
+def check_layers() -> Iterator[None]:
     """Check, in this block, what layers and losses give out and the gradients that go through them."""
     global _open
     _install()
@@ -96,23 +96,21 @@ def _checking(check: Callable[..., Any]) -> Callable[[Callable[..., Any]], Calla
     return make
 
 
-def _checked_layer(own: Callable[..., Any], layer: Any, *args: Any, **kwargs: Any) -> Any:
+def _check_layer(own: Callable[..., Any], layer: Any, *args: Any, **kwargs: Any) -> Any:
     name = f"layer {layer.path or layer.name!r}"
-    args = _guarded(args, f"the backward pass of {name}")
+    args = _guard_all(args, f"the backward pass of {name}")
     outputs = own(layer, *args, **kwargs)
     check(f"the output of {name}", outputs)
-    return _guarded(outputs, f"the backward pass of what follows {name}")
+    return _guard_all(outputs, f"the backward pass of what follows {name}")
 
 
-def _checked_loss(own: Callable[..., Any], loss: Any, *args: Any, **kwargs: Any) -> Any:
+def _check_loss(own: Callable[..., Any], loss: Any, *args: Any, **kwargs: Any) -> Any:
     value = own(loss, *args, **kwargs)
     check(f"the loss {loss.name!r}", value)
     return value
 
 
-def _checked_apply(
-    own: Callable[..., Any], optimizer: Any, grads: Any, trainable_variables: Any = None
-) -> Any:
+def _check_apply(own: Callable[..., Any], optimizer: Any, grads: Any, trainable_variables: Any = None) -> Any:
     grads = list(grads)
     # An optimizer that scales the loss looks for overflow by itself, and skips the step.
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -124,13 +122,13 @@ def _checked_apply(
 
 
 _HOOKS = {
-    "keras.Layer.__call__": _checking(_checked_layer),
-    "keras.Loss.__call__": _checking(_checked_loss),
-    "keras.Optimizer.apply": _checking(_checked_apply),
+    "keras.Layer.__call__": _checking(_check_layer),
+    "keras.Loss.__call__": _checking(_check_loss),
+    "keras.Optimizer.apply": _checking(_check_apply),
 }
 
 
-def _guarded(values: Any, what: str) -> Any:
+def _guard_all(values: Any, what: str) -> Any:
     """Return the same values, whose gradients are checked on their way back."""
     watched = {id(leaf) for leaf in _floating(values)}
     return tree.map_structure(lambda leaf: _guard(leaf, what) if id(leaf) in watched else leaf, values)

@@ -69,7 +69,7 @@ _SENTENCES = {
 
 
 @contextlib.contextmanager
-def explained(f: Callable[..., Any], backend: Backend) -> Iterator[None]:
+def explain_faults(f: Callable[..., Any], backend: Backend) -> Iterator[None]:
     """Let a framework's error about a traced tensor say which line of the user's asks for what, and what to do.
 
     The error is a TraceError, and of the class that the framework raised, which is its cause.
@@ -79,7 +79,7 @@ def explained(f: Callable[..., Any], backend: Backend) -> Iterator[None]:
     except UnikerasError:
         raise
     except Exception as error:
-        found = next(((e, fault) for e in _raised(error) if (fault := backend.trace_fault(e))), None)
+        found = next(((e, fault) for e in _walk_causes(error) if (fault := backend.trace_fault(e))), None)
         if found is None:
             raise
         cause, fault = found
@@ -88,7 +88,7 @@ def explained(f: Callable[..., Any], backend: Backend) -> Iterator[None]:
         raise _error_of(type(cause))(f"{_source.name(f)} {what} at {line}. {instead}") from cause
 
 
-def _raised(error: BaseException) -> Iterator[BaseException]:
+def _walk_causes(error: BaseException) -> Iterator[BaseException]:
     """Give an error, and those that it stands for: Keras raises others in the place of what a layer raised."""
     current: BaseException | None = error
     while current is not None:

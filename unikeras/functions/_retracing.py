@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from unikeras.backends import Composite
-from unikeras.functions._call_arguments import TENSOR, Call, Node, names, shown
+from unikeras.functions._call_arguments import TENSOR, CallSignature, Node, names, show
 
 RETRACES = 8  # retraces before the warning
 
 
-def warn(f: Callable[..., Any], calls: Sequence[Call]) -> None:
+def warn(f: Callable[..., Any], calls: Sequence[CallSignature]) -> None:
     """Warn that `f` was traced for each of these calls."""
     name = getattr(f, "__qualname__", repr(f))
     warnings.warn(
@@ -24,7 +24,7 @@ def warn(f: Callable[..., Any], calls: Sequence[Call]) -> None:
     )
 
 
-def _what_varies(f: Callable[..., Any], calls: Sequence[Call]) -> str:
+def _what_varies(f: Callable[..., Any], calls: Sequence[CallSignature]) -> str:
     last = calls[-1]
     alike = [call for call in calls if call.structure == last.structure]
     reasons = [
@@ -36,24 +36,24 @@ def _what_varies(f: Callable[..., Any], calls: Sequence[Call]) -> str:
     return "; ".join(filter(None, [*reasons, *_of_captured(calls)]))
 
 
-def _of_captured(calls: Sequence[Call]) -> Iterator[str]:
+def _of_captured(calls: Sequence[CallSignature]) -> Iterator[str]:
     for place, *values in zip(
         calls[-1].captured.places, *(call.captured.values for call in calls), strict=True
     ):
         if len(distinct := dict.fromkeys(values)) > 1:
-            yield f"{place.name!r} ({place.of}) was {_listed(map(_Python, distinct))}"
+            yield f"{place.name!r} ({place.of}) was {_list(map(_Python, distinct))}"
 
 
-def _by_leaf(calls: Sequence[Call]) -> list[list[Any]]:
+def _by_leaf(calls: Sequence[CallSignature]) -> list[list[Any]]:
     """Return for each leaf what it was in each call: a Python value, or a tensor's (shape, dtype)."""
     rows = []
     for call in calls:
         tensors = iter(zip(call.shapes, call.dtypes, strict=True))
-        rows.append([_seen(entry, tensors) for entry in call.static])
+        rows.append([_describe(entry, tensors) for entry in call.static])
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _seen(entry: Any, tensors: Iterator[Any]) -> Any:
+def _describe(entry: Any, tensors: Iterator[Any]) -> Any:
     if entry is TENSOR:
         return next(tensors)
     if not isinstance(entry, Composite | Node):
@@ -70,7 +70,7 @@ class _Python:
         return isinstance(other, _Python) and bool(self.entry == other.entry)
 
     def __repr__(self) -> str:
-        return shown(self.entry)
+        return show(self.entry)
 
 
 def _of_leaf(name: str, seen: Sequence[Any]) -> str:
@@ -81,13 +81,13 @@ def _of_leaf(name: str, seen: Sequence[Any]) -> str:
     if len(distinct) == 1:
         return ""
     if any(isinstance(value, _Python) for value in distinct):
-        return f"argument {name!r} was {_listed(distinct)}"
+        return f"argument {name!r} was {_list(distinct)}"
     shapes, dtypes = zip(*distinct, strict=True)
     if len(set(shapes)) > 1:
-        return f"argument {name!r} had the shapes {_listed(dict.fromkeys(shapes))}"
-    return f"argument {name!r} had the dtypes {_listed(dict.fromkeys(dtypes))}"
+        return f"argument {name!r} had the shapes {_list(dict.fromkeys(shapes))}"
+    return f"argument {name!r} had the dtypes {_list(dict.fromkeys(dtypes))}"
 
 
-def _listed(values: Any, most: int = 4) -> str:
+def _list(values: Any, most: int = 4) -> str:
     texts = [repr(value) for value in values]
     return ", ".join([*texts[:most], *(["..."] if len(texts) > most else [])])

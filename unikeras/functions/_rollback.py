@@ -44,7 +44,7 @@ class _Transaction:
 @contextlib.contextmanager
 def all_or_nothing() -> Iterator[None]:
     """Put back all variables that the block wrote to, if it raises; blocks nest."""
-    hooks.use("keras.Variable.assign", _kept)
+    hooks.use("keras.Variable.assign", _keep_before_assign)
     backends.current().on_native_write(keep)
     outer = getattr(_local, "transaction", None)
     _local.transaction = own = _Transaction()
@@ -73,7 +73,7 @@ def _open() -> _Transaction | None:
     return None if transaction is None or backends.current().is_tracing() else transaction
 
 
-def _kept(own: Callable[..., Any]) -> Callable[..., Any]:
+def _keep_before_assign(own: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(own)
     def assign(self: keras.Variable, value: Any) -> Any:
         transaction = _open()

@@ -15,7 +15,7 @@ from unikeras.backends import Backend, Program
 from unikeras.errors import ArgumentError, StateError
 from unikeras.functions import _retracing, _source
 from unikeras.functions._call_arguments import (
-    Call,
+    CallSignature,
     Node,
     Parameters,
     Static,
@@ -29,14 +29,14 @@ from unikeras.functions._call_arguments import (
 from unikeras.functions._captured import Captured
 from unikeras.functions._created_variables import created_variables
 from unikeras.functions._leaks import Watch
-from unikeras.functions._refusals import explained
+from unikeras.functions._refusals import explain_faults
 from unikeras.functions._rollback import all_or_nothing
 
 # Calls that write take turns, those of different functions too: these may share variables.
 _writing = threading.RLock()
 
 
-class Body:
+class UserFunction:
     """A function that may create variables in its first run, and not in a later one.
 
     Attributes:
@@ -64,7 +64,7 @@ class Body:
         return result
 
 
-class AsPython:
+class EagerRunner:
     """Runs a function eagerly, on tensors; a call that raises leaves all variables as they were.
 
     Attributes:
@@ -81,7 +81,7 @@ class AsPython:
     def __init__(
         self, f: Callable[..., Any], of: Callable[..., Any] | None = None, records: bool = False
     ) -> None:
-        self._body = Body(f)
+        self._function = UserFunction(f)
         self._of = of
         self._records = records
         self._captured: Captured | None = None
@@ -89,18 +89,23 @@ class AsPython:
     def __call__(self, args: Any, kwargs: Any) -> Any:
         backend = backends.current()
         arguments = with_tensors((args, kwargs), backend)
-        with _writing, all_or_nothing(), self._watched(arguments), explained(self._body.f, backend):
+        with (
+            _writing,
+            all_or_nothing(),
+            self._watch_captured(arguments),
+            explain_faults(self._function.f, backend),
+        ):
             if self._records or is_differentiated():
-                return self._body(*arguments)
-            return backend.undifferentiated(lambda: self._body(*arguments), leaves(arguments))
+                return self._function(*arguments)
+            return backend.undifferentiated(lambda: self._function(*arguments), leaves(arguments))
 
     @contextlib.contextmanager
-    def _watched(self, arguments: Any) -> Iterator[None]:
+    def _watch_captured(self, arguments: Any) -> Iterator[None]:
         if self._of is None:
             yield
             return
         # A run that creates variables may change a flag that says so; then the next run is the first that counts.
-        is_first = self._captured is None or self._body.created
+        is_first = self._captured is None or self._function.created
         captured = Captured(self._of) if self._captured is None or is_first else self._captured
         self._captured = captured
         if not (is_first or captured.may_change):
@@ -110,11 +115,11 @@ class AsPython:
             captured.begin(objects(self._of, split(arguments, backends.current())[0]))
         captured.before_run()
         yield
-        if not self._body.created:
+        if not self._function.created:
             captured.finish(warns=True, look_again=is_first)
 
 
-class Traced:
+class TracedRunner:
     """Runs a function through the programs that the backend made of it, one per kind of call.
 
     Args:
@@ -133,18 +138,18 @@ class Traced:
         warns: bool = True,
         donate: bool = True,
     ) -> None:
-        self._body = Body(f)
+        self._function = UserFunction(f)
         self._parameters = Parameters(f)
         self._backend = backend
         self._compile = functools.partial(backend.compile, jit_compile=jit_compile, donate=donate)
-        self._versions: dict[Call, _Version] = {}
-        self._programs: list[_Version] = []
+        self._by_signature: dict[CallSignature, CompiledCall] = {}
+        self._compiled_calls: list[CompiledCall] = []
         self._warns = warns
-        self._traced: list[Call] = []
+        self._traced: list[CallSignature] = []
 
     @functools.cached_property
     def _captured(self) -> Captured:
-        return Captured(self._body.f)  # at the first call, when what the function names is there
+        return Captured(self._function.f)  # at the first call, when what the function names is there
 
     @property
     def trace_count(self) -> int:
@@ -153,68 +158,72 @@ class Traced:
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
         call, tensors = split(
-            self._parameters.ordered(args, kwargs), self._backend, captured=self._captured.now()
+            self._parameters.order(args, kwargs), self._backend, captured=self._captured.now()
         )
         try:
-            version = self._versions.get(call)
+            compiled = self._by_signature.get(call)
         except TypeError as error:
-            raise ArgumentError(_unhashable(self._body.f, call, error)) from None
-        with _writing if version is None or version.writes else contextlib.nullcontext():
-            version = version or self._version_for(call)
-            return version(tensors)
+            raise ArgumentError(_unhashable(self._function.f, call, error)) from None
+        with _writing if compiled is None or compiled.writes else contextlib.nullcontext():
+            compiled = compiled or self._compiled_for(call)
+            return compiled(tensors)
 
-    def _version_for(self, call: Call) -> _Version:
+    def _compiled_for(self, call: CallSignature) -> CompiledCall:
         # Another thread may have made it while this one waited, and its trace may have changed what is captured.
         call = replace(call, captured=self._captured.now())
-        if call in self._versions:
-            return self._versions[call]
-        family = [version for version in self._programs if version.call.family == call.family]
-        version = next((version for version in family if _fits(version.call, call)), None)
-        if version is None:
-            version = self._trace_family(family, call)
-            self._programs.append(version)
+        if call in self._by_signature:
+            return self._by_signature[call]
+        similar = [
+            compiled
+            for compiled in self._compiled_calls
+            if compiled.call.ignoring_sizes == call.ignoring_sizes
+        ]
+        compiled = next((compiled for compiled in similar if _fits(compiled.call, call)), None)
+        if compiled is None:
+            compiled = self._trace_like(similar, call)
+            self._compiled_calls.append(compiled)
         # What the trace changed is part of this kind of call as it is now.
-        self._versions[replace(call, captured=self._captured.now())] = version
-        return version
+        self._by_signature[replace(call, captured=self._captured.now())] = compiled
+        return compiled
 
-    def _trace_family(self, family: Sequence[_Version], call: Call) -> _Version:
+    def _trace_like(self, similar: Sequence[CompiledCall], call: CallSignature) -> CompiledCall:
         """Trace with the axes free whose sizes vary, or for these sizes where the function needs to know them."""
-        if family and self._backend.free_axes:
+        if similar and self._backend.free_axes:
             with contextlib.suppress(Exception):
-                return self._trace(_freed(family[-1].call, call))
+                return self._trace(_free_axes(similar[-1].call, call))
         return self._trace(call)
 
-    def _trace(self, call: Call) -> _Version:
+    def _trace(self, call: CallSignature) -> CompiledCall:
         captured = self._captured
-        watch = None if self._traced else Watch(self._body.f)
-        if captured.begin(objects(self._body.f, call)):
+        watch = None if self._traced else Watch(self._function.f)
+        if captured.begin(objects(self._function.f, call)):
             self._convert(captured)
             call = replace(call, captured=captured.now())
-        with explained(self._body.f, self._backend):
-            version = _Version(self._body, call, self._backend, self._compile, captured)
+        with explain_faults(self._function.f, self._backend):
+            compiled = CompiledCall(self._function, call, self._backend, self._compile, captured)
         if watch:
             watch.report(self._backend.is_symbolic)
         self._traced.append(call)
         if captured.finish(self._warns):
             self._convert(captured)
-        version.call = replace(call, captured=captured.now())
+        compiled.call = replace(call, captured=captured.now())
         if self._warns and len(self._traced) == _retracing.RETRACES + 1:
-            _retracing.warn(self._body.f, self._traced)
-        return version
+            _retracing.warn(self._function.f, self._traced)
+        return compiled
 
     def _convert(self, captured: Captured) -> None:
         """Let the kinds of earlier calls be told apart by what is known to be captured now."""
 
-        def converted(call: Call) -> Call:
-            return replace(call, captured=captured.converted(call.captured))
+        def convert(call: CallSignature) -> CallSignature:
+            return replace(call, captured=captured.convert(call.captured))
 
-        self._versions = {converted(call): version for call, version in self._versions.items()}
-        self._traced = [converted(call) for call in self._traced]
-        for version in self._programs:
-            version.call = converted(version.call)
+        self._by_signature = {convert(call): compiled for call, compiled in self._by_signature.items()}
+        self._traced = [convert(call) for call in self._traced]
+        for compiled in self._compiled_calls:
+            compiled.call = convert(compiled.call)
 
 
-class _Version:
+class CompiledCall:
     """A function for one kind of call, as a program of flat tensors.
 
     Attributes:
@@ -223,19 +232,24 @@ class _Version:
     """
 
     def __init__(
-        self, body: Body, call: Call, backend: Backend, compile_: Callable[..., Program], captured: Captured
+        self,
+        function: UserFunction,
+        call: CallSignature,
+        backend: Backend,
+        compile_: Callable[..., Program],
+        captured: Captured,
     ) -> None:
         self.call = call
-        self._output: Call
+        self._output: CallSignature
 
         def flat(tensors: Sequence[Any]) -> list[Any]:
-            captured.before_run(keeps=body.created)
-            self._output, outputs = split(body(*merge(call, tensors)), backend)
-            _refuse_holders(self._output, backend, body.f)
+            captured.before_run(keeps=function.created)
+            self._output, outputs = split(function(*merge(call, tensors)), backend)
+            _refuse_holders(self._output, backend, function.f)
             return outputs
 
         self._program = compile_(flat, call.shapes, call.dtypes)
-        if body.created and body.runs == 1:
+        if function.created and function.runs == 1:
             # As tf.function does: a second run shows that variables are created once.
             self._program = compile_(flat, call.shapes, call.dtypes)
         self.writes = self._program.writes
@@ -244,7 +258,7 @@ class _Version:
         return merge(self._output, self._program.run(tensors))
 
 
-def _refuse_holders(output: Call, backend: Backend, f: Callable[..., Any]) -> None:
+def _refuse_holders(output: CallSignature, backend: Backend, f: Callable[..., Any]) -> None:
     """Raise if tensors of a trace leave it inside of an object, where nothing gives them values."""
     for entry in output.static:
         value = entry[1] if isinstance(entry, tuple) else None
@@ -256,7 +270,7 @@ def _refuse_holders(output: Call, backend: Backend, f: Callable[..., Any]) -> No
             )
 
 
-def _unhashable(f: Callable[..., Any], call: Call, error: TypeError) -> str:
+def _unhashable(f: Callable[..., Any], call: CallSignature, error: TypeError) -> str:
     for name, entry in zip(names(f, call.structure), call.static, strict=True):
         try:
             hash(entry)
@@ -273,7 +287,7 @@ def _unhashable(f: Callable[..., Any], call: Call, error: TypeError) -> str:
     return f"an argument of {_source.name(f)} cannot be told from others: {error}"
 
 
-def _fits(free: Call, call: Call) -> bool:
+def _fits(free: CallSignature, call: CallSignature) -> bool:
     return all(
         size is None or size == other
         for shape, others in zip(free.shapes, call.shapes, strict=True)
@@ -281,7 +295,7 @@ def _fits(free: Call, call: Call) -> bool:
     )
 
 
-def _freed(seen: Call, call: Call) -> Call:
+def _free_axes(seen: CallSignature, call: CallSignature) -> CallSignature:
     """Return a call with the axes free in which two calls differ: batches of any size share a trace."""
     shapes = [
         tuple(size if size == other else None for size, other in zip(shape, others, strict=True))

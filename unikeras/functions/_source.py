@@ -63,15 +63,15 @@ def _stores(function: Callable[..., Any], target: str) -> Iterator[int]:
 
 def _is_store(node: ast.AST, target: str) -> bool:
     if isinstance(node, ast.Name | ast.Attribute):
-        return isinstance(node.ctx, ast.Store) and _named(node) == target
+        return isinstance(node.ctx, ast.Store) and _name_of(node) == target
     if isinstance(node, ast.Subscript):
-        return isinstance(node.ctx, ast.Store) and _named(node.value) == target
+        return isinstance(node.ctx, ast.Store) and _name_of(node.value) == target
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        return node.func.attr in _CHANGERS and _named(node.func.value) == target
+        return node.func.attr in _CHANGERS and _name_of(node.func.value) == target
     return False
 
 
-def _named(node: ast.AST) -> str | None:
+def _name_of(node: ast.AST) -> str | None:
     if isinstance(node, ast.Name):
         return node.id
     return node.attr if isinstance(node, ast.Attribute) else None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
 
-from unikeras._base.locks import Turnstile
+from unikeras._base.locks import NamedLocks
 from unikeras._specs.state_bytes import Array, BadRow, pack, pack_beginning, unpack
 from unikeras._specs.states import State, flat, nested
 from unikeras._specs.turns import to_numpy
@@ -71,7 +71,7 @@ class Sessions:
         self._model = turns_of(model)
         self._fingerprint = self._model.fingerprint  # taken once: a digest of all weights
         self._retries = retries
-        self._turnstile = Turnstile()
+        self._locks = NamedLocks()
         self._owns_store = not isinstance(store, Store)
         self.store = store_of(store)
 
@@ -116,7 +116,7 @@ class Sessions:
     def reset(self, *sessions: str) -> None:
         """Let sessions begin anew; they stay in the store. Unknown ids are ignored."""
         left = [checked(session) for session in sessions]
-        self._turnstile.run(left, lambda: self._reset(left))
+        self._locks.run(left, lambda: self._reset(left))
 
     def fork(self, session: str, new: str) -> None:
         """Begin a new session with a copy of another one's memory.
@@ -170,7 +170,7 @@ class Sessions:
     def _take_turns(self, inputs: dict[str, Any]) -> dict[str, Any]:
         check_inputs(inputs)
         outputs: dict[str, Any] = {}
-        self._turnstile.run(inputs, lambda: self._try_turns(inputs, outputs))
+        self._locks.run(inputs, lambda: self._try_turns(inputs, outputs))
         lost = [session for session in inputs if session not in outputs]
         if lost:
             raise conflict(lost, self._retries + 1, outputs)

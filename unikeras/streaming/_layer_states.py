@@ -11,7 +11,7 @@ import numpy as np
 from keras import tree
 
 from unikeras import backends
-from unikeras._base.files import whole
+from unikeras._base.files import written_atomically
 from unikeras._specs.state_bytes import BadRow, pack, unpack
 from unikeras._specs.states import StateSpec
 from unikeras.errors import ArgumentError, ArtifactNotFound, CorruptArtifact, StateError
@@ -51,7 +51,7 @@ def save_state(model: Any, path: str | os.PathLike[str]) -> None:
     """
     specs, variables = _memory(model, "save_state")
     arrays = [backends.current().to_numpy(variable.value)[None] for variable in variables]
-    with whole(path) as temporary:
+    with written_atomically(path) as temporary:
         temporary.write_bytes(pack(specs, _KIND, arrays))
 
 

@@ -17,6 +17,7 @@ from unikeras._specs.turns import SplitTurns
 from unikeras.autodiff import is_differentiated
 from unikeras.errors import ArgumentError, ArgumentValueError
 from unikeras.functions import Function
+from unikeras.streaming import _step_pickle
 from unikeras.streaming._chunk_check import check
 from unikeras.streaming._fingerprint import fingerprint
 from unikeras.streaming._padded_turns import PaddedTurns
@@ -151,12 +152,15 @@ class Step:
         return flatten_inputs(self._graph, self.sequence_inputs, x)
 
     def __reduce__(self) -> Any:
-        from unikeras.streaming._step_pickle import reduce_step  # which makes steps
-
-        return reduce_step(self)
+        return _restore, (_step_pickle.pack(self._source), self.sequence_outputs)
 
     def __repr__(self) -> str:
         return f"<uk.stateful {self.name!r}: {', '.join(spec.input_name for spec in self.states)}>"
+
+
+def _restore(packed: _step_pickle.Packed, sequence_outputs: Sequence[bool]) -> Step:
+    """Return a step of a model that was checked before it was pickled."""
+    return Step(_step_pickle.unpack(*packed), sequence_outputs)
 
 
 def stateful(model: Any) -> Step:

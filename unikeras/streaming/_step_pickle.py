@@ -1,4 +1,4 @@
-"""How steps are pickled and copied: as their models, which know how they are built."""
+"""A step's model for pickle: as Keras archives it, with the classes that another process does not know."""
 
 from __future__ import annotations
 
@@ -7,37 +7,33 @@ from typing import Any
 
 import keras
 
-from unikeras._keras import archive as _models
+from unikeras._keras import archive
 from unikeras._keras.graph import name_variables
-from unikeras.streaming._step import Step
+
+# A model, or its archive; the classes and functions that its config names; the paths of its variables.
+Packed = tuple[Any, dict[str, Any] | None, list[str]]
 
 
-def reduce_step(step: Step) -> tuple[Any, tuple[Any, ...]]:
-    """Return what `Step.__reduce__` returns.
+def pack(model: Any) -> Packed:
+    """Return what `unpack` makes the model from.
 
     The model is pickled by itself, so that a step and a model that share weights still do so in a copy of both. Keras
     leaves classes behind that are not registered: a model of such takes them along.
     """
-    model = step._source
-    archive, custom = _models.pack(model)
+    content, custom = archive.pack(model)
     paths = [variable.path for variable in model.variables]
     if all(keras.saving.get_registered_object(name) or _is_of_keras(kind) for name, kind in custom.items()):
-        return restore, (model, step.sequence_outputs, paths)
-    return restore_with_classes, (archive, custom, step.sequence_outputs, paths)
+        return model, None, paths
+    return content, custom, paths
+
+
+def unpack(content: Any, custom: dict[str, Any] | None, paths: Sequence[str]) -> Any:
+    """Return the model of what `pack` returned; its variables have the names that they had."""
+    if custom is not None:
+        return archive.unpack(content, custom)
+    name_variables(content.variables, paths)
+    return content
 
 
 def _is_of_keras(kind: Any) -> bool:
     return str(kind.__module__).startswith("keras.")
-
-
-def restore(model: Any, sequence_outputs: Sequence[bool], paths: Sequence[str]) -> Step:
-    """Return a step of a model that was checked before, with the names that its variables had."""
-    name_variables(model.variables, paths)
-    return Step(model, sequence_outputs)
-
-
-def restore_with_classes(
-    archive: bytes, custom: dict[str, Any], sequence_outputs: Sequence[bool], paths: Sequence[str]
-) -> Step:
-    """Return a step of a saved model, given the classes and functions that its config names."""
-    return restore(_models.unpack(archive, custom), sequence_outputs, paths)

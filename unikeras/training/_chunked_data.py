@@ -43,7 +43,7 @@ class Chunks(keras.utils.PyDataset):
         self._chunk = chunk
         self._counts = [-(-length // chunk) for length in self._lengths]
         self.batch_size = min(batch_size, len(self._counts))
-        self._rows = _dealt(self._counts, self.batch_size)
+        self._rows = _deal(self._counts, self.batch_size)
         self._order = list(range(len(self._counts)))
         self._rng = np.random.default_rng(seed) if shuffle else None
         self.on_epoch_end()
@@ -104,7 +104,7 @@ def _lengths(leaves: Sequence[Sequence[Array]]) -> list[int]:
     return [lengths.pop()[0] for lengths in by_sequence]
 
 
-def _dealt(counts: Sequence[int], rows: int) -> list[list[int]]:
+def _deal(counts: Sequence[int], rows: int) -> list[list[int]]:
     """Give each sequence, the longest first, to the row that has the least to read."""
     dealt: list[list[int]] = [[] for _ in range(rows)]
     loads = [0] * rows

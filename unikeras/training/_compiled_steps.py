@@ -11,47 +11,47 @@ import numpy as np
 
 from unikeras import backends
 from unikeras.errors import StepError
-from unikeras.functions import AsPython, Function
+from unikeras.functions import EagerRunner, Function
 
 
-def compiled(model: Any, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def prepare_step(model: Any, name: str, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a step compiled as the model's `compile()` asks for, or as Python where it says `run_eagerly`."""
-    _check_signature(model, step.__name__)
-    step.__qualname__ = f"{type(model).__name__}.{step.__name__}"  # as users and messages call it
+    _check_signature(model, name)
+    step.__name__, step.__qualname__ = name, f"{type(model).__name__}.{name}"  # as users and messages call it
     if model.run_eagerly:
-        runner = AsPython(step, records=True)
+        runner = EagerRunner(step, records=True)
         return lambda data: runner((data,), {})
     # A step of the user's may call PyTorch's own backward().
     return Function(step, model.jit_compile, records=True)
 
 
-def train_function(model: Any) -> Callable[[Sequence[Any]], Any]:
+def build_train_function(model: Any) -> Callable[[Sequence[Any]], Any]:
     """Return a function of several batches that trains on each and returns the last logs."""
 
-    def train_step(data: Any) -> Any:
+    def run_train(data: Any) -> Any:
         return flat_logs(model, "train_step", model.train_step(data))
 
-    return _last(compiled(model, train_step))
+    return _last(prepare_step(model, "train_step", run_train))
 
 
-def test_function(model: Any) -> Callable[[Sequence[Any]], Any]:
+def build_test_function(model: Any) -> Callable[[Sequence[Any]], Any]:
     """Return a function of several batches that evaluates each and returns the last logs."""
 
-    def test_step(data: Any) -> Any:
+    def run_test(data: Any) -> Any:
         with backends.current().evaluating():
             return flat_logs(model, "test_step", model.test_step(data))
 
-    return _last(compiled(model, test_step))
+    return _last(prepare_step(model, "test_step", run_test))
 
 
-def predict_function(model: Any) -> Callable[[Sequence[Any]], Any]:
+def build_predict_function(model: Any) -> Callable[[Sequence[Any]], Any]:
     """Return a function of several batches that returns the outputs for all of them."""
 
-    def predict_step(data: Any) -> Any:
+    def run_predict(data: Any) -> Any:
         with backends.current().evaluating():
             return model.predict_step(data)
 
-    step = compiled(model, predict_step)
+    step = prepare_step(model, "predict_step", run_predict)
 
     def run(batches: Sequence[Any]) -> Any:
         outputs = [step(data) for data in batches]

@@ -13,7 +13,7 @@ from unikeras.autodiff import GradientTape, gradients_to_apply
 from unikeras.training._loop import Loop
 
 
-class Steps(Loop):
+class DefaultSteps(Loop):
     """What `keras.Model` does with a batch, written once; made to stand before `keras.Model` among the bases.
 
     Source: keras/src/backend/tensorflow/trainer.py.
@@ -30,7 +30,7 @@ class Steps(Loop):
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with GradientTape() as tape:
-            y_pred = self._predicted(x, training=True)
+            y_pred = self._predict(x, training=True)
             loss = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
             scaled = loss if self.optimizer is None else self.optimizer.scale_loss(loss)
         self._loss_tracker.update_state(loss, sample_weight=_batch_size(x))
@@ -51,7 +51,7 @@ class Steps(Loop):
             Scalars by name.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        y_pred = self._predicted(x, training=False)
+        y_pred = self._predict(x, training=False)
         loss = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=False)
         self._loss_tracker.update_state(loss, sample_weight=_batch_size(x))
         return dict(self.compute_metrics(x, y, y_pred, sample_weight=sample_weight))
@@ -62,7 +62,7 @@ class Steps(Loop):
         Args:
             data: as for `train_step`; y and sample_weight are not looked at.
         """
-        return self._predicted(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)
+        return self._predict(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)
 
     def compute_loss(
         self: Any,
@@ -93,7 +93,7 @@ class Steps(Loop):
         )
         return self.compute_loss(x=None, y=y, y_pred=y_pred, sample_weight=sample_weight)
 
-    def _predicted(self: Any, x: Any, training: bool) -> Any:
+    def _predict(self: Any, x: Any, training: bool) -> Any:
         return self(x, training=training) if self._call_has_training_arg else self(x)
 
     def _builds_itself(self: Any) -> bool:
@@ -114,7 +114,7 @@ def _weighing(loss: Any, y_pred: Any) -> Iterator[None]:
     first = next(iter(keras.tree.flatten(y_pred)), None)
     trackers = list(loss.metrics) if loss is not None and getattr(first, "shape", ())[:1] == (None,) else []
     for tracker in trackers:
-        vars(tracker)["update_state"] = _weighted(tracker, keras.ops.shape(first)[0])
+        vars(tracker)["update_state"] = _weight_update(tracker, keras.ops.shape(first)[0])
     try:
         yield
     finally:
@@ -122,7 +122,7 @@ def _weighing(loss: Any, y_pred: Any) -> Iterator[None]:
             del vars(tracker)["update_state"]
 
 
-def _weighted(tracker: Any, rows: Any) -> Any:
+def _weight_update(tracker: Any, rows: Any) -> Any:
     update = tracker.update_state
 
     def update_state(value: Any, sample_weight: Any = None) -> Any:
@@ -132,7 +132,7 @@ def _weighted(tracker: Any, rows: Any) -> Any:
 
 
 def _is_overridden(model: Any, step: str) -> bool:
-    return getattr(type(model), step) is not getattr(Steps, step)
+    return getattr(type(model), step) is not getattr(DefaultSteps, step)
 
 
-Steps.compute_loss.__doc__ = keras.Model.compute_loss.__doc__
+DefaultSteps.compute_loss.__doc__ = keras.Model.compute_loss.__doc__

@@ -30,7 +30,7 @@ from unikeras._keras.trainer import (
 )
 from unikeras.errors import ArgumentValueError
 from unikeras.functions import is_debugging
-from unikeras.training import _compiled_steps as _steps
+from unikeras.training import _compiled_steps
 from unikeras.training._decisions import Decisions
 
 
@@ -78,7 +78,7 @@ class Loop:
     ) -> Any:
         self._assert_compile_called("fit")
         _refuse_strategies(self)
-        epochs = _capped(epochs)
+        epochs = _cap(epochs)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = train_validation_split(
                 (x, y, sample_weight), validation_split=validation_split
@@ -206,17 +206,17 @@ class Loop:
         decisions = self._decisions
         if self.train_function is None or force or decisions is None or not decisions.hold(self):
             self._decisions = Decisions(self)
-            self.train_function = _steps.train_function(self)
+            self.train_function = _compiled_steps.build_train_function(self)
         return self.train_function
 
     def make_test_function(self: Any, force: bool = False) -> Any:
         if self.test_function is None or force:
-            self.test_function = _steps.test_function(self)
+            self.test_function = _compiled_steps.build_test_function(self)
         return self.test_function
 
     def make_predict_function(self: Any, force: bool = False) -> Any:
         if self.predict_function is None or force:
-            self.predict_function = _steps.predict_function(self)
+            self.predict_function = _compiled_steps.build_predict_function(self)
         return self.predict_function
 
     def _execute(self: Any, data: Any) -> Any:
@@ -292,7 +292,7 @@ class Loop:
         if is_debugging():
             return  # losses and layers must only see concrete values; they build themselves in the first step
         if batches is not None:
-            data_batch = _looked_up(batches)
+            data_batch = _look_up(batches)
         try:
             self._symbolic_build(iterator=batches if data_batch is None else None, data_batch=data_batch)
         except (RuntimeError, ValueError, NotImplementedError):
@@ -306,7 +306,7 @@ class Loop:
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
 
-def _looked_up(batches: _Batches) -> Any:
+def _look_up(batches: _Batches) -> Any:
     """Return the first batch of a PyDataset with workers; to take it from them would be to lose it."""
     adapter = batches.data_adapter
     if getattr(adapter, "enqueuer", None) is None:
@@ -314,7 +314,7 @@ def _looked_up(batches: _Batches) -> Any:
     return adapter._standardize_batch(adapter.py_dataset[0])
 
 
-def _capped(epochs: int) -> int:
+def _cap(epochs: int) -> int:
     """Return at most as many epochs as Keras' configuration allows, for runs that only try things out."""
     most = max_epochs()
     if most and most < epochs:

@@ -12,10 +12,10 @@ from unikeras._keras.classes import functional_init_arguments
 from unikeras._keras.saving import GLOBAL_CUSTOM_NAMES
 from unikeras.errors import ArgumentError
 from unikeras.functions import keep_what_optimizers_change
-from unikeras.training._default_steps import Steps
+from unikeras.training._default_steps import DefaultSteps
 
 
-class Model(Steps, keras.Model):
+class Model(DefaultSteps, keras.Model):
     """A `keras.Model` whose train, test and predict steps are written once, and run compiled on each backend.
 
     Subclass it, or call it with inputs and outputs, as `keras.Model`. Override `train_step(self, data)`,
@@ -97,14 +97,14 @@ class Model(Steps, keras.Model):
         keep_what_optimizers_change()
         steps: Any = cls
         own: Any = type(model)
-        shared: Any = object.__new__(_joined(steps, own))
+        shared: Any = object.__new__(_join(steps, own))
         vars(shared).update(vars(model))
         shared.train_function = shared.test_function = shared.predict_function = None
         return shared
 
     def __reduce__(self) -> Any:
         # Keras pickles and copies by way of its file, which calls a functional model that of any Keras.
-        return _revived, (super().__reduce__()[1],)
+        return _revive, (super().__reduce__()[1],)
 
     @classmethod
     def from_config(cls, config: Any, custom_objects: Any = None) -> Any:
@@ -113,7 +113,7 @@ class Model(Steps, keras.Model):
         return super().from_config(config, custom_objects)
 
 
-def _revived(arguments: Any) -> Any:
+def _revive(arguments: Any) -> Any:
     model = keras.Model._unpickle_model(*arguments)
     return model if isinstance(model, Model) else Model.from_keras(model)
 
@@ -131,11 +131,11 @@ def _functional(cls: Any) -> Any:
     """Return the functional variant of a subclass of Model; Keras would rewire the bases of the class itself."""
     if cls is Model:
         return Functional
-    return cls if issubclass(cls, Functional) else _joined(cls, Functional)
+    return cls if issubclass(cls, Functional) else _join(cls, Functional)
 
 
 @functools.cache
-def _joined(cls: Any, other: Any) -> Any:
+def _join(cls: Any, other: Any) -> Any:
     """Return a class that is both; it goes by the name of the one that users wrote."""
     if other is KerasFunctional:
         return _functional(cls)

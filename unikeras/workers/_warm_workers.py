@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from unikeras._base.locks import Turnstile
+from unikeras._base.locks import NamedLocks
 from unikeras.errors import ArgumentError, ArgumentValueError, RemoteError, WorkerError, WorkerTimeout
 from unikeras.workers import _remote, _travel
 from unikeras.workers._process import Reply, Worker
@@ -23,7 +23,7 @@ class _UnusableResult(RemoteError, ArgumentError):
 class _Slot:
     """The place of one worker; calls of it take turns."""
 
-    turns: Turnstile = field(default_factory=Turnstile)
+    locks: NamedLocks = field(default_factory=NamedLocks)
     worker: Worker | None = None
 
 
@@ -87,7 +87,7 @@ def _error_of(content: memoryview, where: str) -> WorkerError:
 def _ask(backend: str | None, request: _travel.Packed, name: str, deadline: float | None) -> Reply:
     slot = _slots.setdefault(backend, _Slot())
     try:
-        return slot.turns.run(_CALL, lambda: _take_turn(slot, backend, request, name, deadline), deadline)
+        return slot.locks.run(_CALL, lambda: _take_turn(slot, backend, request, name, deadline), deadline)
     except WorkerTimeout:
         raise
     except TimeoutError:

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from unikeras._base.chatter import EXPORTED_PROGRAM, quiet
+from unikeras._base.library_warnings import EXPORTED_PROGRAM, ignore_warnings
 from unikeras._keras.samples import Array
 from unikeras._specs.signature import TensorSpec
 from unikeras.export._metadata import FILE
@@ -40,7 +40,7 @@ class Pt2Artifact(Artifact):
         # Not torch.export.load: where this fails it goes on to an older kind of archive, a pickle.
         from torch.export.pt2_archive._package import load_pt2
 
-        with quiet(*EXPORTED_PROGRAM):
+        with ignore_warnings(*EXPORTED_PROGRAM):
             archive = load_pt2(io.BytesIO(content))
             program = archive.exported_programs["model"]
             self._module = program.module()
@@ -50,7 +50,7 @@ class Pt2Artifact(Artifact):
         """Call the program without gradients."""
         import torch
 
-        with torch.no_grad(), quiet(*EXPORTED_PROGRAM):
+        with torch.no_grad(), ignore_warnings(*EXPORTED_PROGRAM):
             outputs = to_numpy(self._module(*(to_tensor(array) for array in inputs)))
         return [outputs] if self.signature.outputs and not isinstance(outputs, list) else outputs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from unikeras._base.chatter import quiet
+from unikeras._base.library_warnings import ignore_warnings
 from unikeras._keras.samples import Array
 from unikeras._specs.signature import TensorSpec
 from unikeras.export._metadata import FILE
@@ -30,7 +30,9 @@ class SavedModelArtifact(Artifact):
     def __init__(self, path: Path) -> None:
         import tensorflow as tf
 
-        with quiet(loggers=["absl", "tensorflow"]):  # which warn of gradients that an artifact has no use for
+        with ignore_warnings(
+            loggers=["absl", "tensorflow"]
+        ):  # which warn of gradients that an artifact has no use for
             self._loaded = tf.saved_model.load(str(path))
         # The function alone does not keep its variables alive.
         self._serve = self._loaded.signatures["serving_default"]

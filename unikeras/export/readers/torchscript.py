@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from unikeras._base.chatter import quiet
+from unikeras._base.library_warnings import ignore_warnings
 from unikeras._keras.samples import Array
 from unikeras._specs.signature import Signature, TensorSpec
 from unikeras.export._metadata import FILE
@@ -33,7 +33,7 @@ class TorchScriptArtifact(Artifact):
         import torch
 
         extra = {FILE: ""}
-        with quiet("`torch.jit.load` is"):
+        with ignore_warnings("`torch.jit.load` is"):
             self._module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra).eval()
         self._read(extra[FILE] or None, _of_schema(self._module.forward.schema))
 

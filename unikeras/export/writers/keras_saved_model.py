@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unikeras._base.chatter import quiet
+from unikeras._base.library_warnings import ignore_warnings
 from unikeras._keras.time_distributed import time_joins_batch
 from unikeras._specs.signature import Signature
 from unikeras._specs.structure import leaves_as, put_together
@@ -39,7 +39,7 @@ class KerasSavedModel(Route):
         import keras
 
         # jax deprecated an argument that Keras always passes; absl and TensorFlow report progress.
-        hushed = quiet("The `native_serialization` parameter", loggers=["absl", "tensorflow"])
+        hushed = ignore_warnings("The `native_serialization` parameter", loggers=["absl", "tensorflow"])
         with hushed, legal_names(model), time_joins_batch():
             archive = keras.export.ExportArchive()
             archive.track(model)

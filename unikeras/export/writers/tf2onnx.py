@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unikeras._base.chatter import quiet
+from unikeras._base.library_warnings import ignore_warnings
 from unikeras.export.request.needs import lacking
 from unikeras.export.writers import _onnx_file
 from unikeras.export.writers.writer import Order, Route
@@ -57,7 +57,7 @@ class Tf2Onnx(Route):
 
 def _convert(function: Any, specs: list[Any], options: Mapping[str, Any]) -> Any:
     # Keras' patch asks numpy for `np.object`, which warns; tf2onnx logs what it then raises.
-    with quiet("In the future `np.object`", loggers=["tf2onnx", "tensorflow"]):
+    with ignore_warnings("In the future `np.object`", loggers=["tf2onnx", "tensorflow"]):
         import tf2onnx
         from keras.src.export.tf2onnx_lib import patch_tf2onnx
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unikeras._base.chatter import quiet
-from unikeras._base.quiet import quiet as silence
+from unikeras._base.library_warnings import ignore_warnings
+from unikeras._base.output_streams import hold_back_output
 from unikeras._base.text import brief
 from unikeras._keras.time_distributed import time_joins_batch
 from unikeras._specs.signature import Signature
@@ -100,7 +100,10 @@ def _convert(
     model: Any, signature: Signature, unrolled: bool, options: Mapping[str, Any]
 ) -> bytes | Exception:
     """Return the file's content, or the reason why there is none; what the converter prints is dropped."""
-    with silence(), quiet(r"\s*Warning: tf.lite.Interpreter is deprecated", loggers=["absl", "tensorflow"]):
+    with (
+        hold_back_output(),
+        ignore_warnings(r"\s*Warning: tf.lite.Interpreter is deprecated", loggers=["absl", "tensorflow"]),
+    ):
         try:
             whole = in_float32(model)
             with _litert_rewrites.builtin_only(whole, unrolled), legal_names(whole), time_joins_batch():

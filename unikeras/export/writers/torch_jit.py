@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from unikeras._base.chatter import quiet
+from unikeras._base.library_warnings import ignore_warnings
 from unikeras.export._metadata import FILE, dumps
 from unikeras.export.request.needs import lacking
 from unikeras.export.writers.writer import Order, Route
@@ -45,7 +45,7 @@ def write_traced(module: Any, tensors: tuple[Any, ...], path: Path, order: Order
 
     named = with_parameters(module, order.signature.identifiers)
     # Keras' shape arithmetic converts sizes to Python numbers; the verification sees where that froze one.
-    with quiet("`torch.jit", categories=[torch.jit.TracerWarning]):
+    with ignore_warnings("`torch.jit", categories=[torch.jit.TracerWarning]):
         traced = torch.jit.trace(named, tensors, **{**CHECKS, **order.options})
         buffer = io.BytesIO()
         torch.jit.save(traced, buffer, _extra_files={FILE: dumps(order.metadata)})

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unikeras._base.chatter import EXPORTED_PROGRAM, quiet
+from unikeras._base.library_warnings import EXPORTED_PROGRAM, ignore_warnings
 from unikeras._specs.signature import Signature
 from unikeras.export.request.needs import lacking
 from unikeras.export.writers import _onnx_file
@@ -71,7 +71,7 @@ class TorchOnnx(_TorchOnnx):
         from unikeras.export.writers._torch_module import dynamic_shapes
 
         settings = {**_names(signature), "dynamo": True, "verbose": False, **_renamed(options)}
-        with quiet(
+        with ignore_warnings(
             *EXPORTED_PROGRAM,
             "# The axis name: ",  # several inputs share one batch axis
             loggers=["torch.onnx", "torch.fx", "onnxscript"],
@@ -117,7 +117,7 @@ class TorchTraceOnnx(_TorchOnnx):
             "`torch.jit",
             "Exporting a model to ONNX with a batch_size other than 1",  # initial states follow the batch here
         )
-        with quiet(*chatter, categories=[torch.jit.TracerWarning]):
+        with ignore_warnings(*chatter, categories=[torch.jit.TracerWarning]):
             torch.onnx.export(module, tensors, file, dynamic_axes=dynamic, **settings)
         return onnx.load_from_string(file.getvalue())
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unikeras._base.chatter import EXPORTED_PROGRAM, quiet
+from unikeras._base.library_warnings import EXPORTED_PROGRAM, ignore_warnings
 from unikeras._specs.signature import Signature
 from unikeras.export._metadata import FILE, dumps
 from unikeras.export.request.needs import lacking
@@ -57,7 +57,7 @@ def _export(module: Any, tensors: tuple[Any, ...], signature: Signature, options
     from unikeras.export.writers._torch_module import dynamic_shapes
 
     settings = {"dynamic_shapes": dynamic_shapes(signature, strictly=True), "strict": False, **options}
-    with quiet(*EXPORTED_PROGRAM, loggers=["torch.export", "torch.fx"]):
+    with ignore_warnings(*EXPORTED_PROGRAM, loggers=["torch.export", "torch.fx"]):
         try:
             program = torch.export.export(module, tensors, **settings)
         except Exception:

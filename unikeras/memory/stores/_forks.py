@@ -14,15 +14,15 @@ import weakref
 from types import FrameType
 from typing import Protocol
 
-from unikeras._base.locks import Ticket, Turnstile
+from unikeras._base.locks import LockRequest, NamedLocks
 from unikeras.errors import StateError
 
-# What a fork waits for, each a name for turnstiles: the use of a thing, a copy of it, and what is made anew.
+# What a fork waits for, each the name of a lock: the use of a thing, a copy of it, and what is made anew.
 USE, COPY, NEW = ("use",), ("copy",), ("new",)
 
 
-class Fork(Ticket):
-    """A ticket for a fork, in use while a thread is in its call of `os.fork`, where no frame of ours runs.
+class ForkRequest(LockRequest):
+    """The request of a fork, in use while a thread is in its call of `os.fork`, where no frame of ours runs.
 
     Args:
         caller: the frame that forks.
@@ -37,30 +37,30 @@ class Fork(Ticket):
         return (id(frame), frame.f_code, frame.f_lasti) == self._call
 
 
-class Resting(Protocol):
-    """Something that can come to rest."""
+class ForkAware(Protocol):
+    """Something that must not be in use while the process forks."""
 
-    def rest(self, fork: Fork) -> None:
-        """Finish what runs in other threads, and let nothing begin while the ticket is in use."""
+    def _before_fork(self, fork: ForkRequest) -> None:
+        """Finish what runs in other threads, and let nothing begin while the request is in use."""
 
-    def go_on(self, fork: Fork, in_child: bool) -> None:
-        """Undo `rest`, in the parent or in the child; a thing that did not come to rest is told, too."""
-
-
-_known: weakref.WeakSet[Resting] = weakref.WeakSet()
-_gate = Turnstile()  # one fork at a time; a thing that is new waits until it is over
-_forking: dict[int, Fork] = {}  # by thread
+    def _after_fork(self, fork: ForkRequest, in_child: bool) -> None:
+        """Undo `_before_fork`, in the parent or in the child; a thing that did not come to rest is told, too."""
 
 
-def watch(thing: Resting) -> None:
+_known: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+_gate = NamedLocks()  # one fork at a time; a thing that is new waits until it is over
+_forking: dict[int, ForkRequest] = {}  # by thread
+
+
+def watch(thing: ForkAware) -> None:
     """Bring a thing to rest before each fork to come."""
     _gate.run(NEW, lambda: _known.add(thing))
 
 
 def _before() -> None:
     _after(False)  # an earlier one of this thread may have been interrupted
-    fork = _forking[threading.get_ident()] = Fork(sys._getframe(1))
-    left: list[Resting] | None = None
+    fork = _forking[threading.get_ident()] = ForkRequest(sys._getframe(1))
+    left: list[ForkAware] | None = None
     interrupted: BaseException | None = None
     while left is None or left:
         try:
@@ -68,9 +68,11 @@ def _before() -> None:
                 _gate.enter(fork)
                 left = list(_known)
             while left:
-                left[-1].rest(fork)
+                left[-1]._before_fork(fork)
                 left.pop()
-        except StateError:  # a signal handler forks in the middle of a call; `go_on` deals with the child
+        except (
+            StateError
+        ):  # a signal handler forks in the middle of a call; `_after_fork` deals with the child
             left = left[:-1] if left else []
         except (
             BaseException
@@ -84,7 +86,7 @@ def _after(in_child: bool) -> None:
     fork = _forking.get(threading.get_ident())
     if fork is not None:
         for thing in list(_known):
-            thing.go_on(fork, in_child)
+            thing._after_fork(fork, in_child)
         _gate.leave(fork)
         _forking.pop(fork.thread, None)
 

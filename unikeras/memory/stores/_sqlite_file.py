@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from unikeras._base.locks import Turnstile
+from unikeras._base.locks import NamedLocks
 from unikeras.errors import StoreError
 
 Result = TypeVar("Result")
@@ -44,7 +44,7 @@ _ADVICE = {
 
 # Closing any descriptor of a file drops all locks that the process has on it, so that of a new file is closed
 # before anybody else here can open the file.
-_opening = Turnstile()
+_opening = NamedLocks()
 
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name LIMIT 20"
 

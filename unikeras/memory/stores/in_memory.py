@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping
 
-from unikeras._base.locks import Turnstile
+from unikeras._base.locks import NamedLocks
 from unikeras.memory.stores.base import Row, Store, encode
 
 _ROWS = ("rows",)
@@ -26,32 +26,32 @@ class MemoryStore(Store):
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
         self._floor = 0  # no version of a deleted session is higher
-        self._turns = Turnstile()
+        self._locks = NamedLocks()
 
     def read(self, sessions: Collection[str]) -> dict[str, Row]:
         """Return the rows of the existing sessions."""
         _check(sessions)
-        return self._turns.run(
+        return self._locks.run(
             _ROWS, lambda: {session: self._rows[session] for session in sessions if session in self._rows}
         )
 
     def write(self, rows: Mapping[str, tuple[int, bytes]]) -> dict[str, int]:
         """Write each blob whose session still has the version given with it, all at once."""
         _check(rows)
-        return self._turns.run(_ROWS, lambda: self._write(rows))
+        return self._locks.run(_ROWS, lambda: self._write(rows))
 
     def delete(self, sessions: Collection[str]) -> None:
         """Delete the sessions; unknown ids are ignored."""
         _check(sessions)
-        self._turns.run(_ROWS, lambda: self._remove(sessions))
+        self._locks.run(_ROWS, lambda: self._remove(sessions))
 
     def ids(self) -> Iterator[str]:
         """Yield the id of each session, as they were at the first."""
-        yield from self._turns.run(_ROWS, lambda: list(self._rows))
+        yield from self._locks.run(_ROWS, lambda: list(self._rows))
 
     def expire(self, before: float) -> int:
         """Delete the sessions last written before a time, and return how many."""
-        return self._turns.run(
+        return self._locks.run(
             _ROWS, lambda: self._remove([one for one, row in self._rows.items() if row.updated < before])
         )
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from unikeras._base.files import whole
-from unikeras._base.locks import Turnstile
+from unikeras._base.files import written_atomically
+from unikeras._base.locks import NamedLocks
 from unikeras.errors import ArgumentValueError, OutputError, StoreError
 from unikeras.memory.stores import _forks
 from unikeras.memory.stores import _sqlite_rows as _rows_of_sqlite
@@ -75,12 +75,12 @@ class SQLiteStore(Store):
         self._given = Path(path).absolute()
         self.path = self._given.resolve()
         self._options = (synchronous, busy_timeout)
-        self._turns = Turnstile()
+        self._locks = NamedLocks()
         self._open: _Open | None = None
         self._identity: Identity = {}
         self._closed = False
         _forks.watch(self)
-        self._turns.run(_forks.USE, self._connected)
+        self._locks.run(_forks.USE, self._connected)
 
     def read(self, sessions: Collection[str]) -> dict[str, Row]:
         """Return the rows of the existing sessions."""
@@ -133,14 +133,14 @@ class SQLiteStore(Store):
         if final == self.path or Path(f"{final}-wal").exists():
             raise ArgumentValueError(f"{final} is a store in use; give the backup another path")
         try:
-            with whole(final) as temporary, named_errors(final, "write the backup"):
+            with written_atomically(final) as temporary, named_errors(final, "write the backup"):
                 self._copy(temporary)
         except OutputError as error:
             raise StoreError(f"{error}; the store itself is untouched") from error
 
     def close(self) -> None:
         """Close the file; calls after this raise a `StoreError`."""
-        self._turns.run(_forks.USE, self._close)
+        self._locks.run(_forks.USE, self._close)
 
     def __len__(self) -> int:
         return self._transact("read", _rows_of_sqlite.count, "DEFERRED")
@@ -151,19 +151,19 @@ class SQLiteStore(Store):
         name = encode(session)
         return self._transact("read", lambda connection: _rows_of_sqlite.has(connection, name), "DEFERRED")
 
-    def rest(self, fork: _forks.Fork) -> None:
+    def _before_fork(self, fork: _forks.ForkRequest) -> None:
         """Close the connection, for a fork; the next call on either side opens one of its own."""
-        self._turns.enter(fork)
+        self._locks.enter(fork)
         with contextlib.suppress(sqlite3.Error):  # nobody could catch it here
             self._disconnect()
 
-    def go_on(self, fork: _forks.Fork, in_child: bool) -> None:
+    def _after_fork(self, fork: _forks.ForkRequest, in_child: bool) -> None:
         """Let calls through again."""
         if in_child and self._open is not None:  # the fork came from within a call
             self._open.close.detach()
             _crossed.append(self._open.connection)
             self._open = None
-        self._turns.leave(fork)
+        self._locks.leave(fork)
 
     def _connected(self) -> sqlite3.Connection:
         if self._closed:
@@ -198,7 +198,7 @@ class SQLiteStore(Store):
             return result
 
         with named_errors(self.path, doing):
-            return self._turns.run(_forks.USE, turn)
+            return self._locks.run(_forks.USE, turn)
 
     def _checked(
         self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Result]
@@ -218,16 +218,16 @@ class SQLiteStore(Store):
     def _clear_log(self) -> None:
         """Empty the write-ahead log, which still has what was deleted; where somebody reads it, they do it later."""
         with named_errors(self.path, "write"):
-            self._turns.run(
+            self._locks.run(
                 _forks.USE,
                 lambda: self._connected().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(),
             )
 
     def _copy(self, path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        self._turns.run(_forks.USE, self._connected)
+        self._locks.run(_forks.USE, self._connected)
         # A connection of its own: other threads read and write while this one copies.
-        self._turns.run(_forks.COPY, lambda: self._copy_to(path))
+        self._locks.run(_forks.COPY, lambda: self._copy_to(path))
 
     def _copy_to(self, path: Path) -> None:
         with (

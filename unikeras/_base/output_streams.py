@@ -1,4 +1,4 @@
-"""Silence for frameworks that greet, and for toolchains that chat, on streams that are not theirs."""
+"""What frameworks and toolchains write to stdout and stderr, held back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _lock = threading.RLock()
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def hold_back_output() -> Iterator[None]:
     """Hold back all that is written to stdout and stderr; show it on stderr if the block raises.
 
     It works on the file descriptors, so that C code and child processes are covered: TensorFlow greets on

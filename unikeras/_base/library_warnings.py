@@ -1,4 +1,4 @@
-"""Exporters talk a lot: hush what is known to say nothing, where it arises."""
+"""Warnings and log messages of libraries that say nothing to a user, ignored where they arise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXPORTED_PROGRAM = (
 
 
 @contextlib.contextmanager
-def quiet(
+def ignore_warnings(
     *messages: str, categories: Sequence[type[Warning]] = (), loggers: Sequence[str] = ()
 ) -> Iterator[None]:
     """Ignore some warnings, and all that some loggers say below critical, inside the block.

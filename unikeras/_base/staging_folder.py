@@ -1,7 +1,7 @@
-"""The hidden folder in which a file or folder is written before it takes its place.
+"""The hidden folder in which a file or folder is written before it replaces what stands at its final path.
 
-A room is locked by who writes in it, and the lock ends with the process. So what a killed process has left can be
-told from what a living one still needs, on all machines that share the folder and its locks.
+Its writer locks it, and the lock ends with the process. So what a killed process has left can be told from what a
+living one still needs, on all machines that share the folder and its locks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-# Says that the folder is a room; once its content is to take its place, it says which files that is.
+# Marks a staging folder; once its content is complete, the file lists what is about to be moved.
 _NOTE = ".unikeras"
 
 # What tells a file from any other that stands at its path later: its device, its inode, and, as systems use the
@@ -25,8 +25,8 @@ _NOTE = ".unikeras"
 Mark = tuple[int, int, int]
 
 
-class Room:
-    """A locked room.
+class StagingFolder:
+    """A locked staging folder.
 
     Args:
         path: the folder.
@@ -39,36 +39,39 @@ class Room:
 
     @classmethod
     def make(cls, final: Path) -> Self:
-        """Make a new room beside a path."""
+        """Make a new staging folder beside a path."""
         while True:
             path = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
-            room = cls._locked(path, must=False)
+            staging = cls._locked(path, must=False)
             # Another process may have taken it for one that was left, before it was locked.
-            if room is not None:
+            if staging is not None:
                 (path / _NOTE).touch()
-                return room
+                return staging
 
     @classmethod
     def left_behind(cls, final: Path) -> Iterator[Self]:
-        """Yield the rooms beside a path whose processes are gone, locked while they are looked at."""
+        """Yield the staging folders beside a path whose processes are gone, locked while they are looked at."""
         pattern = re.compile(rf"\.{re.escape(final.name)}\.[a-z0-9_]{{8}}")
         try:
             found = sorted(path for path in final.parent.iterdir() if pattern.fullmatch(path.name))
         except OSError:
             return
         for path in found:
-            room = cls._locked(path, must=True)
-            if room is None:
+            staging = cls._locked(path, must=True)
+            if staging is None:
                 continue
             try:
-                if room._is_ours():
-                    yield room
+                if staging._is_ours():
+                    yield staging
             finally:
-                room.unlock()
+                staging.unlock()
 
     @classmethod
     def _locked(cls, path: Path, must: bool) -> Self | None:
-        """Return a room, None where another one has it; without `must`, a file system without locks is good enough."""
+        """Return a staging folder, or None where another process has it.
+
+        Without `must`, a file system without locks is good enough.
+        """
         try:
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
@@ -109,7 +112,7 @@ class Room:
             return {}
 
     def unlock(self) -> None:
-        """Let others have the room; once is enough."""
+        """Let others have the folder; once is enough."""
         lock, self._lock = self._lock, -1
         if lock >= 0:
             os.close(lock)
@@ -118,7 +121,7 @@ class Room:
         self.unlock()  # after an interrupt that nobody expected, so that the next call can clean up
 
     def remove(self) -> None:
-        """Delete the room and all in it, its note last: a room without one would never be cleaned up."""
+        """Delete the folder and all in it, its note last: one without a note would never be cleaned up."""
         with contextlib.suppress(OSError):
             for child in self.path.iterdir():
                 if child.name != _NOTE and child.is_dir() and not child.is_symlink():
