@@ -65,9 +65,9 @@ class Function:
         from unikeras.functions._runners import AsPython, Traced
 
         _prepare_keras()
-        untraced = backend.untraced(self._f, self._jit_compile)
-        if untraced:
-            return AsPython(untraced, self._f if self._warns else None, self._records)
+        eager = backend.eager(self._f, self._jit_compile)
+        if eager:
+            return AsPython(eager, self._f if self._warns else None, self._records)
         return Traced(self._f, backend, self._jit_compile, self._warns, self._donate)
 
     def _as_python(self) -> Any:

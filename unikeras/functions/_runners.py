@@ -92,7 +92,7 @@ class AsPython:
         with _writing, all_or_nothing(), self._watched(arguments), explained(self._body.f, backend):
             if self._records or is_differentiated():
                 return self._body(*arguments)
-            return backend.undifferentiated(lambda: self._body(*arguments), leaves(arguments))
+            return backend.run_detached(lambda: self._body(*arguments), leaves(arguments))
 
     @contextlib.contextmanager
     def _watched(self, arguments: Any) -> Iterator[None]:
@@ -179,7 +179,7 @@ class Traced:
 
     def _trace_family(self, family: Sequence[_Version], call: Call) -> _Version:
         """Trace with the axes free whose sizes vary, or for these sizes where the function needs to know them."""
-        if family and self._backend.free_axes:
+        if family and self._backend.dynamic_axes:
             with contextlib.suppress(Exception):
                 return self._trace(_freed(family[-1].call, call))
         return self._trace(call)

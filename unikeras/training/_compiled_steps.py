@@ -38,7 +38,7 @@ def test_function(model: Any) -> Callable[[Sequence[Any]], Any]:
     """Return a function of several batches that evaluates each and returns the last logs."""
 
     def test_step(data: Any) -> Any:
-        with backends.current().evaluating():
+        with backends.current().inference_mode():
             return flat_logs(model, "test_step", model.test_step(data))
 
     return _last(compiled(model, test_step))
@@ -48,7 +48,7 @@ def predict_function(model: Any) -> Callable[[Sequence[Any]], Any]:
     """Return a function of several batches that returns the outputs for all of them."""
 
     def predict_step(data: Any) -> Any:
-        with backends.current().evaluating():
+        with backends.current().inference_mode():
             return model.predict_step(data)
 
     step = compiled(model, predict_step)
