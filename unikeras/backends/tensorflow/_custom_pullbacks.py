@@ -1,7 +1,7 @@
 """A function with a pullback of its own, and a check for where TensorFlow would lose it.
 
-That is in forward mode, and in vectorized_map under a tape. A ForwardAccumulator differentiates what the function computes, and `tf.vectorized_map` converts the operations of a
-function and drops its gradient: both would answer with another derivative, without a word.
+A ForwardAccumulator differentiates what the function computes, and `tf.vectorized_map` under a tape converts the
+operations of a function and drops its gradient: both would answer with another derivative, without a word.
 """
 
 from __future__ import annotations
