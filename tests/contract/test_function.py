@@ -301,7 +301,7 @@ def test_equal_calls_share_a_trace(backend):
         warnings.simplefilter("ignore")
         for _ in range(5):
             double(np.ones(3, "float32"), mode="a")
-    if backend.untraced(double, "auto") is None:
+    if backend.eager(double, "auto") is None:
         assert double.trace_count == 1
         assert len(runs) <= 3
     else:
@@ -414,7 +414,7 @@ def test_many_retraces_are_warned_of_once_and_named(backend):
         for i in range(12):
             scale(ops.ones(()), i / 8)
     messages = [str(w.message) for w in caught if "traced" in str(w.message)]
-    if backend.untraced(scale, "auto") is None:
+    if backend.eager(scale, "auto") is None:
         assert len(messages) == 1
         assert "9 times" in messages[0]
         assert "'rate' was 0.0, 0.125" in messages[0]
@@ -461,7 +461,7 @@ def test_a_tensor_that_outlives_its_trace_is_named(backend):
 
     step = Step()
     step.run(ops.ones(()))
-    if backend.untraced(step.run, "auto") is None:
+    if backend.eager(step.run, "auto") is None:
         with pytest.raises(
             LeakedTensorError, match=r"'last' \(an attribute of Step\).*test_function.py:\d+ while"
         ):
@@ -485,7 +485,7 @@ def test_a_list_that_a_trace_changes_is_warned_of_once(backend):
         for _ in range(3):
             run(ops.ones(()))
     messages = [str(w.message) for w in caught if "history" in str(w.message)]
-    if backend.untraced(run, "auto") is None:
+    if backend.eager(run, "auto") is None:
         assert len(messages) == 1
         assert "keras.Variable" in messages[0]
         with pytest.raises(LeakedTensorError, match="history"):

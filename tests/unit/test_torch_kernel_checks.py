@@ -11,7 +11,7 @@ if keras.backend.backend() != "torch":
 
 from torch import nn  # noqa: E402 - where there is torch
 
-from unikeras.backends.torch import _recurrence  # noqa: E402
+from unikeras.backends.torch import kernels  # noqa: E402
 from unikeras.errors import ArgumentValueError  # noqa: E402
 from unikeras.lowering.modules.recurrent_cells import Recurrence, SteppedRecurrence  # noqa: E402
 
@@ -28,7 +28,7 @@ def weights(gates):
 def test_the_kernel_takes_nothing_of_another_shape_or_dtype(cell, count, gates, mask):
     def run(x=X, state=(2, 4), dtype=torch.float32, mask=mask, states=count, given=None):
         made = [torch.zeros(state, dtype=dtype)] * states
-        return _recurrence.by_kernel(cell, x, made, mask, given or weights(gates))
+        return kernels.by_kernel(cell, x, made, mask, given or weights(gates))
 
     assert run()[0].shape == (2, 5, 4)
     for state in [(1, 4), (3, 4), (2, 5), (4,), (1, 2, 4)]:

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 if keras.backend.backend() != "torch":
     pytest.skip("of the torch backend", allow_module_level=True)
 
-from unikeras.backends.torch import _recurrence  # noqa: E402 - where there is torch
+from unikeras.backends.torch import kernels  # noqa: E402 - where there is torch
 
 CELLS = ["lstm", "gru"]
 
@@ -31,7 +31,7 @@ MASK = torch.tensor([[True, False, True, True], [False, True, False, False]])
 
 def _refusing(*arguments):
     """Stand in for a kernel whose backward pass has no derivative, as cuDNN's and MPS' have none."""
-    outputs, last = _recurrence.by_kernel(*arguments)
+    outputs, last = kernels.by_kernel(*arguments)
     return _Once.apply(outputs), [_Once.apply(state) for state in last]
 
 
@@ -64,19 +64,19 @@ def test_a_kernel_without_second_derivatives_gets_them(cell, mask):
         _gradients(_refusing, cell, mask)
 
     def run(*arguments):
-        return _recurrence.differentiable(_refusing, *arguments)
+        return kernels.differentiable(_refusing, *arguments)
 
-    expected = _gradients(_recurrence.by_steps, cell, mask)
+    expected = _gradients(kernels.by_steps, cell, mask)
     torch.testing.assert_close(_gradients(run, cell, mask), expected)
-    torch.testing.assert_close(_gradients(_recurrence.by_kernel, cell, mask), expected)
+    torch.testing.assert_close(_gradients(kernels.by_kernel, cell, mask), expected)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_kernel_itself_gives_the_first_derivatives(cell, monkeypatch):
-    monkeypatch.setattr(_recurrence, "by_steps", None)
+    monkeypatch.setattr(kernels, "by_steps", None)
     x, states, weights = _arguments(cell, bias=False)
-    outputs, _ = _recurrence.differentiable(_refusing, cell, x, states, None, weights)
-    expected, _ = _recurrence.by_kernel(cell, x, states, None, weights)
+    outputs, _ = kernels.differentiable(_refusing, cell, x, states, None, weights)
+    expected, _ = kernels.by_kernel(cell, x, states, None, weights)
     inputs = [x, *states, *weights]
     for _ in range(2):  # the graph is kept where that is asked for
         found = torch.autograd.grad(outputs.sum(), inputs, retain_graph=True)
@@ -87,9 +87,7 @@ def test_the_kernel_itself_gives_the_first_derivatives(cell, monkeypatch):
 def test_a_state_that_changes_before_the_way_back_is_noticed(cell):
     x, states, weights = _arguments(cell)
     held = states[0].detach().clone()
-    outputs, _ = _recurrence.differentiable(
-        _recurrence.by_kernel, cell, x, [held, *states[1:]], None, weights
-    )
+    outputs, _ = kernels.differentiable(kernels.by_kernel, cell, x, [held, *states[1:]], None, weights)
     with torch.no_grad():
         held.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
@@ -99,7 +97,7 @@ def test_a_state_that_changes_before_the_way_back_is_noticed(cell):
 @pytest.mark.parametrize("cell", CELLS)
 def test_compiled_code_has_the_same_numbers(cell):
     x, states, weights = _arguments(cell)
-    compiled = torch.compile(_recurrence.recurrence, backend="eager", fullgraph=True)
+    compiled = torch.compile(kernels.recurrence, backend="eager", fullgraph=True)
     torch.testing.assert_close(
-        compiled(cell, x, states, MASK, weights), _recurrence.recurrence(cell, x, states, MASK, weights)
+        compiled(cell, x, states, MASK, weights), kernels.recurrence(cell, x, states, MASK, weights)
     )

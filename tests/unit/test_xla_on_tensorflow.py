@@ -13,7 +13,7 @@ if uk.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from unikeras.backends.tensorflow import _compile
+from unikeras.backends.tensorflow import compile as _compile
 
 
 @pytest.fixture(autouse=True)

@@ -89,7 +89,7 @@ class _Call:
             self._result, self._results = result, found
             self._written, self._adding = scope.written, scope.adding
         for leaf in found:
-            if backends.current().parts(leaf) is not None:
+            if backends.current().flatten_composite(leaf) is not None:
                 raise ArgumentError(
                     f"the function of uk.remat returned a {type(leaf).__name__}; it must return dense tensors"
                 )

@@ -7,7 +7,7 @@ from unikeras.backends._choose import choose as choose
 from unikeras.backends._choose import current_name as current_name
 from unikeras.backends._choose import settle as settle
 from unikeras.backends._contract import Backend, Composite, KeptValue, Program
-from unikeras.backends._contract import Tape as Tape
+from unikeras.backends._contract import BackendTape as BackendTape
 from unikeras.backends._registry import ENTRIES as ENTRIES
 from unikeras.backends._registry import available, check, install_line, load, names, version
 
@@ -25,6 +25,7 @@ __all__ = [
     "version",
 ]
 
+Tape = BackendTape
 
 # Not functools.cache, which torch.compile traces through.
 _current: Backend | None = None

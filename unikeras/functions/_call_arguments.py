@@ -164,7 +164,7 @@ def _entry(leaf: Any, backend: Backend, tensors: list[Any]) -> Any:
         tensors.append(leaf)
         return TENSOR
     if is_array(leaf):
-        tensors.append(backend.program_input(leaf))
+        tensors.append(backend.to_native(leaf))
         return TENSOR
     if is_plain(leaf):
         return exact(leaf)
@@ -172,7 +172,7 @@ def _entry(leaf: Any, backend: Backend, tensors: list[Any]) -> Any:
         return leaf
     if isinstance(leaf, keras.Variable):
         return _Same(leaf)
-    if taken := backend.parts(leaf):
+    if taken := backend.flatten_composite(leaf):
         tensors.extend(taken[1])
         return taken[0]
     if taken := backend.children(leaf):

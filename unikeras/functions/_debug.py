@@ -45,7 +45,7 @@ def debug(nans: bool = False) -> Iterator[None]:
     """
     global _depth, _nans
     with contextlib.ExitStack() as stack:
-        stack.enter_context(backends.current().eager())
+        stack.enter_context(backends.current().disable_compile())
         if nans:
             from unikeras.functions import _nan_checks
 

@@ -65,9 +65,9 @@ class Function:
         from unikeras.functions._runners import EagerRunner, TracedRunner
 
         _prepare_keras()
-        untraced = backend.untraced(self._f, self._jit_compile)
-        if untraced:
-            return EagerRunner(untraced, self._f if self._warns else None, self._records)
+        eager = backend.eager(self._f, self._jit_compile)
+        if eager:
+            return EagerRunner(eager, self._f if self._warns else None, self._records)
         return TracedRunner(self._f, backend, self._jit_compile, self._warns, self._donate)
 
     def _as_python(self) -> Any:

@@ -76,7 +76,7 @@ def _floating(values: Any) -> list[Any]:
 
 
 def _parts(value: Any) -> list[Any]:
-    taken = backends.current().parts(value)
+    taken = backends.current().flatten_composite(value)
     return taken[1] if taken else [value]
 
 
@@ -135,7 +135,7 @@ def _guard_all(values: Any, what: str) -> Any:
 
 
 def _guard(tensor: Any, what: str) -> Any:
-    guarded = backends.current().observed(tensor, lambda gradient: check(what, gradient))
+    guarded = backends.current().with_gradient_hook(tensor, lambda gradient: check(what, gradient))
     if (mask := mask_of(tensor)) is not None:
         set_mask(guarded, mask)
     return guarded

@@ -26,7 +26,7 @@ class _Transaction:
 
     def keep(self, variable: keras.Variable) -> None:
         if id(variable) not in self._values and getattr(variable, "_value", None) is not None:
-            self._values[id(variable)] = variable, backends.current().keep(variable)
+            self._values[id(variable)] = variable, backends.current().snapshot(variable)
 
     def restore(self) -> None:
         for _, value in self._values.values():

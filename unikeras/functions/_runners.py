@@ -97,7 +97,7 @@ class EagerRunner:
         ):
             if self._records or is_differentiated():
                 return self._function(*arguments)
-            return backend.undifferentiated(lambda: self._function(*arguments), leaves(arguments))
+            return backend.run_detached(lambda: self._function(*arguments), leaves(arguments))
 
     @contextlib.contextmanager
     def _watch_captured(self, arguments: Any) -> Iterator[None]:
@@ -188,7 +188,7 @@ class TracedRunner:
 
     def _trace_like(self, similar: Sequence[CompiledCall], call: CallSignature) -> CompiledCall:
         """Trace with the axes free whose sizes vary, or for these sizes where the function needs to know them."""
-        if similar and self._backend.free_axes:
+        if similar and self._backend.dynamic_axes:
             with contextlib.suppress(Exception):
                 return self._trace(_free_axes(similar[-1].call, call))
         return self._trace(call)

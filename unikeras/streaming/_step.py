@@ -110,7 +110,11 @@ class Step:
         """
         inputs = self._inputs(x)
         memory = flat(self.states, state, batch_size_of(inputs))
-        with contextlib.nullcontext() if training or is_differentiated() else backends.current().evaluating():
+        with (
+            contextlib.nullcontext()
+            if training or is_differentiated()
+            else backends.current().inference_mode()
+        ):
             y, after = self._run(inputs, memory, training)
         return y, nested(self.states, after)
 
@@ -136,7 +140,7 @@ class Step:
             return [tree.pack_sequence_as(self._graph.outputs, flat_y) for flat_y in outputs], after
         begin = flat(self.states, self.initial_state(1)) if any(state is None for state in memory) else []
         known: list[Any] = [begin if state is None else state for state in memory]
-        with backends.current().evaluating():
+        with backends.current().inference_mode():
             return self._batched(leaves, known)
 
     def _flat_call(self, x: Any, state: State) -> tuple[list[Any], State]:

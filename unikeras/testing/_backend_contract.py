@@ -156,7 +156,7 @@ class BackendContract:
         import keras
 
         variable = keras.Variable([1.0, 2.0])
-        kept = self.make_backend().keep(variable)
+        kept = self.make_backend().snapshot(variable)
         variable.assign([5.0, 6.0])
         kept.restore()
         self._equal(variable.value, [1.0, 2.0])

@@ -38,7 +38,7 @@ def build_test_function(model: Any) -> Callable[[Sequence[Any]], Any]:
     """Return a function of several batches that evaluates each and returns the last logs."""
 
     def run_test(data: Any) -> Any:
-        with backends.current().evaluating():
+        with backends.current().inference_mode():
             return flat_logs(model, "test_step", model.test_step(data))
 
     return _last(prepare_step(model, "test_step", run_test))
@@ -48,7 +48,7 @@ def build_predict_function(model: Any) -> Callable[[Sequence[Any]], Any]:
     """Return a function of several batches that returns the outputs for all of them."""
 
     def run_predict(data: Any) -> Any:
-        with backends.current().evaluating():
+        with backends.current().inference_mode():
             return model.predict_step(data)
 
     step = prepare_step(model, "predict_step", run_predict)

@@ -163,7 +163,7 @@ class Loop:
             if self.stop_predicting:
                 break
         callbacks.on_predict_end()
-        return tree.map_structure(lambda *parts: backends.current().concatenated(parts), *outputs)
+        return tree.map_structure(lambda *parts: backends.current().concatenate(parts), *outputs)
 
     @filter_traceback
     def train_on_batch(
@@ -199,7 +199,7 @@ class Loop:
     def predict_on_batch(self: Any, x: Any) -> Any:
         self.make_predict_function()
         outputs = self.predict_function([(x,)])
-        return tree.map_structure(lambda output: backends.current().concatenated([output]), outputs)
+        return tree.map_structure(lambda output: backends.current().concatenate([output]), outputs)
 
     def make_train_function(self: Any, force: bool = False) -> Any:
         # What is trained is part of the compiled step: what a callback freezes is frozen from the next batch on.

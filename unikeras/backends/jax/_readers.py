@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Sequence
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from unikeras._keras import hooks
+
+if TYPE_CHECKING:
+    import keras
 
 # Held while a program runs: a read by another thread comes before the program takes the arrays, or after it is done.
 lock = threading.RLock()

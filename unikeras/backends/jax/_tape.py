@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from unikeras.backends._contract import Tape
+from unikeras.backends._contract import BackendTape
 from unikeras.backends.jax import _trace
 
 
@@ -28,7 +28,7 @@ def _is_inexact(value: Any) -> bool:
     return bool(jnp.issubdtype(value.dtype, jnp.inexact))
 
 
-class JaxTape(Tape):
+class JaxTape(BackendTape):
     """Operations in the order in which they ran; values are told apart by object identity.
 
     Identity of objects is not identity of values: a primitive or a jitted function may return its

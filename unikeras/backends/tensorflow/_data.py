@@ -24,7 +24,7 @@ def batches(adapter: Any) -> Iterable[Any]:
     return map(_with_native_sparse, adapter.get_numpy_iterator())
 
 
-def concatenated(outputs: Sequence[Any]) -> Any:
+def concatenate(outputs: Sequence[Any]) -> Any:
     """Join outputs along the first axis: an array, or ragged where their other axes differ in size."""
     tensors = [output if _is_composite(output) else tf.convert_to_tensor(output) for output in outputs]
     if any(_is_composite(tensor) for tensor in tensors) or len({tensor.shape[1:] for tensor in tensors}) > 1:

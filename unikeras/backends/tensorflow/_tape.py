@@ -10,12 +10,12 @@ from typing import Any
 import tensorflow as tf
 from keras import Variable
 
-from unikeras.backends._contract import FlatFunction, Tape
+from unikeras.backends._contract import BackendTape, FlatFunction
 from unikeras.backends.tensorflow import _recording
 from unikeras.errors import TransformError
 
 
-class TensorflowTape(Tape):
+class TensorflowTape(BackendTape):
     """tf.GradientTape."""
 
     def __init__(self, persistent: bool, watch_accessed_variables: bool) -> None:

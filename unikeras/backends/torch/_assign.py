@@ -10,12 +10,14 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import keras
 import torch
 
 from unikeras._keras import hooks
+
+if TYPE_CHECKING:
+    import keras
 
 
 class Reader(Protocol):

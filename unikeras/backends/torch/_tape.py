@@ -16,7 +16,7 @@ from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from unikeras._keras import hooks
-from unikeras.backends import Tape
+from unikeras.backends._contract import BackendTape
 from unikeras.backends.torch import _assign, _graph, _modules
 from unikeras.backends.torch._flags import flags
 from unikeras.backends.torch._levels import below_transforms, inside_transform, is_transformed
@@ -48,7 +48,7 @@ def repeating(was_recording: bool) -> Iterator[None]:
         _local.was_recording = before
 
 
-class TorchTape(Tape):
+class TorchTape(BackendTape):
     """What autograd records between `start` and `stop`, with the user's own flags put back at the end."""
 
     def __init__(self, persistent: bool, watch_accessed_variables: bool) -> None:

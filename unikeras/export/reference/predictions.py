@@ -35,7 +35,7 @@ def as_predicted(f: Flat, specs: Sequence[TensorSpec], arrays: Sequence[Array], 
     backend = backends.current()
     tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
     with backend.no_grad():
-        run = (f if eager else backend.untraced(f, "auto")) or _compiled(f, specs, tensors)
+        run = (f if eager else backend.eager(f, "auto")) or _compiled(f, specs, tensors)
         return list(map(backend.to_numpy, run(tensors)))
 
 
@@ -44,7 +44,7 @@ def _compiled(f: Flat, specs: Sequence[TensorSpec], tensors: Sequence[Any]) -> F
     # As Keras compiles it: for any batch size where one program may serve them all.
     shapes = [
         (None, *tensor.shape[1:])
-        if backend.free_axes and spec.shape and spec.shape[0] is None
+        if backend.dynamic_axes and spec.shape and spec.shape[0] is None
         else tensor.shape
         for spec, tensor in zip(specs, tensors, strict=True)
     ]

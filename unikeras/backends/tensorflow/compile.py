@@ -5,20 +5,54 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import tensorflow as tf
 
-from unikeras.backends._contract import Program
+from unikeras.backends._contract import Compiler, Program, TensorFunction, TraceFault
+from unikeras.backends.tensorflow import _faults
 from unikeras.errors import StateError
 
 logger = logging.getLogger("unikeras")
 
-Flat = Callable[[Sequence[Any]], list[Any]]
+
+class TensorflowCompiler(Compiler):
+    """`tf.function`, without autograph; XLA on a GPU where it compiles."""
+
+    dynamic_axes = True
+
+    def eager(self, f: Callable[..., Any], jit_compile: bool | str) -> None:
+        return None
+
+    def compile(
+        self,
+        f: TensorFunction,
+        shapes: Sequence[tuple[int | None, ...]],
+        dtypes: Sequence[Any],
+        jit_compile: bool | str,
+        donate: bool = True,
+    ) -> Program:
+        from unikeras.backends.tensorflow import _control_flow
+
+        _control_flow.install()
+        return compile_program(f, shapes, dtypes, jit_compile)
+
+    def disable_compile(self) -> AbstractContextManager[None]:
+        return _run_eagerly()
+
+    def is_tracing(self) -> bool:
+        return bool(tf.inside_function())
+
+    def trace_fault(self, error: BaseException) -> TraceFault | None:
+        return _faults.fault(error)
 
 
 def compile_program(
-    f: Flat, shapes: Sequence[tuple[int | None, ...]], dtypes: Sequence[Any], jit_compile: bool | str
+    f: TensorFunction,
+    shapes: Sequence[tuple[int | None, ...]],
+    dtypes: Sequence[Any],
+    jit_compile: bool | str,
 ) -> Program:
     """Trace `f` as a concrete function.
 
@@ -37,7 +71,7 @@ def _worth_xla() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def _with_xla_where_it_compiles(f: Flat, spec: Sequence[Any]) -> Program:
+def _with_xla_where_it_compiles(f: TensorFunction, spec: Sequence[Any]) -> Program:
     concrete = _traced(f, spec, xla=True)
     writes = _writes(concrete.graph)
     has_run = False
@@ -60,7 +94,7 @@ def _with_xla_where_it_compiles(f: Flat, spec: Sequence[Any]) -> Program:
     return Program(run, writes)
 
 
-def _traced(f: Flat, spec: Sequence[Any], xla: bool) -> Any:
+def _traced(f: TensorFunction, spec: Sequence[Any], xla: bool) -> Any:
     function = tf.function(lambda *tensors: f(tensors), jit_compile=xla or None, autograph=False)
     try:
         return function.get_concrete_function(*spec)
@@ -85,7 +119,7 @@ _READING = ("ReadVariableOp", "ResourceGather", "Placeholder")
 
 
 @contextlib.contextmanager
-def eagerly() -> Iterator[None]:
+def _run_eagerly() -> Iterator[None]:
     """Run tf.functions as Python."""
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)

@@ -13,10 +13,23 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from tensorflow.python.eager import record
 
+from unikeras.backends._contract import Kernels
+
 Tensor = Any
 Result = tuple[Tensor, list[Tensor]]
 # What a loop carries on, and what it gives out for each step.
 Step = tuple[list[Tensor], list[Tensor]]
+
+
+class TensorflowKernels(Kernels):
+    """Loops with a backward pass written by hand."""
+
+    recurrence_begins_with_state = False
+
+    def recurrence(
+        self, cell: str, x: Any, states: Sequence[Any], mask: Any | None, weights: Sequence[Any]
+    ) -> tuple[Any, list[Any]] | None:
+        return recurrence(cell, x, states, mask, weights)
 
 
 class Cell(NamedTuple):

@@ -15,8 +15,21 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from unikeras.backends._contract import Kernels
+
 Array = Any
 Result = tuple[Array, list[Array]]
+
+
+class JaxKernels(Kernels):
+    """Scans with a derivative written by hand."""
+
+    recurrence_begins_with_state = True
+
+    def recurrence(
+        self, cell: str, x: Any, states: Sequence[Any], mask: Any | None, weights: Sequence[Any]
+    ) -> tuple[Any, list[Any]] | None:
+        return recurrence(cell, x, states, mask, weights)
 
 
 class Cell(NamedTuple):

@@ -5,31 +5,73 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import keras
 
-from unikeras.backends._contract import Program
-from unikeras.backends.jax import _readers, _trace
+from unikeras.backends._contract import Compiler, Program, TensorFunction, TraceFault
+from unikeras.backends.jax import _faults, _readers, _trace
 from unikeras.backends.jax._readers import Owner
 from unikeras.backends.jax._risks import may_fail
-from unikeras.backends.jax._scope import RecordingScope
 from unikeras.backends.jax._signals import interrupts_wait
 from unikeras.errors import StateError
+
+if TYPE_CHECKING:
+    import keras
 
 # One at a time: between the reading of a variable and the writing of its new value its array may be given away.
 _lock = _readers.lock
 
 
+class JaxCompiler(Compiler):
+    """`jax.jit` of the pure function of arguments and state."""
+
+    dynamic_axes = False
+
+    def eager(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any] | None:
+        return f if jit_compile is False else None
+
+    def compile(
+        self,
+        f: TensorFunction,
+        shapes: Sequence[tuple[int | None, ...]],
+        dtypes: Sequence[Any],
+        jit_compile: bool | str,
+        donate: bool = True,
+    ) -> Program:
+        from unikeras.backends.jax import _scope
+
+        _scope.install()
+        return compile_program(f, shapes, dtypes, donate)
+
+    def prepare(self) -> None:
+        from unikeras.backends.jax import _control_flow
+
+        _control_flow.install()
+
+    def disable_compile(self) -> AbstractContextManager[None]:
+        return jax.disable_jit()
+
+    def is_tracing(self) -> bool:
+        from keras.src.backend import in_stateless_scope
+
+        return bool(in_stateless_scope())
+
+    def trace_fault(self, error: BaseException) -> TraceFault | None:
+        return _faults.fault(error)
+
+
 def compile_program(
-    f: Callable[[Sequence[Any]], list[Any]],
+    f: TensorFunction,
     shapes: Sequence[tuple[Any, ...]],
     dtypes: Sequence[Any],
     donate: bool = True,
 ) -> Program:
     """Trace `f` twice: once on abstract values to see which variables are its state, then as a function of them."""
+    from unikeras.backends.jax._scope import RecordingScope
+
     # numpy's int64 and float64 arrive as 32 bits unless jax_enable_x64 is set; jax 0.12 warns where they are described.
     canonical = map(jax.dtypes.canonicalize_dtype, dtypes)
     arguments = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in zip(shapes, canonical, strict=True)]
@@ -46,7 +88,7 @@ class _Program:
 
     def __init__(
         self,
-        f: Callable[[Sequence[Any]], list[Any]],
+        f: TensorFunction,
         written: list[keras.Variable],
         read: list[keras.Variable],
         donate: bool,
@@ -113,6 +155,8 @@ class _Program:
             variable._direct_assign(value)
 
     def _pure(self, written: Sequence[Any], read: Sequence[Any], arrays: Sequence[Any]) -> Any:
+        from unikeras.backends.jax._scope import RecordingScope
+
         known = dict(zip(map(id, [*self._written, *self._read]), [*written, *read], strict=True))
         with RecordingScope(known, initialize_variables=False) as scope:
             results = self._f(arrays)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unikeras.backends._contract import Kernels
+from unikeras.backends.torch._levels import inside_transform
 from unikeras.errors import ArgumentValueError
 
 Result = tuple[Tensor, list[Tensor]]
@@ -17,13 +19,24 @@ CLOSED, OPEN = -1e4, 1e4
 _KERNELS = {"lstm": torch._VF.lstm, "gru": torch._VF.gru}
 
 
+class TorchKernels(Kernels):
+    """Torch's kernels, or steps written out."""
+
+    recurrence_begins_with_state = False
+
+    def recurrence(
+        self, cell: str, x: Any, states: Sequence[Any], mask: Any | None, weights: Sequence[Any]
+    ) -> tuple[Any, list[Any]] | None:
+        return recurrence(cell, x, states, mask, weights)
+
+
 def recurrence(
     cell: str, x: Tensor, states: Sequence[Tensor], mask: Tensor | None, weights: Sequence[Tensor]
 ) -> Result | None:
     """Run over a sequence; arguments and result are those of `Backend.recurrence`."""
     if torch.compiler.is_exporting():
         return None  # the kernels would fix what an export keeps free
-    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+    if torch.compiler.is_compiling() or inside_transform():
         return by_steps(cell, x, states, mask, weights)  # neither has rules for the kernels
     if x.device.type == "cpu" or not torch.is_grad_enabled():
         return by_kernel(cell, x, states, mask, weights)

@@ -1,0 +1,101 @@
+"""Functions as programs: how a framework traces and compiles, and how it runs what is not traced."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+# Takes native tensors, returns native tensors.
+TensorFunction = Callable[[Sequence[Any]], list[Any]]
+
+# What a traced function may not do: choose by a tensor's value, make a Python number or a numpy array of it, iterate
+# over it, make a shape of it; return branches or loops that do not fit; and ask for a gradient that nothing recorded.
+TraceFault = Literal["choice", "number", "numpy", "iteration", "size", "branches", "loop", "backward"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A function of flat tensors, ready to run.
+
+    Attributes:
+        run: takes native tensors, reads and writes the state, returns native tensors.
+        writes: whether it may change variables.
+    """
+
+    run: TensorFunction
+    writes: bool
+
+
+class Compiler(ABC):
+    """How a framework makes programs of functions.
+
+    Attributes:
+        dynamic_axes: whether one program may serve any size of an axis.
+    """
+
+    dynamic_axes: bool
+
+    @abstractmethod
+    def eager(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any] | None:
+        """Return the function that runs `f` call by call, without a program of `compile`.
+
+        This is a query: it installs nothing in Keras.
+
+        Args:
+            f: takes and returns anything.
+            jit_compile: as for `compile`.
+
+        Returns:
+            `f` itself, or `f` under the framework's own compiler; None where `f` must be traced by `compile`.
+        """
+
+    @abstractmethod
+    def compile(
+        self,
+        f: TensorFunction,
+        shapes: Sequence[tuple[int | None, ...]],
+        dtypes: Sequence[Any],
+        jit_compile: bool | str,
+        donate: bool = True,
+    ) -> Program:
+        """Make a program of a function of flat tensors; the Keras variables that it reads and writes are its state.
+
+        Args:
+            f: takes native tensors, returns a list of them. A backend that traces runs it here, once or twice, and not
+                again; where `eager` never returns None, it may run at each call instead.
+            shapes: of its arguments; None, where `dynamic_axes` is true, for an axis of any size.
+            dtypes: of its arguments, as native tensors have them.
+            jit_compile: True, False, or `"auto"` for what is fastest where it is supported.
+            donate: whether the memory of variables that `f` writes may be reused for what it writes.
+
+        Returns:
+            The program.
+
+        Raises:
+            StateError: the runs of `f` use different variables, or a later one creates some.
+        """
+
+    def prepare(self) -> None:  # noqa: B027 - most frameworks need nothing
+        """Install what functions need in Keras before the first one runs; a second call does nothing."""
+
+    @abstractmethod
+    def disable_compile(self) -> AbstractContextManager[None]:
+        """Return a context in which nothing is compiled, also not by the framework's own functions."""
+
+    @abstractmethod
+    def is_tracing(self) -> bool:
+        """Say whether a program is being traced, with its state, that takes in what is called here."""
+
+    def trace_fault(self, error: BaseException) -> TraceFault | None:
+        """Tell from a framework's error what a traced function did.
+
+        Args:
+            error: what the trace raised.
+
+        Returns:
+            What the function did; None where the error is about something else.
+        """
+        return None

@@ -1,0 +1,102 @@
+"""What a native tensor is, what it is made of, and where it lives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Composite:
+    """How to rebuild a tensor that consists of others, such as a sparse one, or an object registered as a tree.
+
+    Attributes:
+        kind: what the framework knows of it besides its parts; tensors of equal kinds share programs.
+        count: the number of parts.
+        join: takes the kind and the parts, returns the tensor or object.
+    """
+
+    kind: Hashable
+    count: int
+    join: Callable[[Any, Sequence[Any]], Any]
+
+
+class Tensors(ABC):
+    """The tensors and devices of a framework."""
+
+    @abstractmethod
+    def devices(self) -> list[str]:
+        """Return the names of the devices that the framework can compute on, such as `"cpu:0"`."""
+
+    @abstractmethod
+    def is_tensor(self, value: Any) -> bool:
+        """Say whether a value is a native tensor of this framework.
+
+        Args:
+            value: any object; a Keras variable is no tensor.
+        """
+
+    @abstractmethod
+    def is_symbolic(self, value: Any) -> bool:
+        """Say whether a value is a tensor without numbers, as tensors are while a function is traced.
+
+        Args:
+            value: any object.
+        """
+
+    def flatten_composite(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        """Take a sparse or ragged tensor apart.
+
+        Args:
+            value: any object.
+
+        Returns:
+            How to rebuild it, and the native tensors it consists of; None for anything but such a tensor.
+        """
+        return None
+
+    def children(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        """Take an object apart whose class is registered with this framework as a tree.
+
+        Args:
+            value: any object.
+
+        Returns:
+            How to rebuild it, and its children, which may be anything, also other trees; None for any other object.
+        """
+        return None
+
+    @abstractmethod
+    def to_native(self, array: Any) -> Any:
+        """Return an array in the form in which a program takes it.
+
+        Args:
+            array: a numpy array, or a Python number.
+
+        Returns:
+            The array itself, or a native tensor with its shape, dtype and values.
+        """
+
+    @abstractmethod
+    def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
+        """Copy the values of a tensor to the host.
+
+        Args:
+            tensor: a native tensor on any device, of any dtype, with or without a gradient.
+
+        Returns:
+            A numpy array of the same shape and dtype.
+        """
+
+    @abstractmethod
+    def synchronize(self, *values: Any) -> None:
+        """Wait until tensors are computed, so that a clock that is read next measures the computation.
+
+        Args:
+            *values: native tensors of any shape and dtype.
+        """

@@ -1,0 +1,82 @@
+"""What a training loop needs: batches in, outputs out, and variables that survive a failing step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class KeptValue:
+    """A snapshot of a variable's value.
+
+    Attributes:
+        restore: puts the value back into the variable.
+        release: says that the value is no longer needed.
+    """
+
+    restore: Callable[[], None]
+    release: Callable[[], None] = lambda: None
+
+
+class Trainer(ABC):
+    """How a framework feeds, runs and guards a training loop."""
+
+    @abstractmethod
+    def batches(self, adapter: Any) -> Iterable[Any]:
+        """Return the batches of a Keras data adapter in the form that is fastest for steps on this backend.
+
+        Args:
+            adapter: a `keras.src.trainers.data_adapters.DataAdapter`.
+
+        Returns:
+            Nested structures of numpy arrays or native tensors, each of shape (batch, ...), in the order that the
+            adapter has for numpy where it can.
+        """
+
+    def concatenate(self, outputs: Sequence[Any]) -> Any:
+        """Join a model's outputs for several batches along the first axis.
+
+        Args:
+            outputs: at least one native tensor or numpy array, each of shape (batch, ...).
+
+        Returns:
+            A numpy array. Where other axes differ in size, or outputs are sparse, what the framework has for such.
+        """
+        import numpy as np
+        from keras import ops
+
+        arrays = [np.asarray(ops.convert_to_numpy(output)) for output in outputs]
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+    @abstractmethod
+    def set_training(self, model: Any, training: bool) -> None:
+        """Tell the framework's own modules inside a Keras model whether the model is being trained.
+
+        Args:
+            model: a Keras model.
+            training: True for training, False for inference.
+        """
+
+    @abstractmethod
+    def snapshot(self, variable: Any) -> KeptValue:
+        """Keep the value of a variable that is about to change.
+
+        Args:
+            variable: a Keras variable, or an object with a native tensor as `_value`, of any shape and dtype. It may
+                be assigned to, or change in place.
+
+        Returns:
+            The value, which can be restored.
+        """
+
+    def on_native_write(  # noqa: B027 - most frameworks have no modules of their own in Keras
+        self, hook: Callable[[list[Any]], None]
+    ) -> None:
+        """Report state of the framework's own modules, such as buffers, before it changes in place.
+
+        Args:
+            hook: called with a list of what `snapshot` takes.
+        """

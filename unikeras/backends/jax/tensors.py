@@ -1,0 +1,45 @@
+"""JAX's arrays and devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental.sparse import JAXSparse
+
+from unikeras.backends._contract import Composite, Tensors
+
+
+class JaxTensors(Tensors):
+    """`jax.Array`, and pytrees."""
+
+    def devices(self) -> list[str]:
+        return [f"{device.platform}:{device.id}" for device in jax.devices()]
+
+    def is_tensor(self, value: Any) -> bool:
+        return isinstance(value, jax.Array)
+
+    def is_symbolic(self, value: Any) -> bool:
+        return isinstance(value, jax.core.Tracer)
+
+    def flatten_composite(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        if not isinstance(value, JAXSparse):
+            return None
+        parts, kind = jax.tree.flatten(value)
+        return Composite(kind, len(parts), jax.tree.unflatten), parts
+
+    def children(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        if jax.tree_util.all_leaves([value]):
+            return None
+        children, kind = jax.tree.flatten(value, is_leaf=lambda part: part is not value)
+        return Composite(kind, len(children), jax.tree.unflatten), children
+
+    def to_native(self, array: Any) -> Any:
+        return array
+
+    def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
+        return np.asarray(tensor)
+
+    def synchronize(self, *values: Any) -> None:
+        jax.block_until_ready(values)

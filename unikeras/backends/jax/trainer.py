@@ -1,0 +1,31 @@
+"""Training on JAX: Keras' own batches, and arrays that never change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from unikeras.backends._contract import KeptValue, Trainer
+
+
+class JaxTrainer(Trainer):
+    """Batches that are brought to the device ahead; an array is its own snapshot."""
+
+    def batches(self, adapter: Any) -> Iterable[Any]:
+        from keras.src.backend.jax.trainer import JAXEpochIterator
+
+        # Keras' own: it brings batches to the device ahead of the step, and distributes them.
+        batches = object.__new__(JAXEpochIterator)
+        batches.data_adapter = adapter
+        return batches._get_iterator()
+
+    def set_training(self, model: Any, training: bool) -> None:
+        pass
+
+    def snapshot(self, variable: Any) -> KeptValue:
+        old = variable._value
+
+        def restore() -> None:
+            variable._value = old
+
+        return KeptValue(restore)

@@ -1,0 +1,33 @@
+"""Training on TensorFlow: sparse and ragged tensors besides dense ones, and variables that change in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from unikeras.backends._contract import KeptValue, Trainer
+
+
+class TensorflowTrainer(Trainer):
+    """Batches as numpy arrays or from tf.data; a copy is a variable's snapshot."""
+
+    def batches(self, adapter: Any) -> Iterable[Any]:
+        from unikeras.backends.tensorflow import _data
+
+        return _data.batches(adapter)
+
+    def concatenate(self, outputs: Sequence[Any]) -> Any:
+        from unikeras.backends.tensorflow import _data
+
+        return _data.concatenate(outputs)
+
+    def set_training(self, model: Any, training: bool) -> None:
+        pass
+
+    def snapshot(self, variable: Any) -> KeptValue:
+        old = variable._value.read_value()
+
+        def restore() -> None:
+            variable._value.assign(old)
+
+        return KeptValue(restore)

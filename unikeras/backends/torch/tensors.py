@@ -1,0 +1,54 @@
+"""PyTorch's tensors and devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from unikeras.backends._contract import Composite, Tensors
+
+
+class TorchTensors(Tensors):
+    """`torch.Tensor`, and what is registered with torch's pytree."""
+
+    def devices(self) -> list[str]:
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        if accelerator is None:
+            return ["cpu:0"]
+        return ["cpu:0", *(f"{accelerator.type}:{i}" for i in range(torch.accelerator.device_count()))]
+
+    def is_tensor(self, value: Any) -> bool:
+        return isinstance(value, torch.Tensor)
+
+    def is_symbolic(self, value: Any) -> bool:
+        return isinstance(value, torch.Tensor) and value.device.type == "meta"
+
+    def children(self, value: Any) -> tuple[Composite, list[Any]] | None:
+        node = pytree.SUPPORTED_NODES.get(type(value))
+        if node is None:
+            return None
+        children, context = node.flatten_fn(value)
+        return Composite(
+            context, len(children), lambda kind, parts: node.unflatten_fn(list(parts), kind)
+        ), list(children)
+
+    def to_native(self, array: Any) -> Any:
+        from keras import ops
+
+        return ops.convert_to_tensor(array)
+
+    def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
+        tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+        if tensor.dtype == torch.bfloat16:
+            # numpy has no bfloat16 of its own; ml_dtypes, which Keras depends on, brings one.
+            import ml_dtypes
+
+            return tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
+        return tensor.numpy()
+
+    def synchronize(self, *values: Any) -> None:
+        if torch.accelerator.is_available():
+            torch.accelerator.synchronize()

@@ -1,0 +1,68 @@
+"""Training on PyTorch: numpy batches where there are any, and variables whose memory outlives a failing step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+from unikeras.backends._contract import KeptValue, Trainer
+from unikeras.backends.torch import _assign
+
+_SPARE = "_spare_memory"  # the variable's own attribute: it goes when the variable goes
+
+
+class TorchTrainer(Trainer):
+    """Batches as numpy arrays; a parameter's memory is its own snapshot."""
+
+    def batches(self, adapter: Any) -> Iterable[Any]:
+        from keras import tree
+        from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+
+        # A data loader asks for rows one by one; numpy arrays are sliced.
+        if isinstance(adapter, ArrayDataAdapter) and all(
+            isinstance(x, np.ndarray) for x in tree.flatten(adapter._inputs)
+        ):
+            return adapter.get_numpy_iterator()
+        return adapter.get_torch_dataloader()
+
+    def set_training(self, model: Any, training: bool) -> None:
+        model.train(training)
+
+    def snapshot(self, variable: Any) -> KeptValue:
+        # Keras' optimizers change parameters in place. The memory that holds the old numbers is kept, and the
+        # parameter goes on in memory with a copy of them. On the CPU that memory is the one kept at the step before:
+        # a fresh one would cost more than the copy, because the system hands it out page by page. An accelerator's
+        # allocator has memory at hand, and less of it.
+        parameter = variable._value
+        old = parameter.data
+        parameter.data = _copied(old, vars(variable).pop(_SPARE, None))
+
+        def restore() -> None:
+            parameter.data = old
+
+        def release() -> None:
+            # A tape that read the variable still looks at the old memory.
+            if old.device.type == "cpu" and not _assign.is_read(variable):
+                vars(variable)[_SPARE] = old
+
+        return KeptValue(restore, release)
+
+    def on_native_write(self, hook: Callable[[list[Any]], None]) -> None:
+        from unikeras.backends.torch import _modules
+
+        _modules.install()
+        _modules.listeners[hook] = None
+
+
+def _copied(value: torch.Tensor, spare: torch.Tensor | None) -> torch.Tensor:
+    if (
+        spare is None
+        or spare.shape != value.shape
+        or spare.dtype != value.dtype
+        or spare.stride() != value.stride()
+    ):
+        return value.clone()
+    return spare.copy_(value)
