@@ -25,7 +25,7 @@ from unikeras.export._metadata import loads, versions
 from unikeras.export._report import PassedOver
 from unikeras.export.reference.axes import named_inputs, named_output
 from unikeras.export.reference.probe import _candidates
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 from unikeras.export.request.limits import axes_hint, check_can_hold
 from unikeras.export.request.needs import lacking
 from unikeras.export.request.targets import Target, check_free, targets

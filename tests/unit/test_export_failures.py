@@ -22,7 +22,7 @@ from unikeras.errors import (
 from unikeras.export import _attempt
 from unikeras.export import _export_model as _export
 from unikeras.export.readers import RUNTIMES
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 from unikeras.export.writers import Route, routes_to
 
 OFFERS = {row.format: row for row in uk.export_formats()}

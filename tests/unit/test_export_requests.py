@@ -9,7 +9,7 @@ import unikeras as uk
 from unikeras.errors import ArgumentError, ArgumentValueError, ExportError, UnknownFormat
 from unikeras.export.readers import _pt2_archive
 from unikeras.export.reference.probe import probe, remarks_on
-from unikeras.export.request import formats as _formats
+from unikeras.export.request import format_table
 from unikeras.export.request.options import check_known, check_opset
 from unikeras.export.verify import options_read_back as _read_back
 
@@ -62,9 +62,9 @@ def test_a_keyword_with_a_typo_is_refused_with_the_one_that_was_meant(tmp_path):
 
 
 def test_formats_are_known_by_their_suffix_too():
-    assert _formats.named("tflite") is _formats.named(".TFLite") is _formats.FORMATS["litert"]
+    assert format_table.named("tflite") is format_table.named(".TFLite") is format_table.FORMATS["litert"]
     with pytest.raises(UnknownFormat, match=r"unknown format 'onx'; did you mean 'onnx'\?"):
-        _formats.named("onx")
+        format_table.named("onx")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from unikeras.export._report import ArtifactReport, ExportReport
 from unikeras.export.reference.artifact_state import Memory
 from unikeras.export.reference.probe import probe, remarks_on, rounds_images, rounds_of, shortest_of
 from unikeras.export.reference.stateful_model import ONE_STEP, StepLike, memory_of, one_step, stretch
-from unikeras.export.request.formats import named
+from unikeras.export.request.format_table import named
 from unikeras.export.request.options import (
     ROUNDED,
     TAKEN_BY,
