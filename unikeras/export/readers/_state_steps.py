@@ -14,7 +14,7 @@ from unikeras._specs.states import State, flat, nested
 from unikeras._specs.structure import put_together
 from unikeras.errors import ArgumentValueError, SignatureError, StateError
 from unikeras.export.readers._fitting import fitted
-from unikeras.export.reference.artifact_state import Memory, Stretch
+from unikeras.export.reference.artifact_state import Memory, ReferenceSequence
 
 
 class SteppedArtifact(Protocol):
@@ -78,7 +78,7 @@ def _outputs_and_state(
     return _joined(outputs, memory), after
 
 
-def in_chunks(artifact: SteppedArtifact, stretch: Stretch) -> dict[str, Array]:
+def in_chunks(artifact: SteppedArtifact, stretch: ReferenceSequence) -> dict[str, Array]:
     """Return what `step` makes of a sequence in pieces, by the names of the outputs, the states' among them."""
     memory = memory_of(artifact)
     state = nested(memory.states, [stretch.state[name] for name in memory.input_names])

@@ -23,7 +23,7 @@ from unikeras.export.readers._private_copies import Copy, private_copy
 from unikeras.export.readers._state_steps import in_chunks
 from unikeras.export.readers.artifact import Artifact
 from unikeras.export.readers.reader_table import RUNTIMES
-from unikeras.export.reference.artifact_state import Stretch
+from unikeras.export.reference.artifact_state import ReferenceSequence
 from unikeras.export.request import format_table
 from unikeras.export.verify import known_artifacts as _proven
 from unikeras.export.verify.bounds import Bounds
@@ -122,7 +122,7 @@ def read_header(path: str | os.PathLike[str]) -> tuple[str, Header] | None:
 
 
 def outputs_of(
-    path: str, rounds: list[list[Array]], stretch: Stretch | None = None
+    path: str, rounds: list[list[Array]], stretch: ReferenceSequence | None = None
 ) -> tuple[list[list[Array]], dict[str, Array]]:
     """Load an artifact and run it; made to run in a worker.
 
