@@ -25,7 +25,7 @@ from helpers import export_cells, export_table, rotation
 from helpers.export_cells import BACKENDS, MODELS
 
 from unikeras import workers
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 
 
 def _names(offered):

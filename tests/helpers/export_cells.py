@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import unikeras as uk
 from helpers import corpus
 from unikeras.backends import _registry
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 
 BACKENDS = tuple(_registry.names())
 MODELS = tuple(corpus.MODELS)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from helpers.export_cells import BACKENDS, MODELS, Cell
 from unikeras._base.files import written_atomically
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 
 PAGE = Path(__file__).parents[2] / "docs" / "export_matrix.md"
 

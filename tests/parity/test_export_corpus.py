@@ -9,7 +9,7 @@ import pytest
 
 import unikeras as uk
 from unikeras.backends import _registry
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 
 
 def _recurrent():

@@ -12,7 +12,7 @@ import pytest
 
 import unikeras as uk
 from unikeras.backends import _registry
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 
 BACKENDS = _registry.names()
 SUFFIXES = {name: row.suffix for name, row in FORMATS.items()}

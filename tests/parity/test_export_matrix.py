@@ -6,7 +6,7 @@ import pytest
 from helpers import export_cells, export_table
 from helpers.export_cells import BACKENDS, MODELS, Cell
 
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 
 PROMISED = export_table.read()
 

@@ -7,7 +7,7 @@ import pytest
 from keras import layers
 
 import unikeras as uk
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

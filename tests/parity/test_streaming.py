@@ -14,7 +14,7 @@ from helpers import streaming
 
 import unikeras as uk
 from unikeras.backends import _registry
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 
 BACKENDS = tuple(_registry.names())
 KINDS = tuple(streaming.KINDS)

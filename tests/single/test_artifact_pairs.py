@@ -61,7 +61,7 @@ def test_weights_of_another_model_are_refused_and_a_replacement_is_finished(tmp_
 
     assert in_a_process(replace)
     with monkeypatch.context() as patch:  # as if the replacement were still going on in another process
-        patch.setattr("unikeras.export.readers.recover", lambda _: None)
+        patch.setattr("unikeras.export.readers.opening.recover", lambda _: None)
         with pytest.raises(
             CorruptArtifact, match=r"the \.bin beside it is not the one that it was written with"
         ):

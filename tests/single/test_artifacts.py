@@ -17,10 +17,9 @@ from unikeras.errors import (
     UnknownFormat,
     UnsafeArtifact,
 )
-from unikeras.export import readers as runtimes
-from unikeras.export.readers import RUNTIMES
+from unikeras.export.readers import RUNTIMES, opening
 from unikeras.export.readers.openvino_import import load_openvino
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 from unikeras.export.verify import known_artifacts as _proven
 from unikeras.export.verify import trial as _trial
 
@@ -274,7 +273,7 @@ def test_a_child_looks_at_a_file_once(tmp_path, exported, monkeypatch):
     if exported is None:
         return
     looked = []
-    monkeypatch.setattr(runtimes, "_try", lambda copy, runtime: looked.append(copy.origin))
+    monkeypatch.setattr(opening, "_try", lambda copy, runtime: looked.append(copy.origin))
     uk.load_artifact(exported)
     assert looked == []  # verified when it was exported
     monkeypatch.setattr(_proven.harmless, "known", set())

@@ -23,9 +23,9 @@ from unikeras.errors import (
 from unikeras.export import ArtifactReport, ExportReport, Signature, TensorSpec
 from unikeras.export._metadata import loads, versions
 from unikeras.export._report import PassedOver
-from unikeras.export.reference.axes import named_inputs, named_output
+from unikeras.export.reference.axes import name_inputs, name_output
 from unikeras.export.reference.probe import _candidates
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 from unikeras.export.request.limits import axes_hint, check_can_hold
 from unikeras.export.request.needs import lacking
 from unikeras.export.request.targets import Target, check_free, targets
@@ -322,19 +322,19 @@ def test_an_error_is_cut_down_to_what_it_says(error, text):
 
 def test_an_output_is_called_as_the_axis_that_has_its_sizes():
     sizes = {"batch": (1, 3), "time": (4, 9), "other_time": (4, 9), "width": (8, 18)}
-    spec = named_output("y", [(1, 8, 4, 7), (3, 18, 9, 7)], "float32", sizes)
+    spec = name_output("y", [(1, 8, 4, 7), (3, 18, 9, 7)], "float32", sizes)
     # Two inputs had the lengths of the third axis: which of them it follows is not known.
     assert (spec.shape, spec.axes) == ((None, None, None, 7), ("batch", "width", "y_2"))
 
 
 def test_axes_are_named_by_rank_and_layout():
     image = TensorSpec("x", (None, 3, None, None), "float32")
-    assert named_inputs([image], channels_first=True)[0].axes == ("batch", "height", "width")
+    assert name_inputs([image], channels_first=True)[0].axes == ("batch", "height", "width")
     video = TensorSpec("x", (2, None, 8, 8, 3), "float32")
-    assert named_inputs([video])[0].dynamic == {1: "time"}
+    assert name_inputs([video])[0].dynamic == {1: "time"}
     deep = TensorSpec("x", (None, None, 1, 1, 1, 1), "float32")
-    assert named_inputs([deep])[0].dynamic == {0: "batch", 1: "x_1"}
-    assert named_inputs([TensorSpec("x", (None, None), "float32")])[0].dynamic == {0: "batch", 1: "features"}
+    assert name_inputs([deep])[0].dynamic == {0: "batch", 1: "x_1"}
+    assert name_inputs([TensorSpec("x", (None, None), "float32")])[0].dynamic == {0: "batch", 1: "features"}
 
 
 def test_height_and_width_differ_in_a_proof():
@@ -342,7 +342,7 @@ def test_height_and_width_differ_in_a_proof():
     (first, *_), *others = _candidates([image])
     assert first.of(image) == (1, 1, 2, 3)
     assert [sizes[1].of(image)[1:3] for sizes in others[:2]] == [(16, 32), (64, 128)]
-    assert others[-1][0].stretch == 1
+    assert others[-1][0].size_factor == 1
 
 
 def test_lengths_tell_runs_of_one_batch_size_apart():
@@ -391,7 +391,7 @@ def test_a_table_is_told_by_its_layer():
 
 def test_free_axes_come_with_the_way_to_fix_them():
     image = _flat((None, None, None, 3), "float32").inputs
-    hint = axes_hint(Signature(tuple(named_inputs(image)), (), [0], 0, 16, 2))
+    hint = axes_hint(Signature(tuple(name_inputs(image)), (), [0], 0, 16, 2))
     assert hint.startswith("dynamic axes are x: height, width; fix one with signature={'x': keras.InputSpec(")
     assert "shape=(None, 16, 16, 3), dtype='float32'" in hint
     assert axes_hint(_flat((None, 3), "float32")) == ""

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from unikeras.backends import _registry
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 
 
 @pytest.mark.rotated("backend", "format")

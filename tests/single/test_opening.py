@@ -21,7 +21,7 @@ from unikeras.errors import (
     CorruptArtifact,
     UnsafeArtifact,
 )
-from unikeras.export.readers import RUNTIMES, _keras_file, _operators, _wire
+from unikeras.export.readers import RUNTIMES, _keras_file, _operators, _wire, opening
 from unikeras.export.readers._pt2_text import is_condition, is_expression
 from unikeras.export.verify import bounds as _bounds
 from unikeras.export.verify import known_artifacts as _proven
@@ -273,17 +273,15 @@ def test_only_regular_files_are_read(tmp_path):
 
 @needs_onnx
 def test_what_is_loaded_is_what_was_looked_at(tmp_path, monkeypatch, state):
-    from unikeras.export import readers as runtimes
-
     good = _onnx(tmp_path / "good.onnx", [_node("Abs", ["x"], ["y"])])
     other = _onnx(tmp_path / "other.onnx", [_node("Neg", ["x"], ["y"])])
-    looked = runtimes._try
+    looked = opening._try
 
     def swap(*arguments):
         looked(*arguments)
         other.replace(good)
 
-    monkeypatch.setattr(runtimes, "_try", swap)
+    monkeypatch.setattr(opening, "_try", swap)
     assert uk.load_artifact(good).predict(np.ones((1, 4), "float32"))[0, 0] == 1
     assert _proven.digest_of(good) not in _proven.harmless
 
@@ -395,7 +393,7 @@ def test_metadata_does_not_beat_the_runtime(tmp_path, lie):
     note = "{}" if edit is None else _metadata(**edit)
     path = _onnx(tmp_path / "m.onnx", [_node("Relu", ["x"], ["y"])], outputs=["b", 4], metadata=note)
     with pytest.raises(CorruptArtifact) as caught:
-        uk.export.runtimes._open(path, RUNTIMES["onnx"])
+        opening._open(path, RUNTIMES["onnx"])
     assert str(caught.value).isprintable()
 
 

@@ -10,7 +10,7 @@ import pytest
 import unikeras as uk
 from unikeras.errors import MissingDependency
 from unikeras.export.readers.openvino_import import load_openvino
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 
 # The room that lowers a model to torch's own layers; without it the routes through it are skipped.
 OFFERS = {row.format: row for row in uk.export_formats()}

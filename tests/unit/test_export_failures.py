@@ -19,10 +19,10 @@ from unikeras.errors import (
     OutputError,
     SignatureError,
 )
-from unikeras.export import _attempt
 from unikeras.export import _export_model as _export
+from unikeras.export import _export_task
 from unikeras.export.readers import RUNTIMES
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 from unikeras.export.writers import Route, routes_to
 
 OFFERS = {row.format: row for row in uk.export_formats()}
@@ -265,7 +265,7 @@ def _crash(path, rounds, stretch):
 
 @needs_a_format
 def test_a_runtime_that_crashes_takes_only_its_process_with_it(tmp_path, model, monkeypatch):
-    monkeypatch.setattr(_attempt.runtimes, "outputs_of", _crash)
+    monkeypatch.setattr(_export_task.readers, "outputs_of", _crash)
     message = "was killed by SIGSEGV"
     _refused(ExportError, message, tmp_path, model, tmp_path / f"m{WRITABLE.suffix}")
 

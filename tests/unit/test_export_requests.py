@@ -8,8 +8,8 @@ import pytest
 import unikeras as uk
 from unikeras.errors import ArgumentError, ArgumentValueError, ExportError, UnknownFormat
 from unikeras.export.readers import _pt2_archive
-from unikeras.export.reference.probe import probe, remarks_on
-from unikeras.export.request import formats as _formats
+from unikeras.export.reference import reference_of
+from unikeras.export.request import format_table
 from unikeras.export.request.options import check_known, check_opset
 from unikeras.export.verify import options_read_back as _read_back
 
@@ -62,9 +62,9 @@ def test_a_keyword_with_a_typo_is_refused_with_the_one_that_was_meant(tmp_path):
 
 
 def test_formats_are_known_by_their_suffix_too():
-    assert _formats.named("tflite") is _formats.named(".TFLite") is _formats.FORMATS["litert"]
+    assert format_table.named("tflite") is format_table.named(".TFLite") is format_table.FORMATS["litert"]
     with pytest.raises(UnknownFormat, match=r"unknown format 'onx'; did you mean 'onnx'\?"):
-        _formats.named("onx")
+        format_table.named("onx")
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,12 @@ def _text_model():
 def test_tokens_of_a_subclassed_model_are_integers():
     model = _text_model()
     model({"tokens": np.ones((2, 7), "int32"), "weights": np.ones((2, 3), "float32")})
-    signature, rounds = probe(model)
-    assert {spec.name: spec.dtype for spec in signature.inputs} == {"tokens": "int32", "weights": "float32"}
-    (remark,) = remarks_on(model, signature, rounds, None)
+    reference = reference_of(model)
+    assert {spec.name: spec.dtype for spec in reference.signature.inputs} == {
+        "tokens": "int32",
+        "weights": "float32",
+    }
+    (remark,) = reference.remarks
     assert "weights is taken to be float32; signature=" in remark
 
 
@@ -107,7 +110,7 @@ def test_inputs_of_a_graph_have_their_dtypes_and_no_remark():
     model = _dense()
     model.name = "graph"
     assert isinstance(model, keras.Model)
-    assert remarks_on(model, *probe(model), None) == []
+    assert reference_of(model).remarks == ()
 
 
 def test_a_model_without_a_call_names_its_parts(tmp_path):
@@ -127,14 +130,13 @@ def test_what_predict_computes_is_what_an_artifact_has_to():
 
     x = keras.Input((5, 4, 1), dtype="uint8", name="photo")
     model = keras.Model(x, keras.layers.Rescaling(1 / 255)(keras.layers.Resizing(3, 3)(x)), name="photo")
-    signature, rounds = probe(model)
-    for run in rounds:
+    reference = reference_of(model)
+    batches = reference.batches
+    for run in batches:
         np.testing.assert_allclose(run.outputs[0], model.predict(run.inputs[0], verbose=0), atol=1e-6)
-    called = keras.ops.convert_to_numpy(model(rounds[0].inputs[0]))
-    differs = np.abs(called - rounds[0].outputs[0]).max() > 1e-3
-    assert (
-        any("model.predict(x)" in remark for remark in remarks_on(model, signature, rounds, None)) == differs
-    )
+    called = keras.ops.convert_to_numpy(model(batches[0].inputs[0]))
+    differs = np.abs(called - batches[0].outputs[0]).max() > 1e-3
+    assert any("model.predict(x)" in remark for remark in reference.remarks) == differs
 
 
 def test_raw_audio_is_tried_at_lengths_that_it_takes():
@@ -142,11 +144,12 @@ def test_raw_audio_is_tried_at_lengths_that_it_takes():
 
     x = keras.Input((None, 1), name="audio")
     model = keras.Model(x, keras.layers.GlobalAveragePooling1D()(keras.layers.Conv1D(2, 400, strides=160)(x)))
-    signature, rounds = probe(model)
-    lengths = [run.inputs[0].shape[1] for run in rounds]
+    reference = reference_of(model)
+    batches = reference.batches
+    lengths = [run.inputs[0].shape[1] for run in batches]
     # TensorFlow computes something of less than a window, too.
     assert lengths in ([512, 768, 1024], [128, 192, 256])
-    told = any("512 or more" in remark for remark in remarks_on(model, signature, rounds, None))
+    told = any("512 or more" in remark for remark in reference.remarks)
     assert told == (lengths[0] == 512)
 
 
@@ -156,16 +159,16 @@ def test_inputs_of_their_own_lengths_are_tried_with_different_ones():
 
     apart = [keras.Input((None, 3), name=name) for name in ("a", "b")]
     model = keras.Model(apart, layers.Concatenate()([layers.GlobalMaxPooling1D()(one) for one in apart]))
-    assert all(run.inputs[0].shape[1] != run.inputs[1].shape[1] for run in probe(model)[1])
+    assert all(run.inputs[0].shape[1] != run.inputs[1].shape[1] for run in reference_of(model).batches)
     together = keras.Model(apart, layers.Add()(apart))
-    assert all(run.inputs[0].shape[1] == run.inputs[1].shape[1] for run in probe(together)[1])
+    assert all(run.inputs[0].shape[1] == run.inputs[1].shape[1] for run in reference_of(together).batches)
 
 
 def test_samples_hold_steps_of_zeros():
     import keras
 
     x = keras.Input((6, 3), name="x")
-    run = probe(keras.Model(x, keras.layers.Dense(1)(x)))[1][-1]
+    run = reference_of(keras.Model(x, keras.layers.Dense(1)(x))).batches[-1]
     assert not run.inputs[0][0, 4:].any()
     assert not run.inputs[0][-1, 3].any()
     assert run.inputs[0][0, :4].all()

@@ -27,7 +27,7 @@ from unikeras.export import Artifact, Signature, TensorSpec
 from unikeras.export import _export_model as _export
 from unikeras.export._offers import usable_routes
 from unikeras.export.reference.artifact_state import Memory
-from unikeras.export.request.formats import FORMATS
+from unikeras.export.request.format_table import FORMATS
 from unikeras.export.writers.tflite_converter import can_unroll
 
 OFFERS = {row.format: row for row in uk.export_formats()}
@@ -451,7 +451,7 @@ def test_only_tokens_are_drawn_from_the_vocabulary():
 
 
 def test_a_memory_travels_as_json():
-    memory = Summing()._memory
+    memory = Summing().artifact_state
     assert Memory.from_dict(json.loads(json.dumps(memory.to_dict()))) == memory
 
 

@@ -4,11 +4,60 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from unikeras._specs.signature import TensorSpec, unique
 from unikeras._specs.structure import take_apart
 from unikeras.errors import ExportError, SignatureError
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a model declares of itself; read once, by `declaration_of`.
+
+    Attributes:
+        arguments: the structure of its positional arguments, with numbers of inputs for leaves.
+        inputs: its inputs.
+        results: the structure of what it returns, with numbers for leaves; None for a subclassed model.
+        outputs: the names of a graph's outputs; none for a subclassed model.
+        channels_first: whether it lays its images out as (batch, channels, height, width).
+    """
+
+    arguments: list[Any]
+    inputs: list[TensorSpec]
+    results: Any | None
+    outputs: tuple[str, ...]
+    channels_first: bool
+
+    def name_outputs(self, results: Any, count: int) -> list[str]:
+        """Return the model's own names for its outputs: dict keys, output layers, or `output_0` and on.
+
+        Args:
+            results: the structure of what a call returns, with numbers for leaves.
+            count: how many outputs there are.
+        """
+        if isinstance(results, dict) and len(results) == count:
+            return [str(key) for key in results]
+        if len(self.outputs) == count:
+            return list(self.outputs)
+        return [f"output_{number}" for number in range(count)]
+
+
+def declaration_of(model: Any) -> Declaration:
+    """Return what a built `keras.Model` declares of itself.
+
+    Raises:
+        ExportError: a subclassed model was built without Keras recording its input shapes.
+    """
+    arguments, inputs = inputs_of(model)
+    declared = getattr(graph_of(model), "_outputs_struct", None)
+    if declared is None:
+        return Declaration(arguments, inputs, None, (), _has_channels_first(model))
+    results, tensors = take_apart(declared)
+    return Declaration(
+        arguments, inputs, results, tuple(_names(declared, tensors)), _has_channels_first(model)
+    )
 
 
 def inputs_of(model: Any) -> tuple[list[Any], list[TensorSpec]]:
@@ -101,7 +150,7 @@ def _leaf_names(argument: str, value: Any) -> list[str]:
     return [name for key, inner in pairs for name in _leaf_names(f"{prefix}{key}", inner)]
 
 
-def overridden(specs: Sequence[TensorSpec], wanted: Mapping[str, Any] | None) -> list[TensorSpec]:
+def override_specs(specs: Sequence[TensorSpec], wanted: Mapping[str, Any] | None) -> list[TensorSpec]:
     """Return the specs with shapes and dtypes replaced by those that a user asks for.
 
     Args:
@@ -129,7 +178,7 @@ def _override(spec: TensorSpec, wanted: Any) -> TensorSpec:
     return TensorSpec(spec.name, shape, str(wanted.dtype or spec.dtype))
 
 
-def has_channels_first(model: Any) -> bool:
+def _has_channels_first(model: Any) -> bool:
     """Say whether a model lays its images out as (batch, channels, height, width)."""
     formats = {getattr(layer, "data_format", None) for layer in model._flatten_layers()}
     return "channels_first" in formats
@@ -142,20 +191,3 @@ def declared_results(model: Any) -> Any | None:
     """
     declared = getattr(graph_of(model), "_outputs_struct", None)
     return None if declared is None else take_apart(declared)[0]
-
-
-def output_names(model: Any, results: Any, count: int) -> list[str]:
-    """Return the model's own names for its outputs: dict keys, output layers, or `output_0` and on.
-
-    Args:
-        model: the model.
-        results: the structure of what a call returns, with numbers for leaves.
-        count: how many outputs there are.
-    """
-    if isinstance(results, dict) and len(results) == count:
-        return [str(key) for key in results]
-    declared = getattr(graph_of(model), "_outputs_struct", None)
-    tensors = take_apart(declared)[1]
-    if declared is None or len(tensors) != count:
-        return [f"output_{number}" for number in range(count)]
-    return _names(declared, tensors)

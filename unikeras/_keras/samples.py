@@ -24,7 +24,7 @@ class Sizes:
     Attributes:
         batch: the first axis.
         length: the first dynamic axis after it.
-        stretch: how many times `length` the dynamic axes after that one are: height and width differ, so
+        size_factor: how many times `length` the dynamic axes after that one are: height and width differ, so
             that the one is not taken for the other.
         apart: how much longer each input is than the one before it, so that two inputs whose lengths have
             nothing to do with each other are not taken for equally long.
@@ -32,7 +32,7 @@ class Sizes:
 
     batch: int
     length: int
-    stretch: int = 1
+    size_factor: int = 1
     apart: int = 0
 
     def of(self, spec: TensorSpec, number: int = 0) -> tuple[int, ...]:
@@ -44,7 +44,7 @@ class Sizes:
         """
         free = [axis for axis, size in enumerate(spec.shape or ()) if size is None and axis]
         length = self.length + number * self.apart
-        lengths = {axis: length * (self.stretch if axis in free[1:] else 1) for axis in free}
+        lengths = {axis: length * (self.size_factor if axis in free[1:] else 1) for axis in free}
         shape = enumerate(spec.shape or ())
         return tuple(lengths.get(axis, self.batch) if size is None else size for axis, size in shape)
 
@@ -104,21 +104,66 @@ def example(signature: Signature) -> list[Array]:
     ]
 
 
+@dataclass(frozen=True)
+class Sampler:
+    """What is known of the values that a model takes; made once, by `of`.
+
+    Attributes:
+        smallest: the smallest vocabulary of the model, which bounds all integers: which of them reaches which
+            embedding is more than the graph says; 0 where there is none.
+        indices: the numbers of the inputs that feed an embedding.
+        words: what text may be.
+    """
+
+    smallest: int
+    indices: frozenset[int]
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: Any) -> Sampler:
+        """Return the sampler of a model's inputs, in the signature's order."""
+        return cls(*_vocabulary_and_indices(model, None), tuple(words_of(model)))
+
+    def sample(
+        self, specs: Sequence[TensorSpec], sizes: Sizes, seed: int, numbered: bool = True
+    ) -> list[Array]:
+        """Return a value for each input; see `sample`.
+
+        Args:
+            specs: the inputs.
+            sizes: those of the dynamic axes.
+            seed: different seeds give different values.
+            numbered: whether `sizes.apart` counts: each input is that much longer than the one before it.
+        """
+        return [
+            sample(
+                spec,
+                _range(spec, self.smallest, number in self.indices),
+                sizes,
+                seed,
+                self.words,
+                number if numbered else 0,
+            )
+            for number, spec in enumerate(specs)
+        ]
+
+
 def ranges(model: Any, specs: Sequence[TensorSpec], tensors: Sequence[Any] | None = None) -> list[int]:
     """Return for each input how many values an index in it may take, or 0 where it holds real numbers.
-
-    The smallest vocabulary of the model bounds all integers: which of them reaches which embedding
-    is more than the graph says.
 
     Args:
         model: a Keras model.
         specs: its inputs.
         tensors: the model's own tensors for them; None where the specs stand in the signature's order.
     """
+    smallest, indices = _vocabulary_and_indices(model, tensors)
+    return [_range(spec, smallest, number in indices) for number, spec in enumerate(specs)]
+
+
+def _vocabulary_and_indices(model: Any, tensors: Sequence[Any] | None) -> tuple[int, frozenset[int]]:
     layers = list(model._flatten_layers())
     smallest = min(filter(None, map(_vocabulary, layers)), default=0)
-    indices = _inputs_of_embeddings(model, layers, tensors)
-    return [_range(spec, smallest, number in indices) for number, spec in enumerate(specs)]
+    return smallest, frozenset(_inputs_of_embeddings(model, layers, tensors))
 
 
 def words_of(model: Any) -> list[str]:

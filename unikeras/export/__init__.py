@@ -1,6 +1,6 @@
 """Leave Keras with an artifact that is verified against the model, in any format, from any backend.
 
-A format is a row of `request/formats.py`, a writer in `writers/` and a reader in `readers/`.
+A format is a row of `request/format_table.py`, a writer in `writers/` and a reader in `readers/`.
 """
 
 from unikeras._specs.signature import Signature, TensorSpec

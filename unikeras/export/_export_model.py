@@ -9,14 +9,11 @@ from typing import Any
 
 from unikeras import backends
 from unikeras.errors import ArgumentError, ArgumentValueError, ExportError
-from unikeras.export._attempt import Job, make, refuses_sizes
-from unikeras.export._metadata import sha256_of_weights
+from unikeras.export._export_task import ExportTask, make_artifact, refuses_sizes
 from unikeras.export._offers import usable_routes
 from unikeras.export._report import ArtifactReport, ExportReport
-from unikeras.export.reference.artifact_state import Memory
-from unikeras.export.reference.probe import probe, remarks_on, rounds_images, rounds_of, shortest_of
-from unikeras.export.reference.stateful_model import ONE_STEP, StepLike, memory_of, one_step, stretch
-from unikeras.export.request.formats import named
+from unikeras.export.reference import Memory, StepLike, memory_of, reference_of
+from unikeras.export.request.format_table import named
 from unikeras.export.request.options import (
     ROUNDED,
     TAKEN_BY,
@@ -105,10 +102,10 @@ def export_model(
         True
     """
     backend = backends.current_name()
-    name, model, memory = _taken_apart(model)
+    name, model, memory = _unwrap(model)
     _check_model(model)
     _check_tolerances(rtol=rtol, atol=atol)
-    wanted = targets(name, path, _once_each(format))
+    wanted = targets(name, path, _drop_duplicates(format))
     formats = [target.format.name for target in wanted]
     check_known(exporter, _keywords(formats), _OWN)
     options = sorted_by_format(
@@ -119,23 +116,18 @@ def export_model(
     check_opset(opset)
     for target in wanted:
         check_free(target, overwrite)
-    found, rounds = probe(model, signature)
-    remarks = remarks_on(model, found, rounds, signature)
-    tolerance = tolerances(model, None, rtol, atol)
-    if rounds_images(model, found):
-        tolerance = max(tolerance[0], ROUNDED[0]), max(tolerance[1], ROUNDED[1])
-    long = stretch(model, found, memory) if memory and verify else None
-    job = Job(
-        model, found, rounds, sha256_of_weights(model), verify, *tolerance, {}, memory, long, tuple(remarks)
-    )
+    reference = reference_of(model, signature, memory, in_chunks=verify)
+    rtol, atol = tolerances(model, None, rtol, atol)
+    if reference.rounds_integers:
+        rtol, atol = max(rtol, ROUNDED[0]), max(atol, ROUNDED[1])
+    task = ExportTask(reference, verify, rtol, atol)
     report = ExportReport(name, backend)
     failures = []
     for target, routes in plan:
-        of_format = _in_one_step(job, signature) if target.format.name == "litert" else job
-        asked = _with(of_format, options[target.format.name], samples)
-        artifact, failure = make(asked, target, routes)
+        asked = _with_options(task, target.format.name, options[target.format.name], samples)
+        artifact, failure = make_artifact(asked, target, routes)
         if failure and refuses_sizes(artifact):
-            artifact, failure = _made_for_fewer_sizes(asked, target, routes, signature)
+            artifact, failure = _make_for_fewer_sizes(asked, target, routes)
         report.artifacts.append(artifact)
         failures += [failure] if failure else []
     if failures:
@@ -156,63 +148,47 @@ def _keywords(formats: Sequence[str]) -> set[str]:
     return named - set(_OWN)
 
 
-def _once_each(format: Any) -> Any:
+def _drop_duplicates(format: Any) -> Any:
     """Return what was asked for without a second name of the same format."""
     if isinstance(format, list | tuple) and all(isinstance(one, str) for one in format):
         return list(dict.fromkeys(named(one).name for one in format))
     return format
 
 
-def _with(job: Job, options: dict[str, Any], samples: Any) -> Job:
-    """Return the job for one format: its options, and what they mean for its verification."""
+def _with_options(task: ExportTask, format: str, options: dict[str, Any], samples: Any) -> ExportTask:
+    """Return the task of one format: its options, and what they mean for its verification."""
+    if format == "litert":
+        task = dataclasses.replace(task, reference=task.reference.in_one_step())
     quantize = options.get("quantize")
     if quantize is None:
-        return dataclasses.replace(job, options=options)
-    rtol, atol = tolerances(job.model, quantize, job.rtol, job.atol)
-    rounds = job.rounds
+        return dataclasses.replace(task, options=options)
+    reference = task.reference
+    rtol, atol = tolerances(reference.model, quantize, task.rtol, task.atol)
     if samples is not None:
-        rounds = rounds_of(job.model, job.signature, samples)
-        options = {**options, "samples": rounds[-1].inputs}
-    # Rounded to the range of the samples, a memory strays further with every step than a tolerance can say.
-    long = None if quantize == "int8" else job.stretch
-    return dataclasses.replace(job, options=options, rounds=rounds, rtol=rtol, atol=atol, stretch=long)
+        reference = reference.with_samples(samples)
+        options = {**options, "samples": reference.batches[-1].inputs}
+    if quantize == "int8":
+        # Rounded to the range of the samples, a state strays further with every step than a tolerance can say.
+        reference = dataclasses.replace(reference, sequence=None)
+    return dataclasses.replace(task, reference=reference, options=options, rtol=rtol, atol=atol)
 
 
-def _made_for_fewer_sizes(
-    job: Job, target: Target, routes: Sequence[Route], signature: Mapping[str, Any] | None
+def _make_for_fewer_sizes(
+    task: ExportTask, target: Target, routes: Sequence[Route]
 ) -> tuple[ArtifactReport, Exception | None]:
     """Make an artifact whose guards refused sizes: without torch's assumptions, then for longer sequences."""
-    artifact, failure = make(dataclasses.replace(job, any_size=True), target, routes)
+    artifact, failure = make_artifact(dataclasses.replace(task, any_size=True), target, routes)
     for _ in range(MOST_RETRIES):
-        if failure is None or not shortest_of(job.signature, job.rounds):
+        if failure is None or not task.reference.shortest:
             break
-        job = _with_longer(job, signature)
-        artifact, failure = make(job, target, routes)
+        task = dataclasses.replace(task, reference=task.reference.with_longer_sequences())
+        artifact, failure = make_artifact(task, target, routes)
         if not refuses_sizes(artifact):
             break
     return artifact, failure
 
 
-def _with_longer(job: Job, signature: Mapping[str, Any] | None) -> Job:
-    """Return the job with longer sequences to compare, where PyTorch's guards refuse short ones."""
-    shortest = max(8, 2 * shortest_of(job.signature, job.rounds))
-    found, rounds = probe(job.model, signature, shortest)
-    lengths = f"verified where dynamic axes are {shortest_of(found, rounds)} or more"
-    remarks = [remark for remark in job.remarks if "where dynamic axes are" not in remark]
-    remarks.append(f"PyTorch's guards in the file refuse short sequences; {lengths}")
-    return dataclasses.replace(job, signature=found, rounds=rounds, remarks=tuple(remarks))
-
-
-def _in_one_step(job: Job, signature: Mapping[str, Any] | None) -> Job:
-    """Return the job for a format whose recurrences have a free batch only where their time is fixed."""
-    wanted = one_step(job.signature, job.memory) if job.memory else {}
-    if not wanted:
-        return job
-    found, rounds = probe(job.model, {**(signature or {}), **wanted})
-    return dataclasses.replace(job, signature=found, rounds=rounds, remarks=(*job.remarks, ONE_STEP))
-
-
-def _taken_apart(model: Any) -> tuple[str, Any, Memory | None]:
+def _unwrap(model: Any) -> tuple[str, Any, Memory | None]:
     """Return the name, the Keras model and the memory of what is to be exported."""
     import keras
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from unikeras import backends
-from unikeras._keras.without_tensorflow import without_tensorflow
-from unikeras._specs.signature import Signature
 from unikeras.backends import ENTRIES
-from unikeras.export.reference.artifact_state import Memory
+from unikeras.export.reference.model_reference import Reference
 
 # Under this name in an ONNX file's properties and, with ".json", as a file in the other formats.
 KEY = "unikeras"
@@ -22,46 +20,48 @@ FILE = f"{KEY}.json"
 WEIGHTS_KEY = f"{KEY}_weights_sha256"
 
 
-def describe(
-    model: Any,
-    *,
-    format: str,
-    route: str,
-    packages: Iterable[str],
-    signature: Signature,
-    verified_at: list[int],
-    rtol: float,
-    atol: float,
-    weights: str,
-    memory: Memory | None = None,
-) -> dict[str, Any]:
-    """Return the metadata of an artifact, as data for JSON.
+@dataclass(frozen=True)
+class Provenance:
+    """How an artifact came to be.
 
-    Args:
-        model: the exported model.
+    Attributes:
         format: the artifact's format.
-        route: the toolchain that wrote it.
+        writer: the name of the toolchain that wrote it.
         packages: the distributions whose versions are worth knowing.
-        signature: the model's.
         verified_at: batch sizes at which the artifact is equal to the model; empty where nobody looked.
         rtol: relative tolerance of that comparison.
         atol: absolute tolerance of that comparison.
-        weights: from `sha256_of_weights`.
-        memory: what the artifact carries from step to step, where it was a step that was exported.
+    """
+
+    format: str
+    writer: str
+    packages: tuple[str, ...]
+    verified_at: list[int]
+    rtol: float
+    atol: float
+
+
+def describe(reference: Reference, provenance: Provenance) -> dict[str, Any]:
+    """Return the metadata of an artifact, as data for JSON.
+
+    Args:
+        reference: the exported model, with its signature and state.
+        provenance: how the artifact came to be.
     """
     content = {
-        "format": format,
-        "model": model.name,
-        "route": route,
-        "versions": versions(["unikeras", "keras", *packages]),
-        "verified_at": verified_at,
-        "rtol": rtol,
-        "atol": atol,
-        "config_sha256": sha256_of_config(model),
-        "weights_sha256": weights,
-        "signature": signature.to_dict(),
+        "format": provenance.format,
+        "model": reference.name,
+        "route": provenance.writer,
+        "versions": versions(["unikeras", "keras", *provenance.packages]),
+        "verified_at": provenance.verified_at,
+        "rtol": provenance.rtol,
+        "atol": provenance.atol,
+        "config_sha256": reference.config_sha256,
+        "weights_sha256": reference.weights_sha256,
+        "signature": reference.signature.to_dict(),
     }
-    return content if memory is None else {**content, "memory": memory.to_dict()}
+    state = reference.state
+    return content if state is None else {**content, "memory": state.to_dict()}
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
@@ -84,31 +84,10 @@ def _version(name: str) -> str | None:
         return None
 
 
-def sha256_of_weights(model: Any) -> str:
-    """Return a digest of a model's weights: their order, shapes, dtypes and values."""
-    backend = backends.current()
-    digest = hashlib.sha256()
-    for variable in model.weights:
-        array = backend.to_numpy(variable.value)
-        digest.update(f"{array.shape} {array.dtype}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
 def sha256_of_file(path: Path) -> str:
     """Return the digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sha256_of_config(model: Any) -> str | None:
-    """Return a digest of a model's Keras config; None for a class that cannot give one."""
-    try:
-        with without_tensorflow():
-            text = json.dumps(model.get_config(), sort_keys=True, default=str)
-    except Exception:  # what a user's get_config raises
-        return None
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def dumps(content: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from unikeras import backends
 from unikeras.errors import MissingDependency
 from unikeras.export.readers import RUNTIMES
-from unikeras.export.request.formats import FORMATS, named
+from unikeras.export.request.format_table import FORMATS, named
 from unikeras.export.writers import Route, routes_to
 
 

@@ -13,13 +13,14 @@ from torch import fx
 from unikeras._keras.graph import is_graph, nodes
 from unikeras.lowering import _masks
 from unikeras.lowering import _torch_weights as _weights
+from unikeras.lowering._call_refusal import Refusal
 from unikeras.lowering._layer_call import Call
 from unikeras.lowering._layouts import Value
 from unikeras.lowering._readable import readable
-from unikeras.lowering._rule_registry import Refusal, find
+from unikeras.lowering._rule_registry import find
 
 
-class Writer:
+class GraphWriter:
     """A graph in the making, with the modules and tensors that it holds.
 
     Args:
@@ -99,7 +100,7 @@ class Writer:
             kwargs = _masks.with_masks(layer, args, kwargs)
             mask = _masks.previous(args, kwargs)
             _masks.check_registered(layer, mask)
-        written = rule(Call(self, layer, args, kwargs, outputs, path, mask))
+        written = rule(Call(self, layer, tuple(args), kwargs, list(outputs), path, mask))
         values = [_described(one, tensor) for one, tensor in zip(_flat(written), outputs, strict=True)]
         if is_layer:
             _masks.pass_on(layer, mask, values)

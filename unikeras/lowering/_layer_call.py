@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from unikeras.lowering import _torch_weights as _weights
+from unikeras.lowering._call_refusal import Refusal
 from unikeras.lowering._layouts import Value
-from unikeras.lowering._rule_registry import Refusal
-
-if TYPE_CHECKING:
-    from unikeras.lowering._graph_writer import Writer
 
 
+class TargetGraph(Protocol):
+    """The graph that a call is written into, as far as the call uses it."""
+
+    recurrence: str
+
+    def call(
+        self, layer: Any, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any], path: str
+    ) -> list[Value]:
+        """Lower one call."""
+
+    def module(self, key: Any, path: str, layer: Any, build: Callable[[Any], Any]) -> Callable[..., Any]:
+        """Return what `build` makes, as a function of proxies; it is built once."""
+
+    def shared(self, key: Any, path: str, make: Callable[[], Any]) -> Any:
+        """Return a proxy of a tensor that is made and entered once."""
+
+    def held(self, path: str, value: Any) -> Any:
+        """Return a proxy of a constant."""
+
+
+@dataclass
 class Call:
     """A call, with values in the place of Keras' tensors.
 
-    Args:
-        writer: the graph that is being written.
+    Attributes:
+        graph: the graph that is being written.
         layer: the layer or operation.
         args: its positional arguments.
         kwargs: its keyword arguments, with the masks that Keras passes on by itself.
@@ -26,24 +45,18 @@ class Call:
         previous_mask: what Keras hands to the layer's `compute_mask`.
     """
 
-    def __init__(
-        self,
-        writer: Writer,
-        layer: Any,
-        args: Sequence[Any],
-        kwargs: dict[str, Any],
-        outputs: Sequence[Any],
-        path: str,
-        previous_mask: Any = None,
-    ) -> None:
-        self._writer = writer
-        self.layer = layer
-        self.args = tuple(args)
-        self.kwargs = kwargs
-        self.outputs = list(outputs)
-        self.path = path
-        self.previous_mask = previous_mask
-        self.recurrence = writer.recurrence
+    graph: TargetGraph
+    layer: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: list[Any]
+    path: str
+    previous_mask: Any = None
+
+    @property
+    def recurrence(self) -> str:
+        """How recurrent layers are written: `"kernel"` or `"scan"`."""
+        return self.graph.recurrence
 
     @property
     def x(self) -> Value:
@@ -89,14 +102,14 @@ class Call:
     def constant(self, array: Any) -> Any:
         """Return a proxy of an array that the module holds as a buffer."""
         value = array if hasattr(array, "is_floating_point") else _weights.tensor(array)
-        return self._writer.held(f"{self.path}.constant", value)
+        return self.graph.held(f"{self.path}.constant", value)
 
     def weight(self, name: str, variable: Any, arrange: _weights.Arrange | None = None) -> Any:
         """Return a proxy of one of the layer's variables, or None where that is None."""
         if variable is None:
             return None
         key = (id(self.layer), name)
-        return self._writer.shared(
+        return self.graph.shared(
             key, f"{self.path}.{name}", lambda: _weights.weight(self.layer, variable, arrange)
         )
 
@@ -106,13 +119,11 @@ class Call:
         It is built at the layer's first call and shared by the others; a layer of several modules
         names each `part`.
         """
-        return self._writer.module(
-            (id(self.layer), part), f"{self.path}.{part}".strip("."), self.layer, build
-        )
+        return self.graph.module((id(self.layer), part), f"{self.path}.{part}".strip("."), self.layer, build)
 
     def delegate(self, layer: Any, args: Sequence[Any], outputs: Sequence[Any], **kwargs: Any) -> list[Value]:
         """Lower a call of a layer that this one wraps, and return its values."""
-        return self._writer.call(layer, args, kwargs, outputs, f"{self.path}.{layer.name}")
+        return self.graph.call(layer, args, kwargs, outputs, f"{self.path}.{layer.name}")
 
     def refuse_unless(self, condition: Any, reason: str) -> None:
         """Refuse the layer with a reason where a condition does not hold."""

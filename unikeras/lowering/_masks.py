@@ -9,8 +9,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from unikeras.lowering._call_refusal import Refusal
 from unikeras.lowering._layouts import Value
-from unikeras.lowering._rule_registry import Refusal
 
 
 def carried(structure: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unikeras._keras.graph import graph_of, is_graph
-from unikeras.lowering._rule_registry import Refusal
+from unikeras.lowering._call_refusal import Refusal
 
 
 def readable(model: Any) -> Any:

@@ -5,19 +5,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from unikeras.lowering._layer_call import Call
+from unikeras.lowering._layer_call import Call
 
-Rule = Callable[["Call"], Any]
+Rule = Callable[[Call], Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _RULES: dict[type, Rule] = {}
-
-
-class Refusal(Exception):
-    """A rule cannot lower this call; the text says why, as the end of a sentence about the layer."""
 
 
 def rule(*classes: type) -> Callable[[F], F]:

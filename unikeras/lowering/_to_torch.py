@@ -6,9 +6,9 @@ from typing import Any
 
 from unikeras.errors import ArgumentValueError, CannotLower
 from unikeras.lowering import _torch_weights as _weights
-from unikeras.lowering._graph_writer import Writer, identifier
+from unikeras.lowering._call_refusal import Refusal
+from unikeras.lowering._graph_writer import GraphWriter, identifier
 from unikeras.lowering._readable import readable
-from unikeras.lowering._rule_registry import Refusal
 
 RECURRENCES = ("kernel", "scan")
 
@@ -48,7 +48,7 @@ def to_torch(model: Any, copy: bool = True, *, recurrence: str = "kernel") -> An
         raise ArgumentValueError(
             f"recurrence is {recurrence!r}; it can be {' or '.join(map(repr, RECURRENCES))}"
         )
-    writer = Writer(recurrence)
+    writer = GraphWriter(recurrence)
     try:
         inputs = [writer.input(tensor) for tensor in readable(model).inputs]
         outputs = writer.model(model, inputs)

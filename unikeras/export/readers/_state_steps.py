@@ -4,34 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from unikeras._keras.samples import Array
-from unikeras._specs.signature import TensorSpec, numpy_dtype
+from unikeras._specs.signature import Signature, TensorSpec, numpy_dtype
 from unikeras._specs.states import State, flat, nested
 from unikeras._specs.structure import put_together
 from unikeras.errors import ArgumentValueError, SignatureError, StateError
 from unikeras.export.readers._fitting import fitted
-from unikeras.export.reference.artifact_state import Memory, Stretch
-
-if TYPE_CHECKING:
-    from unikeras.export.readers.artifact import Artifact
+from unikeras.export.reference.artifact_state import Memory, ReferenceSequence
 
 
-def memory_of(artifact: Artifact) -> Memory:
+class SteppedArtifact(Protocol):
+    """An artifact, as far as its steps use it."""
+
+    format: ClassVar[str]
+    signature: Signature
+    artifact_state: Memory | None
+
+    def compute(self, inputs: list[Array]) -> Any:
+        """Return the outputs for one array per input, in the signature's order."""
+
+
+def memory_of(artifact: SteppedArtifact) -> Memory:
     """Return what an artifact's metadata says of its memory.
 
     Raises:
         StateError: it has none.
     """
-    if artifact._memory is None:
+    if artifact.artifact_state is None:
         raise StateError(
             f"this {artifact.format} artifact has no memory: it was not exported from a step; "
             "uk.export_model(uk.stateful(model), path) writes one that takes its state and returns it"
         )
-    return artifact._memory
+    return artifact.artifact_state
 
 
 def initial_state(memory: Memory, batch_size: int) -> State:
@@ -48,14 +56,16 @@ def initial_state(memory: Memory, batch_size: int) -> State:
     return nested(memory.states, arrays)
 
 
-def step(artifact: Artifact, x: Any, state: Any) -> tuple[Any, State]:
+def step(artifact: SteppedArtifact, x: Any, state: Any) -> tuple[Any, State]:
     """Run an artifact over some steps, from a memory on; see `Artifact.step`."""
     memory = memory_of(artifact)
     outputs, after = _outputs_and_state(artifact, memory, x, state)
     return put_together(memory.results, outputs), after
 
 
-def _outputs_and_state(artifact: Artifact, memory: Memory, x: Any, state: Any) -> tuple[list[Array], State]:
+def _outputs_and_state(
+    artifact: SteppedArtifact, memory: Memory, x: Any, state: Any
+) -> tuple[list[Array], State]:
     """Return the flat outputs of `step`, and the memory after it."""
     values = _own_values(artifact, memory, x) | _states(artifact, memory, state)
     check_batch(values)
@@ -68,7 +78,7 @@ def _outputs_and_state(artifact: Artifact, memory: Memory, x: Any, state: Any) -
     return _joined(outputs, memory), after
 
 
-def in_chunks(artifact: Artifact, stretch: Stretch) -> dict[str, Array]:
+def in_chunks(artifact: SteppedArtifact, stretch: ReferenceSequence) -> dict[str, Array]:
     """Return what `step` makes of a sequence in pieces, by the names of the outputs, the states' among them."""
     memory = memory_of(artifact)
     state = nested(memory.states, [stretch.state[name] for name in memory.input_names])
@@ -92,12 +102,12 @@ def _joined(runs: Sequence[Sequence[Array]], memory: Memory) -> list[Array]:
     return [np.concatenate(parts, axis=1) if over_time else parts[-1] for parts, over_time in columns]
 
 
-def own_inputs(artifact: Artifact, memory: Memory) -> list[TensorSpec]:
+def own_inputs(artifact: SteppedArtifact, memory: Memory) -> list[TensorSpec]:
     """Return the inputs that are no states."""
     return [spec for spec in artifact.signature.inputs if spec.name not in memory.input_names]
 
 
-def flatten_inputs(artifact: Artifact, memory: Memory, x: Any) -> list[Any]:
+def flatten_inputs(artifact: SteppedArtifact, memory: Memory, x: Any) -> list[Any]:
     """Return what a caller passes to `step` as a list in the order of the inputs.
 
     Raises:
@@ -108,7 +118,7 @@ def flatten_inputs(artifact: Artifact, memory: Memory, x: Any) -> list[Any]:
     return replace(artifact.signature, inputs=tuple(specs), arguments=structure).flatten(x)
 
 
-def _own_values(artifact: Artifact, memory: Memory, x: Any) -> dict[str, Array]:
+def _own_values(artifact: SteppedArtifact, memory: Memory, x: Any) -> dict[str, Array]:
     """Return the inputs that are no states by name; with any number of steps."""
     specs = own_inputs(artifact, memory)
     free = [_with_free_time(spec) if spec.name in memory.sequence_inputs else spec for spec in specs]
@@ -121,7 +131,7 @@ def _with_free_time(spec: TensorSpec) -> TensorSpec:
     return TensorSpec(spec.name, (*shape[:1], None, *shape[2:]), spec.dtype)
 
 
-def _states(artifact: Artifact, memory: Memory, state: Any) -> dict[str, Array]:
+def _states(artifact: SteppedArtifact, memory: Memory, state: Any) -> dict[str, Array]:
     specs = {spec.name: spec for spec in artifact.signature.inputs}
     held = zip(memory.input_names, flat(memory.states, state), strict=True)
     return {name: fitted(specs[name], value) for name, value in held}
@@ -141,7 +151,9 @@ def check_batch(values: dict[str, Array]) -> None:
         )
 
 
-def _chunks(artifact: Artifact, memory: Memory, values: dict[str, Array]) -> Iterator[dict[str, Array]]:
+def _chunks(
+    artifact: SteppedArtifact, memory: Memory, values: dict[str, Array]
+) -> Iterator[dict[str, Array]]:
     """Yield the inputs over time, as many steps at once as a run of the artifact takes."""
     inputs = {name: values[name] for name in memory.sequence_inputs}
     lengths = {array.shape[1] for array in inputs.values()}
@@ -156,5 +168,5 @@ def _chunks(artifact: Artifact, memory: Memory, values: dict[str, Array]) -> Ite
         yield {name: array[:, start : start + size] for name, array in inputs.items()}
 
 
-def _run(artifact: Artifact, values: dict[str, Array]) -> list[Array]:
+def _run(artifact: SteppedArtifact, values: dict[str, Array]) -> list[Array]:
     return list(artifact.compute([values[name] for name in artifact.signature.input_names]))

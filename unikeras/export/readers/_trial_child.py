@@ -131,7 +131,7 @@ def _lower(kind: int, value: int) -> None:
 
 
 def _prepare_artifact(job: Job) -> None:
-    from unikeras.export.readers import RUNTIMES
+    from unikeras.export.readers.reader_table import RUNTIMES
 
     RUNTIMES[job["format"]].prepare()
 
@@ -139,7 +139,7 @@ def _prepare_artifact(job: Job) -> None:
 def _look_at_artifact(job: Job, bounds: Bounds, line: _Line) -> Answer:
     """Check an artifact's operators, open it and run it once on made-up inputs."""
     from unikeras._keras.samples import example
-    from unikeras.export.readers import RUNTIMES
+    from unikeras.export.readers.reader_table import RUNTIMES
 
     runtime, path = RUNTIMES[job["format"]], Path(job["path"])
     if beside := runtime.look(path, job["trust"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +16,7 @@ from unikeras._specs.states import ABSENT, State, StateSpec
 from unikeras._specs.structure import put_together
 from unikeras.errors import ArgumentError, ArtifactError, UnikerasError
 from unikeras.export._metadata import loads
-from unikeras.export.readers import _state_steps as _steps
+from unikeras.export.readers import _state_steps
 from unikeras.export.readers._agreement import agreed_memory, agreed_signature
 from unikeras.export.readers._fitting import fitted
 from unikeras.export.reference.artifact_state import Memory
@@ -56,9 +57,10 @@ class Artifact(ABC):
 
     metadata: dict[str, Any]
     signature: Signature
-    # The file, its digest and whether it is trusted, set by `load_artifact`: a copy opens the file again.
-    source: tuple[Path, str, bool] | None = None
-    _memory: Memory | None
+    # How a copy opens the file again, as `__reduce__` returns it; set by `load_artifact`.
+    reopening: tuple[Callable[..., Artifact], tuple[Any, ...]] | None = None
+    # The states that it carries from step to step; None where it was not exported from a step.
+    artifact_state: Memory | None
 
     @classmethod
     def prepare(cls) -> None:
@@ -120,8 +122,8 @@ class Artifact(ABC):
         """
         specs = self.signature.inputs
         arrays = [fitted(spec, value) for spec, value in zip(specs, self.signature.flatten(x), strict=True)]
-        if self._memory:
-            _steps.check_batch({spec.name: array for spec, array in zip(specs, arrays, strict=True)})
+        if self.artifact_state:
+            _state_steps.check_batch({spec.name: array for spec, array in zip(specs, arrays, strict=True)})
         outputs = self.compute(arrays)
         return put_together(self.signature.results, outputs) if self.signature.outputs else outputs
 
@@ -152,23 +154,23 @@ class Artifact(ABC):
     @property
     def states(self) -> tuple[StateSpec, ...]:
         """What the artifact carries from step to step; a StateError where it was not exported from a step."""
-        return _steps.memory_of(self).states
+        return _state_steps.memory_of(self).states
 
     @property
     def fingerprint(self) -> str:
         """Tells models apart whose memories must not be mixed; a StateError where there is no memory."""
-        return _steps.memory_of(self).fingerprint
+        return _state_steps.memory_of(self).fingerprint
 
     @property
     def sequence_outputs(self) -> tuple[bool, ...]:
         """For each output that is no state, whether it has a time axis; a StateError where there is no memory."""
-        return _steps.memory_of(self).sequence_outputs
+        return _state_steps.memory_of(self).sequence_outputs
 
     @property
     def sequence_inputs(self) -> tuple[bool, ...]:
         """For each input that is no state, whether it has a time axis; a StateError where there is no memory."""
-        memory = _steps.memory_of(self)
-        return tuple(spec.name in memory.sequence_inputs for spec in _steps.own_inputs(self, memory))
+        memory = _state_steps.memory_of(self)
+        return tuple(spec.name in memory.sequence_inputs for spec in _state_steps.own_inputs(self, memory))
 
     def flatten_inputs(self, x: Any) -> list[Any]:
         """Return what a caller passes to `step` as a list in the order of the inputs that are no states.
@@ -177,7 +179,7 @@ class Artifact(ABC):
             StateError: the artifact was not exported from a step.
             SignatureError: names or number do not fit.
         """
-        return _steps.flatten_inputs(self, _steps.memory_of(self), x)
+        return _state_steps.flatten_inputs(self, _state_steps.memory_of(self), x)
 
     def initial_state(self, batch_size: int) -> State:
         """Return the memory of sequences that have not begun.
@@ -192,7 +194,7 @@ class Artifact(ABC):
             StateError: the artifact was not exported from a step.
             SignatureError: the batch size is not a number of 1 or more.
         """
-        return _steps.initial_state(_steps.memory_of(self), batch_size)
+        return _state_steps.initial_state(_state_steps.memory_of(self), batch_size)
 
     def step(self, x: Any, state: Any = ABSENT) -> tuple[Any, State]:
         """Run the artifact over some steps, from a memory on.
@@ -214,7 +216,7 @@ class Artifact(ABC):
             SignatureError: names, shapes, dtypes, batch or number of steps do not fit.
             ArtifactError: they fit, and the runtime fails on them.
         """
-        return _steps.step(self, x, state)
+        return _state_steps.step(self, x, state)
 
     def _read(self, text: str | bytes | None, foreign: Signature) -> None:
         """Set metadata and signature from the metadata's text, or from what the runtime itself knows.
@@ -223,32 +225,20 @@ class Artifact(ABC):
             ValueError: the metadata contradicts the runtime, or is not what `export_model` writes.
         """
         self.metadata = loads(text)
-        self.signature, self._memory = foreign, None
+        self.signature, self.artifact_state = foreign, None
         if self.metadata:
             self.signature = agreed_signature(self.metadata["signature"], foreign, self.names)
-            self._memory = agreed_memory(self.metadata.get("memory"), self.signature)
+            self.artifact_state = agreed_memory(self.metadata.get("memory"), self.signature)
 
     def __reduce__(self) -> Any:
-        if self.source is None:
+        if self.reopening is None:
             raise ArgumentError(
                 f"this {self.format} artifact was not opened by load_artifact, so that a copy does not know its file"
             )
-        return reopened, self.source
+        return self.reopening
 
     def __repr__(self) -> str:
         return f"<{self.format} artifact {self.signature}>"
-
-
-def reopened(path: Path, digest: str, trust: bool) -> Artifact:
-    """Return a pickled artifact: its file, opened again.
-
-    Raises:
-        ArtifactNotFound: the file is gone.
-        CorruptArtifact: its content is not that of the artifact that was pickled; nothing of it ran.
-    """
-    from unikeras.export.readers import open_artifact  # the package imports this module
-
-    return open_artifact(path, trust, digest)
 
 
 def foreign(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> Signature:

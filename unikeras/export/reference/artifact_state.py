@@ -72,7 +72,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ReferenceSequence:
     """A sequence, and what the model makes of it at once.
 
     Attributes:

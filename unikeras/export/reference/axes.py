@@ -19,7 +19,7 @@ CHANNELS_FIRST: dict[int, tuple[str, ...]] = {
 }
 
 
-def named_inputs(specs: Sequence[TensorSpec], channels_first: bool = False) -> list[TensorSpec]:
+def name_inputs(specs: Sequence[TensorSpec], channels_first: bool = False) -> list[TensorSpec]:
     """Return the inputs with names for their dynamic axes.
 
     All of them share the batch. An axis of another input gets that input's name in front: one name
@@ -32,7 +32,7 @@ def named_inputs(specs: Sequence[TensorSpec], channels_first: bool = False) -> l
     Example:
         >>> tokens = TensorSpec("tokens", (None, None), "int32")
         >>> image = TensorSpec("image", (None, None, None, 3), "float32")
-        >>> [spec.axes for spec in named_inputs([tokens, image, image])]
+        >>> [spec.axes for spec in name_inputs([tokens, image, image])]
         [('batch', 'time'), ('batch', 'height', 'width'), ('batch', 'image_height', 'image_width')]
     """
     taken: set[str] = set()
@@ -55,7 +55,7 @@ def _name(spec: TensorSpec, axis: int, channels_first: bool) -> str:
     return names[axis - 1] if names else f"{spec.name}_{axis}"
 
 
-def named_output(
+def name_output(
     name: str, shapes: Sequence[tuple[int, ...]], dtype: str, inputs: dict[str, tuple[int, ...]]
 ) -> TensorSpec:
     """Return the spec of an output that had these shapes in several runs.
@@ -72,7 +72,7 @@ def named_output(
 
     Example:
         >>> sizes = {"batch": (1, 3), "time": (4, 9)}
-        >>> named_output("y", [(1, 4, 7, 2), (3, 9, 17, 2)], "float32", sizes).dynamic
+        >>> name_output("y", [(1, 4, 7, 2), (3, 9, 17, 2)], "float32", sizes).dynamic
         {0: 'batch', 1: 'time', 2: 'y_2'}
     """
     sizes = list(zip(*shapes, strict=True))

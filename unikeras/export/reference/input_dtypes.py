@@ -19,7 +19,7 @@ from unikeras._specs.structure import put_together
 MOST_INPUTS = 4
 
 
-def observed(
+def observe_dtypes(
     model: Any, arguments: list[Any], specs: Sequence[TensorSpec]
 ) -> tuple[list[TensorSpec], list[str]]:
     """Return the inputs with the dtypes that the model can be seen to take, and the names of the others.

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from unikeras._base.text import plain
-from unikeras._keras.discovery import (
-    declared_results,
-    has_channels_first,
-    inputs_of,
-    output_names,
-    overridden,
-)
-from unikeras._keras.samples import Array, Sizes, ranges, sample, words_of
+from unikeras._keras.discovery import Declaration, declaration_of, override_specs
+from unikeras._keras.samples import Array, Sampler, Sizes
 from unikeras._specs.signature import Signature, TensorSpec, numpy_dtype
 from unikeras._specs.structure import leaves_as, put_together, take_apart
 from unikeras.errors import ExportError
-from unikeras.export.reference import input_dtypes as _input_dtypes
-from unikeras.export.reference.axes import named_inputs, named_output
-from unikeras.export.reference.predictions import as_predicted, remark_on_eager
+from unikeras.export.reference.axes import name_inputs, name_output
+from unikeras.export.reference.input_dtypes import observe_dtypes
+from unikeras.export.reference.predictions import as_predicted
 
 BATCHES = (1, 3, 8)
 
@@ -40,7 +34,7 @@ APART = 3
 
 
 @dataclass(frozen=True)
-class Round:
+class SampleBatch:
     """One run of the model.
 
     Attributes:
@@ -54,13 +48,46 @@ class Round:
     outputs: list[Array]
 
 
+@dataclass(frozen=True)
+class KnownModel:
+    """What is known of a model before it runs: all later steps read it here.
+
+    Attributes:
+        model: the model.
+        declaration: with the dtypes that it can be seen to take.
+        unsure: the names of inputs whose dtypes had to be guessed.
+        sampler: which values it takes.
+        runs_eagerly: whether `predict` runs it as it is written.
+    """
+
+    model: Any
+    declaration: Declaration
+    unsure: tuple[str, ...]
+    sampler: Sampler
+    runs_eagerly: bool
+
+
+def know(model: Any) -> KnownModel:
+    """Return what is known of a built `keras.Model`.
+
+    Raises:
+        ExportError: a subclassed model was built without Keras recording its input shapes.
+    """
+    declaration, unsure = declaration_of(model), []
+    if declaration.results is None:
+        inputs, unsure = observe_dtypes(model, declaration.arguments, declaration.inputs)
+        declaration = replace(declaration, inputs=inputs)
+    runs_eagerly = bool(getattr(model, "run_eagerly", False))
+    return KnownModel(model, declaration, tuple(unsure), Sampler.of(model), runs_eagerly)
+
+
 def probe(
-    model: Any, wanted: Mapping[str, Any] | None = None, shortest: int = 1
-) -> tuple[Signature, list[Round]]:
+    known: KnownModel, wanted: Mapping[str, Any] | None = None, shortest: int = 1
+) -> tuple[Signature, list[SampleBatch]]:
     """Return a model's signature and what it predicts, at several batch sizes.
 
     Args:
-        model: a built `keras.Model`.
+        known: the model, from `know`.
         wanted: `keras.InputSpec` by input name, to replace shapes and dtypes.
         shortest: the least that a dynamic axis other than the batch is.
 
@@ -68,103 +95,21 @@ def probe(
         ExportError: the model does not run on inputs of its own signature.
         SignatureError: `wanted` does not fit the model.
     """
-    arguments, declared, _ = known_inputs(model)
-    specs = named_inputs(overridden(declared, wanted), has_channels_first(model))
-    sizes, results, rounds = _first_that_runs(model, arguments, specs, shortest)
-    names = output_names(model, results, len(rounds[0].outputs))
-    outputs = [_observed(name, number, specs, rounds) for number, name in enumerate(names)]
+    declared = known.declaration
+    specs = name_inputs(override_specs(declared.inputs, wanted), declared.channels_first)
+    sizes, results, batches = _first_that_runs(known, specs, shortest)
+    names = declared.name_outputs(results, len(batches[0].outputs))
+    outputs = [_output_spec(name, number, specs, batches) for number, name in enumerate(names)]
     usual = sizes[len(sizes) // 2]  # tracers take a length of 1 for a constant
-    like = usual.length, usual.stretch, usual.apart
-    return Signature(tuple(specs), tuple(outputs), arguments, results, *like), rounds
+    like = usual.length, usual.size_factor, usual.apart
+    return Signature(tuple(specs), tuple(outputs), declared.arguments, results, *like), batches
 
 
-def known_inputs(model: Any) -> tuple[list[Any], list[TensorSpec], list[str]]:
-    """Return the structure of a model's arguments, its inputs, and the names of those of unsure dtype."""
-    arguments, declared = inputs_of(model)
-    if declared_results(model) is not None:
-        return arguments, declared, []
-    return arguments, *_input_dtypes.observed(model, arguments, declared)
-
-
-def remarks_on(
-    model: Any, signature: Signature, rounds: list[Round], wanted: Mapping[str, Any] | None
-) -> list[str]:
-    """Return what a report says of the comparison with a model: what had to be guessed, and what differs.
-
-    Args:
-        model: the model.
-        signature: from `probe`.
-        rounds: from `probe`.
-        wanted: what was asked for there.
-    """
-    remarks = []
-    unsure = [name for name in known_inputs(model)[2] if name not in (wanted or {})]
-    if unsure:
-        dtypes = {spec.name: spec.dtype for spec in signature.inputs}
-        guessed = ", ".join(f"{name} is taken to be {dtypes[name]}" for name in unsure)
-        remarks.append(
-            f"Keras records no dtypes of a subclassed model's inputs: {guessed}; "
-            "signature={name: keras.InputSpec(shape=..., dtype=...)} says otherwise"
-        )
-    if rounds and not _runs_eagerly(model):
-        first = rounds[0]
-        remarks.append(
-            remark_on_eager(lambda tensors: signature.call(model, tensors), first.inputs, first.outputs)
-        )
-    if _predicts_otherwise(model):
-        remarks.append("the model's predict_step is its own; the artifact computes what call() computes")
-    if rounds_images(model, signature):
-        remarks.append(
-            "Resizing rounds integers here: a value halfway between two may round the other way in another runtime"
-        )
-    if (length := shortest_of(signature, rounds)) > max(map(max, LENGTHS)):
-        remarks.append(f"verified where dynamic axes are {length} or more; the model refused shorter ones")
-    return [remark for remark in remarks if remark]
-
-
-def shortest_of(signature: Signature, rounds: list[Round]) -> int:
-    """Return the least that a dynamic axis other than the batch is in any run; 0 where there is none."""
-    sizes = [
-        array.shape[axis]
-        for run in rounds
-        for spec, array in zip(signature.inputs, run.inputs, strict=True)
-        for axis in spec.dynamic
-        if axis
-    ]
-    return min(sizes, default=0)
-
-
-def rounds_images(model: Any, signature: Signature) -> bool:
-    """Say whether a model resizes integers and rounds what comes out, as it is predicted with."""
-    import keras
-
-    if not any(str(spec.dtype).startswith(("int", "uint")) for spec in signature.inputs):
-        return False
-    resizing = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Resizing)]
-    return any(map(_gives_integers, resizing))
-
-
-def _gives_integers(layer: Any) -> bool:
-    image = np.zeros((1, 2, 2, 1), "uint8")
-    spec = TensorSpec("image", image.shape, "uint8")
-    (resized,) = as_predicted(lambda tensors: [layer(tensors[0])], [spec], [image], False)
-    return resized.dtype.kind in "iu"
-
-
-def _runs_eagerly(model: Any) -> bool:
-    return bool(getattr(model, "run_eagerly", False))
-
-
-def _predicts_otherwise(model: Any) -> bool:
-    module = getattr(type(model).predict_step, "__module__", "") or ""
-    return not module.startswith(("keras.", "unikeras."))
-
-
-def rounds_of(model: Any, signature: Signature, samples: Any) -> list[Round]:
+def batches_of(known: KnownModel, signature: Signature, samples: Any) -> list[SampleBatch]:
     """Return what a model computes on a user's own inputs: one of them, three, and all.
 
     Args:
-        model: a built `keras.Model`.
+        known: the model, from `know`.
         signature: the model's.
         samples: inputs as for `predict`.
 
@@ -175,24 +120,24 @@ def rounds_of(model: Any, signature: Signature, samples: Any) -> list[Round]:
     arrays = [
         value.astype(numpy_dtype(spec.dtype)) for value, spec in zip(values, signature.inputs, strict=True)
     ]
-    rounds = []
+    batches = []
     for size in sorted({min(count, len(arrays[0])) for count in (1, 3, len(arrays[0]))}):
         inputs = [array[:size] for array in arrays]
         outputs = as_predicted(
-            lambda tensors: signature.call(model, tensors), signature.inputs, inputs, _runs_eagerly(model)
+            lambda tensors: signature.call(known.model, tensors), signature.inputs, inputs, known.runs_eagerly
         )
-        rounds.append(Round(size, inputs, outputs))
-    return rounds
+        batches.append(SampleBatch(size, inputs, outputs))
+    return batches
 
 
 def _first_that_runs(
-    model: Any, arguments: list[Any], specs: Sequence[TensorSpec], shortest: int
-) -> tuple[list[Sizes], Any, list[Round]]:
+    known: KnownModel, specs: Sequence[TensorSpec], shortest: int
+) -> tuple[list[Sizes], Any, list[SampleBatch]]:
     failures = []
     for sizes in _candidates(specs, shortest):
         try:
-            structures, rounds = zip(*_runs(model, arguments, specs, sizes), strict=True)
-            return sizes, structures[0], list(rounds)
+            structures, batches = zip(*_runs(known, specs, sizes), strict=True)
+            return sizes, structures[0], list(batches)
         except ExportError:
             raise
         except Exception as error:  # a model's call may raise anything
@@ -204,7 +149,7 @@ def _first_that_runs(
         else ""
     )
     raise ExportError(
-        f"model {model.name!r} does not run on inputs of its signature{hint}: {plain(failures[-1])}"
+        f"model {known.model.name!r} does not run on inputs of its signature{hint}: {plain(failures[-1])}"
     ) from failures[-1]
 
 
@@ -214,8 +159,8 @@ def _candidates(specs: Sequence[TensorSpec], shortest: int = 1) -> Iterator[list
     fixed = Signature(tuple(specs), (), [], []).batch
     several = len([count for count in free if count]) > 1
     ways = [
-        (stretch, apart)
-        for stretch in ((2, 1) if max(free, default=0) > 1 else (1,))
+        (factor, apart)
+        for factor in ((2, 1) if max(free, default=0) > 1 else (1,))
         for apart in ((APART, 0) if several else (0,))
     ]
     usual = [lengths for lengths in LENGTHS if min(lengths) >= shortest]
@@ -244,24 +189,20 @@ def _doubled(specs: Sequence[TensorSpec]) -> Iterator[tuple[int, int, int]]:
 
 
 def _runs(
-    model: Any, arguments: list[Any], specs: Sequence[TensorSpec], sizes: Sequence[Sizes]
-) -> Iterator[tuple[Any, Round]]:
-    high, words = ranges(model, specs), words_of(model)
-    structure = [declared_results(model)]
-    call = _flat_call(model, arguments, structure)
+    known: KnownModel, specs: Sequence[TensorSpec], sizes: Sequence[Sizes]
+) -> Iterator[tuple[Any, SampleBatch]]:
+    structure = [known.declaration.results]
+    call = _flat_call(known.model, known.declaration.arguments, structure)
     for number, one in enumerate(sizes):
-        inputs = [
-            sample(spec, top, one, number, words, place)
-            for place, (spec, top) in enumerate(zip(specs, high, strict=True))
-        ]
-        outputs = as_predicted(call, specs, inputs, _runs_eagerly(model))
+        inputs = known.sampler.sample(specs, one, number)
+        outputs = as_predicted(call, specs, inputs, known.runs_eagerly)
         results = structure[0]
         if not all(output.size for output in outputs):
             raise ValueError(f"an output is empty where a dynamic axis is {one.length}")
         if any(axis for spec in specs for axis in spec.dynamic) and any(map(_is_nan, outputs)):
             # Such as the mean over no steps, where TensorFlow convolves what is shorter than the kernel.
             raise ValueError(f"an output is NaN alone where a dynamic axis is {one.length}")
-        yield results, Round(one.batch, inputs, outputs)
+        yield results, SampleBatch(one.batch, inputs, outputs)
 
 
 def _is_nan(array: Array) -> bool:
@@ -282,11 +223,13 @@ def _flat_call(
     return call
 
 
-def _observed(name: str, number: int, specs: Sequence[TensorSpec], rounds: Sequence[Round]) -> TensorSpec:
+def _output_spec(
+    name: str, number: int, specs: Sequence[TensorSpec], batches: Sequence[SampleBatch]
+) -> TensorSpec:
     sizes = {
-        axis_name: tuple(run.inputs[position].shape[axis] for run in rounds)
+        axis_name: tuple(run.inputs[position].shape[axis] for run in batches)
         for position, spec in enumerate(specs)
         for axis, axis_name in spec.dynamic.items()
     }
-    arrays = [run.outputs[number] for run in rounds]
-    return named_output(name, [array.shape for array in arrays], str(arrays[0].dtype), sizes)
+    arrays = [run.outputs[number] for run in batches]
+    return name_output(name, [array.shape for array in arrays], str(arrays[0].dtype), sizes)

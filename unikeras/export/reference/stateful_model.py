@@ -9,11 +9,12 @@ from typing import Any, Protocol, runtime_checkable
 from unikeras import backends
 from unikeras._base.text import plain
 from unikeras._keras.discovery import declared_results, inputs_of
-from unikeras._keras.samples import Sizes, ranges, sample, words_of
+from unikeras._keras.samples import Sizes
 from unikeras._specs.signature import Signature, TensorSpec
 from unikeras._specs.states import flat
 from unikeras.errors import ArgumentValueError, ExportError
-from unikeras.export.reference.artifact_state import Memory, Stretch
+from unikeras.export.reference.artifact_state import Memory, ReferenceSequence
+from unikeras.export.reference.probe import KnownModel
 
 # How an artifact takes a sequence that the model takes at once; each times the steps that it takes in a run.
 CHUNKS = (1, 4, 7)
@@ -106,7 +107,7 @@ def one_step(signature: Signature, memory: Memory) -> dict[str, Any]:
     }
 
 
-def stretch(model: Any, signature: Signature, memory: Memory) -> Stretch:
+def reference_sequence(known: KnownModel, signature: Signature, memory: Memory) -> ReferenceSequence:
     """Return a seeded sequence with what a step's model makes of it at once.
 
     Raises:
@@ -117,22 +118,21 @@ def stretch(model: Any, signature: Signature, memory: Memory) -> Stretch:
     chunks = tuple(size * (memory.chunk(signature) or 1) for size in CHUNKS)
     specs = [_of_length(spec, sum(chunks), memory) for spec in signature.inputs]
     sizes = Sizes(signature.batch or 3, signature.length, signature.stretch)
-    high, words = ranges(model, specs), words_of(model)
-    arrays = [sample(spec, top, sizes, len(CHUNKS), words) for spec, top in zip(specs, high, strict=True)]
+    arrays = known.sampler.sample(specs, sizes, len(CHUNKS), numbered=False)
     for spec, array in zip(specs, arrays, strict=True):
         if spec.name in memory.sequence_inputs and spec.dtype != "string":
             # What a mask takes for padding, where chunks begin: a masked step repeats what came before it.
             array[0, [0, *itertools.accumulate(chunks[:-1])]] = 0
     try:
-        outputs = signature.call(model, [keras.ops.convert_to_tensor(array) for array in arrays])
+        outputs = signature.call(known.model, [keras.ops.convert_to_tensor(array) for array in arrays])
     except Exception as error:  # a model's call may raise anything
         raise ExportError(
-            f"model {model.name!r} does not run on {sum(chunks)} steps: {plain(error)}"
+            f"model {known.model.name!r} does not run on {sum(chunks)} steps: {plain(error)}"
         ) from error
     inputs = dict(zip(signature.input_names, arrays, strict=True))
     state = {name: inputs.pop(name) for name in memory.input_names}
     results = map(backends.current().to_numpy, outputs)
-    return Stretch(inputs, state, chunks, dict(zip(signature.output_names, results, strict=True)))
+    return ReferenceSequence(inputs, state, chunks, dict(zip(signature.output_names, results, strict=True)))
 
 
 def _of_length(spec: TensorSpec, length: int, memory: Memory) -> TensorSpec:

@@ -10,8 +10,8 @@ from pathlib import Path
 from unikeras._base.printable import printable
 from unikeras.errors import ArgumentError, OutputError
 from unikeras.export._metadata import FILE
-from unikeras.export.request import formats as _formats
-from unikeras.export.request.formats import Format
+from unikeras.export.request import format_table
+from unikeras.export.request.format_table import Format
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ def targets(name: str, path: str | os.PathLike[str], format: str | Sequence[str]
         raise ArgumentError(f"path has to be the path of a file or folder; received {path!r}")
     final = Path(path)
     if format is None:
-        return [Target(_formats.of_path(final), final)]
+        return [Target(format_table.of_path(final), final)]
     if isinstance(format, str):
-        row = _formats.named(format)
-        _formats.check_suffix(final, row)
+        row = format_table.named(format)
+        format_table.check_suffix(final, row)
         return [Target(row, final)]
     if not isinstance(format, list | tuple) or not format or not all(isinstance(one, str) for one in format):
         raise ArgumentError(f"format has to be a name, a list of names, or None; received {format!r}")
-    rows = [_formats.named(one) for one in dict.fromkeys(format)]
+    rows = [format_table.named(one) for one in dict.fromkeys(format)]
     return [Target(row, final / f"{name}{row.suffix}") for row in rows]
 
 
@@ -93,7 +93,7 @@ def artifact_files(path: Path, format: str) -> list[Path]:
         path: where it is.
         format: its format's name; the second file of a format of two counts only where it is there.
     """
-    beside = _formats.FORMATS[format].beside
+    beside = format_table.FORMATS[format].beside
     return files_of(path, beside if beside and path.with_suffix(beside).is_file() else "")
 
 

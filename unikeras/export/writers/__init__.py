@@ -11,9 +11,9 @@ from unikeras.export.writers.tflite_converter import LiteRt
 from unikeras.export.writers.torch_jit import TorchScriptTrace
 from unikeras.export.writers.torch_onnx import TorchOnnx, TorchTraceOnnx
 from unikeras.export.writers.torch_pt2 import TorchExport
-from unikeras.export.writers.writer import Order, Route
+from unikeras.export.writers.writer import Route, WriteRequest
 
-__all__ = ["ROUTES", "Order", "Route", "routes_to"]
+__all__ = ["ROUTES", "Route", "WriteRequest", "routes_to"]
 
 TO_ONNX: list[Route] = [
     LoweredOnnx(TorchOnnx()),

@@ -7,7 +7,7 @@ from typing import Any
 
 from unikeras import backends
 from unikeras.export.writers._data_layers import integers_stay
-from unikeras.export.writers.writer import Order, Route
+from unikeras.export.writers.writer import Route, WriteRequest
 from unikeras.workers import run_on
 
 
@@ -37,11 +37,11 @@ class Hop(Route):
             f"{self.name} needs {self._backend}, not installed here: {backends.install_line(self._backend)}"
         )
 
-    def write(self, model: Any, path: Path, order: Order) -> str | None:
+    def write(self, model: Any, path: Path, order: WriteRequest) -> str | None:
         """Send the model and have it written there."""
         return run_on(self._backend, _write, self._route, model, path.absolute(), order)
 
 
-def _write(route: Route, model: Any, path: Path, order: Order) -> str | None:
+def _write(route: Route, model: Any, path: Path, order: WriteRequest) -> str | None:
     with integers_stay():
         return route.write(model, path, order)

@@ -14,7 +14,7 @@ from unikeras._specs.structure import leaves_as, put_together
 from unikeras.export._metadata import FILE, dumps
 from unikeras.export.request.needs import lacking
 from unikeras.export.writers._tf_names import legal_names
-from unikeras.export.writers.writer import Order, Route
+from unikeras.export.writers.writer import Route, WriteRequest
 
 
 class KerasSavedModel(Route):
@@ -34,7 +34,7 @@ class KerasSavedModel(Route):
         """Say whether TensorFlow is absent."""
         return lacking("writing a saved_model", {"tensorflow": ["tensorflow"]})
 
-    def write(self, model: Any, path: Path, order: Order) -> None:
+    def write(self, model: Any, path: Path, order: WriteRequest) -> None:
         """Write the folder, and the metadata beside TensorFlow's own files."""
         import keras
 

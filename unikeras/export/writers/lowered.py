@@ -15,7 +15,7 @@ from unikeras.export.writers._float32 import in_float32
 from unikeras.export.writers.torch_jit import TorchScriptTrace, write_traced
 from unikeras.export.writers.torch_onnx import TorchOnnx, TorchTraceOnnx
 from unikeras.export.writers.torch_pt2 import TorchExport, write_program
-from unikeras.export.writers.writer import Order, Route
+from unikeras.export.writers.writer import Route, WriteRequest
 
 
 class Lowered(Route):
@@ -32,7 +32,7 @@ class Lowered(Route):
         """Say whether torch is absent."""
         return lacking(f"writing {format}", {"torch": ["torch"]})
 
-    def write(self, model: Any, path: Path, order: Order) -> str | None:
+    def write(self, model: Any, path: Path, order: WriteRequest) -> str | None:
         """Lower and write the file."""
         # torch.export takes the number of steps of torch's own recurrent layers for a constant.
         scan = order.format == "pt2" and any(axis for spec in order.signature.inputs for axis in spec.dynamic)
@@ -61,7 +61,7 @@ class LoweredOnnx(Lowered):
         """Say which of the exporter's packages is absent."""
         return self._exporter.missing(format)
 
-    def write(self, model: Any, path: Path, order: Order) -> str | None:
+    def write(self, model: Any, path: Path, order: WriteRequest) -> str | None:
         """Lower and write the file; in float32 where the model computes in bfloat16."""
         import torch
 

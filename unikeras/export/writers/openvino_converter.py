@@ -10,7 +10,7 @@ from unikeras.export._metadata import KEY, WEIGHTS_KEY, dumps, sha256_of_file
 from unikeras.export.readers.openvino_import import load_openvino
 from unikeras.export.request.needs import lacking
 from unikeras.export.verify import options_read_back as _read_back
-from unikeras.export.writers.writer import Order, Route
+from unikeras.export.writers.writer import Route, WriteRequest
 
 
 class OpenVino(Route):
@@ -34,12 +34,12 @@ class OpenVino(Route):
         """Say whether OpenVINO, or what the ONNX route needs, is absent."""
         return lacking("writing openvino", {"openvino": ["openvino"]}) or self._onnx.missing("onnx")
 
-    def write(self, model: Any, path: Path, order: Order) -> str | None:
+    def write(self, model: Any, path: Path, order: WriteRequest) -> str | None:
         """Write the ONNX file, read it, and write the graph and, beside it, the weights."""
         openvino = load_openvino()
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             onnx = Path(folder, "model.onnx")
-            remark = self._onnx.write(model, onnx, Order("onnx", order.signature, {}, order.options))
+            remark = self._onnx.write(model, onnx, WriteRequest("onnx", order.signature, {}, order.options))
             _read_back.check("onnx", onnx, order.options)
             # Not openvino.convert_model, which sends usage statistics over the network.
             converted = openvino.Core().read_model(str(onnx))

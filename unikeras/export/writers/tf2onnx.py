@@ -9,7 +9,7 @@ from typing import Any
 from unikeras._base.library_warnings import ignore_warnings
 from unikeras.export.request.needs import lacking
 from unikeras.export.writers import _onnx_file
-from unikeras.export.writers.writer import Order, Route
+from unikeras.export.writers.writer import Route, WriteRequest
 
 
 class Tf2Onnx(Route):
@@ -37,7 +37,7 @@ class Tf2Onnx(Route):
         needs = {"tensorflow": ["tensorflow"], "onnx": ["onnx", "tf2onnx"]}
         return lacking("writing onnx through TensorFlow", needs)
 
-    def write(self, model: Any, path: Path, order: Order) -> None:
+    def write(self, model: Any, path: Path, order: WriteRequest) -> None:
         """Convert and write the file."""
         import tensorflow as tf
 

@@ -18,7 +18,7 @@ from unikeras.export.request.needs import lacking
 from unikeras.export.writers import _flatbuffer, _litert_rewrites
 from unikeras.export.writers._float32 import in_float32
 from unikeras.export.writers._tf_names import legal_names
-from unikeras.export.writers.writer import Order, Route
+from unikeras.export.writers.writer import Route, WriteRequest
 
 # A recurrence of more steps than this is written as a loop: unrolled, each step is operators of its own.
 MOST_STEPS = 256
@@ -60,7 +60,7 @@ class LiteRt(Route):
         """Say whether TensorFlow, or LiteRT's own package, is absent."""
         return lacking("writing litert", {"tensorflow": ["tensorflow"], "litert": ["ai_edge_litert"]})
 
-    def write(self, model: Any, path: Path, order: Order) -> str | None:
+    def write(self, model: Any, path: Path, order: WriteRequest) -> str | None:
         """Convert and write the file; with a batch of one where the batch cannot be free."""
         signature, remark = order.signature, None
         unrolled = can_unroll(signature, order.memory)

@@ -9,7 +9,7 @@ from typing import Any
 from unikeras._base.library_warnings import ignore_warnings
 from unikeras.export._metadata import FILE, dumps
 from unikeras.export.request.needs import lacking
-from unikeras.export.writers.writer import Order, Route
+from unikeras.export.writers.writer import Route, WriteRequest
 
 # The verification is the check: at other sizes than the traced ones.
 CHECKS = {"check_trace": False, "strict": False}
@@ -28,7 +28,7 @@ class TorchScriptTrace(Route):
         """Say whether torch is absent."""
         return lacking("writing torchscript", {"torch": ["torch"]})
 
-    def write(self, model: Any, path: Path, order: Order) -> None:
+    def write(self, model: Any, path: Path, order: WriteRequest) -> None:
         """Trace and write the file."""
         from unikeras.export.writers._torch_module import example_tensors, frozen, of_keras
 
@@ -37,7 +37,7 @@ class TorchScriptTrace(Route):
             write_traced(module, example_tensors(order.signature), path, order)
 
 
-def write_traced(module: Any, tensors: tuple[Any, ...], path: Path, order: Order) -> None:
+def write_traced(module: Any, tensors: tuple[Any, ...], path: Path, order: WriteRequest) -> None:
     """Trace a module of flat tensors and write the file."""
     import torch
 

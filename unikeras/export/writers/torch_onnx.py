@@ -12,7 +12,7 @@ from unikeras._base.library_warnings import EXPORTED_PROGRAM, ignore_warnings
 from unikeras._specs.signature import Signature
 from unikeras.export.request.needs import lacking
 from unikeras.export.writers import _onnx_file
-from unikeras.export.writers.writer import Order, Route
+from unikeras.export.writers.writer import Route, WriteRequest
 
 
 class _TorchOnnx(Route):
@@ -26,7 +26,7 @@ class _TorchOnnx(Route):
         torch, *others = self.packages
         return lacking("writing onnx through torch", {"torch": [torch], "onnx": others})
 
-    def write(self, model: Any, path: Path, order: Order) -> None:
+    def write(self, model: Any, path: Path, order: WriteRequest) -> None:
         """Export and write the file."""
         from unikeras.export.writers._torch_module import example_tensors, frozen, of_keras
 
@@ -34,7 +34,7 @@ class _TorchOnnx(Route):
         with frozen(module):
             self.write_onnx(module, example_tensors(order.signature), path, order)
 
-    def write_onnx(self, module: Any, tensors: tuple[Any, ...], path: Path, order: Order) -> None:
+    def write_onnx(self, module: Any, tensors: tuple[Any, ...], path: Path, order: WriteRequest) -> None:
         """Convert a module of flat tensors and write the file."""
         proto = self._convert(module, tensors, order.signature, order.options)
         _onnx_file.save(proto, path, order.signature, order.metadata)

@@ -11,7 +11,7 @@ from unikeras._base.library_warnings import EXPORTED_PROGRAM, ignore_warnings
 from unikeras._specs.signature import Signature
 from unikeras.export._metadata import FILE, dumps
 from unikeras.export.request.needs import lacking
-from unikeras.export.writers.writer import Order, Route
+from unikeras.export.writers.writer import Route, WriteRequest
 
 
 class TorchExport(Route):
@@ -27,7 +27,7 @@ class TorchExport(Route):
         """Say whether torch is absent."""
         return lacking("writing pt2", {"torch": ["torch"]})
 
-    def write(self, model: Any, path: Path, order: Order) -> None:
+    def write(self, model: Any, path: Path, order: WriteRequest) -> None:
         """Export and write the file."""
         from unikeras.export.writers._torch_module import example_tensors, frozen, of_keras
 
@@ -36,7 +36,7 @@ class TorchExport(Route):
             write_program(module, example_tensors(order.signature), path, order)
 
 
-def write_program(module: Any, tensors: tuple[Any, ...], path: Path, order: Order) -> None:
+def write_program(module: Any, tensors: tuple[Any, ...], path: Path, order: WriteRequest) -> None:
     """Export a module of flat tensors and write the archive."""
     import torch
     import torch.fx.experimental._config

@@ -13,7 +13,7 @@ from unikeras.export.reference.artifact_state import Memory
 
 
 @dataclass(frozen=True)
-class Order:
+class WriteRequest:
     """What a route is to write.
 
     Attributes:
@@ -42,7 +42,7 @@ class Route(ABC):
         backends: the backends under which `write` runs.
         packages: the distributions whose versions go into an artifact's metadata.
         hops: whether another backend than the one in use is worth a try.
-        options: what `Order.options` may hold: options of `export_model`, and keywords of the toolchain's
+        options: what `WriteRequest.options` may hold: options of `export_model`, and keywords of the toolchain's
             own function. A route is not asked for what it would ignore.
     """
 
@@ -58,7 +58,7 @@ class Route(ABC):
         """Say in one sentence what is not installed, with the pip line, or None where all is there."""
 
     @abstractmethod
-    def write(self, model: Any, path: Path, order: Order) -> str | None:
+    def write(self, model: Any, path: Path, order: WriteRequest) -> str | None:
         """Write the artifact; whatever it raises means that this route cannot.
 
         What is written computes `signature.call(model, inputs)`, under the signature's names.

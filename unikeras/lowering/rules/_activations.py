@@ -11,9 +11,10 @@ from keras import activations, layers, ops
 from keras.src.activations import activations as operations
 from torch.nn import functional
 
+from unikeras.lowering._call_refusal import Refusal
 from unikeras.lowering._layer_call import Call
 from unikeras.lowering._layouts import Layout, Value
-from unikeras.lowering._rule_registry import Refusal, rule
+from unikeras.lowering._rule_registry import rule
 
 
 def sparse_plus(x: Any) -> Any:

@@ -9,9 +9,10 @@ from keras import layers
 from torch import nn
 from torch.nn import functional
 
+from unikeras.lowering._call_refusal import Refusal
 from unikeras.lowering._layer_call import Call
 from unikeras.lowering._layouts import Layout, Value, physical_shape
-from unikeras.lowering._rule_registry import Refusal, rule
+from unikeras.lowering._rule_registry import rule
 from unikeras.lowering._torch_weights import filled, weight
 from unikeras.lowering.rules import _padding
 from unikeras.lowering.rules._activations import activate, described

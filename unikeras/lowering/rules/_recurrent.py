@@ -12,9 +12,10 @@ from keras import activations, layers
 from torch import nn
 
 from unikeras.layers import GRU, LSTM
+from unikeras.lowering._call_refusal import Refusal
 from unikeras.lowering._layer_call import Call
 from unikeras.lowering._layouts import Value
-from unikeras.lowering._rule_registry import Refusal, rule
+from unikeras.lowering._rule_registry import rule
 from unikeras.lowering._torch_weights import filled, weight
 from unikeras.lowering.modules.recurrent_cells import Recurrence, SteppedRecurrence
 from unikeras.lowering.modules.stacked_cells import StackedRecurrence

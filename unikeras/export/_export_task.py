@@ -7,57 +7,58 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from unikeras import workers
 from unikeras._base.files import written_atomically
 from unikeras._base.text import brief
-from unikeras._specs.signature import Signature
 from unikeras.errors import CorruptArtifact, ExportError, ExportMismatch, OutputError, WorkerDied, WorkerError
-from unikeras.export import _metadata
-from unikeras.export import readers as runtimes
+from unikeras.export import readers
+from unikeras.export._metadata import Provenance, describe
 from unikeras.export._report import ArtifactReport, PassedOver
-from unikeras.export.reference.artifact_state import Memory, Stretch
-from unikeras.export.reference.probe import Round
+from unikeras.export.reference import Reference
 from unikeras.export.request.limits import axes_hint, check_can_hold
 from unikeras.export.request.targets import Target, size_of
-from unikeras.export.verify import known_artifacts as _known
+from unikeras.export.verify import known_artifacts as _proven
 from unikeras.export.verify import options_read_back as _read_back
 from unikeras.export.verify.comparison import largest_error
-from unikeras.export.writers import Order, Route
+from unikeras.export.writers import Route, WriteRequest
 
 # How an exported program says that the sizes of its inputs are none that it was traced for.
 GUARDS = ("Guard failed: ", "Runtime assertion failed for expression")
 
 
 @dataclass(frozen=True)
-class Job:
-    """What all formats of one call share.
+class ExportTask:
+    """What to make for one format; without options, what all formats of one call share.
 
     Attributes:
-        memory: what the artifact must carry from step to step; None for a model without.
-        stretch: what it has to reproduce in chunks; None where nothing of the kind is to be verified.
-        remarks: what the report says of every artifact.
-        any_size: as in `Order`.
+        reference: what the artifact must reproduce.
+        verify: whether it is compared.
+        rtol: relative tolerance of that comparison.
+        atol: absolute tolerance of that comparison.
+        options: what the user asks of the toolchain.
+        any_size: as in `WriteRequest`.
     """
 
-    model: Any
-    signature: Signature
-    rounds: list[Round]
-    weights: str
+    reference: Reference
     verify: bool
     rtol: float
     atol: float
-    options: Mapping[str, Any]
-    memory: Memory | None = None
-    stretch: Stretch | None = None
-    remarks: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
     any_size: bool = False
 
+    @property
+    def verified_at(self) -> list[int]:
+        """The batch sizes of the comparison; none where there is none."""
+        return [batch.batch for batch in self.reference.batches] if self.verify else []
 
-def make(job: Job, target: Target, routes: Sequence[Route]) -> tuple[ArtifactReport, Exception | None]:
+
+def make_artifact(
+    task: ExportTask, target: Target, routes: Sequence[Route]
+) -> tuple[ArtifactReport, Exception | None]:
     """Make one artifact by the first of its routes that writes one equal to the model.
 
     Returns:
@@ -67,7 +68,7 @@ def make(job: Job, target: Target, routes: Sequence[Route]) -> tuple[ArtifactRep
     start = time.perf_counter()
     failure: Exception | None = None
     try:
-        _first_equal(job, target, routes, artifact)
+        _first_equal(task, target, routes, artifact)
     except (ExportError, OutputError) as error:
         failure, artifact.error = error, str(error)
     artifact.seconds = round(time.perf_counter() - start, 3)
@@ -79,57 +80,45 @@ def refuses_sizes(artifact: ArtifactReport) -> bool:
     return any(guard in passed.reason for passed in artifact.passed_over for guard in GUARDS)
 
 
-def _first_equal(job: Job, target: Target, routes: Sequence[Route], artifact: ArtifactReport) -> None:
+def _first_equal(task: ExportTask, target: Target, routes: Sequence[Route], artifact: ArtifactReport) -> None:
     """Try the routes in order and fill the report in; raise where none of them made the artifact."""
     kind: type[ExportError] = ExportError
-    check_can_hold(job.model, job.signature, target.format.name)
+    check_can_hold(task.reference.model, task.reference.signature, target.format.name)
     for route in routes:
         try:
-            _write_and_prove(job, target, route, artifact)
+            _write_and_prove(task, target, route, artifact)
         except ExportError as error:
             kind = type(error) if isinstance(error, ExportMismatch) else kind
             artifact.passed_over.append(PassedOver(route.name, str(error)))
         else:
             artifact.route, artifact.size = route.name, size_of(target)
-            artifact.verified_at, artifact.rtol, artifact.atol = _verified_at(job), job.rtol, job.atol
+            artifact.verified_at, artifact.rtol, artifact.atol = task.verified_at, task.rtol, task.atol
             return
     reasons = "".join(f"\n  {passed.route}: {passed.reason}" for passed in artifact.passed_over)
-    hint = axes_hint(job.signature)
+    hint = axes_hint(task.reference.signature)
     reasons += f"\n  {hint}" if hint else ""
-    raise kind(f"model {job.model.name!r} could not be exported as {target.format.name}:{reasons}")
+    raise kind(f"model {task.reference.model.name!r} could not be exported as {target.format.name}:{reasons}")
 
 
-def _verified_at(job: Job) -> list[int]:
-    return [run.batch for run in job.rounds] if job.verify else []
-
-
-def _write_and_prove(job: Job, target: Target, route: Route, artifact: ArtifactReport) -> None:
+def _write_and_prove(task: ExportTask, target: Target, route: Route, artifact: ArtifactReport) -> None:
     format = target.format.name
-    note = _metadata.describe(
-        job.model,
-        format=format,
-        route=route.name,
-        packages=route.packages,
-        signature=job.signature,
-        verified_at=_verified_at(job),
-        rtol=job.rtol,
-        atol=job.atol,
-        weights=job.weights,
-        memory=job.memory,
-    )
-    if unknown := [name for name in job.options if name not in route.options]:
+    reference = task.reference
+    provenance = Provenance(format, route.name, route.packages, task.verified_at, task.rtol, task.atol)
+    note = describe(reference, provenance)
+    if unknown := [name for name in task.options if name not in route.options]:
         raise ExportError(f"does not take {', '.join(f'{name}=' for name in unknown)}")
     with written_atomically(target.path, beside=target.format.beside) as temporary:
         try:
-            remark = route.write(
-                job.model,
-                temporary,
-                Order(format, job.signature, note, job.options, job.memory, job.any_size),
+            request = WriteRequest(
+                format, reference.signature, note, task.options, reference.state, task.any_size
             )
-            _read_back.check(format, temporary, job.options)
-            artifact.max_error = _prove(job, format, temporary) if job.verify else None
-            artifact.remarks = [text for text in (remark, *job.remarks, target.format.advice) if text]
-            digest = _known.digest_of(temporary, target.format.beside)  # before others know the name
+            remark = route.write(reference.model, temporary, request)
+            _read_back.check(format, temporary, task.options)
+            artifact.max_error = _prove(task, format, temporary) if task.verify else None
+            artifact.remarks = [
+                text for text in (remark, *task.reference.remarks, target.format.advice) if text
+            ]
+            digest = _proven.digest_of(temporary, target.format.beside)  # before others know the name
         except ExportError:
             raise
         except Exception as error:  # each toolchain has its own ways to fail
@@ -140,30 +129,29 @@ def _write_and_prove(job: Job, target: Target, route: Route, artifact: ArtifactR
             if _is_the_disk(error):
                 raise OutputError(f"cannot write {target.path}: {text}") from error
             raise ExportError(text) from error
-    _known.written.add(digest)
-    if job.verify:
-        _known.harmless.add(digest)
+    _proven.written.add(digest)
+    if task.verify:
+        _proven.harmless.add(digest)
 
 
-def _prove(job: Job, format: str, path: Path) -> float:
+def _prove(task: ExportTask, format: str, path: Path) -> float:
     """Return the largest error of an artifact, run in a process of its own: native parsers can crash."""
-    inputs = [run.inputs for run in job.rounds]
-    worker = runtimes.RUNTIMES[format].worker
+    reference = task.reference
+    inputs, sequence = [batch.inputs for batch in reference.batches], reference.sequence
+    worker = readers.RUNTIMES[format].worker
     try:
-        received, chunked = workers.call(
-            worker, runtimes.outputs_of, (str(path.absolute()), inputs, job.stretch)
-        )
+        received, chunked = workers.call(worker, readers.outputs_of, (str(path.absolute()), inputs, sequence))
     except WorkerError as error:
         raise ExportError(_not_running(error, format)) from error
-    names, tolerances = job.signature.output_names, (job.rtol, job.atol)
+    names, tolerances = reference.signature.output_names, (task.rtol, task.atol)
     errors = [
-        largest_error(names, run.outputs, outputs, *tolerances, f"at batch {run.batch}")
-        for run, outputs in zip(job.rounds, received, strict=True)
+        largest_error(names, batch.outputs, outputs, *tolerances, f"at batch {batch.batch}")
+        for batch, outputs in zip(reference.batches, received, strict=True)
     ]
-    if job.stretch:
-        whole = [job.stretch.outputs[name] for name in names]
-        where = f"over {sum(job.stretch.chunks)} steps in chunks of {', '.join(map(str, job.stretch.chunks))}"
-        errors.append(largest_error(names, whole, [chunked[name] for name in names], *tolerances, where))
+    if sequence:
+        expected = [sequence.outputs[name] for name in names]
+        where = f"over {sum(sequence.chunks)} steps in chunks of {', '.join(map(str, sequence.chunks))}"
+        errors.append(largest_error(names, expected, [chunked[name] for name in names], *tolerances, where))
     return max(errors)
 
 
