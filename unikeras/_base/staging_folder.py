@@ -42,7 +42,7 @@ class StagingFolder:
         """Make a new staging folder beside a path."""
         while True:
             path = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
-            staging = cls._locked(path, must=False)
+            staging = cls._lock_folder(path, must=False)
             # Another process may have taken it for one that was left, before it was locked.
             if staging is not None:
                 (path / _NOTE).touch()
@@ -57,7 +57,7 @@ class StagingFolder:
         except OSError:
             return
         for path in found:
-            staging = cls._locked(path, must=True)
+            staging = cls._lock_folder(path, must=True)
             if staging is None:
                 continue
             try:
@@ -67,7 +67,7 @@ class StagingFolder:
                 staging.unlock()
 
     @classmethod
-    def _locked(cls, path: Path, must: bool) -> Self | None:
+    def _lock_folder(cls, path: Path, must: bool) -> Self | None:
         """Return a staging folder, or None where another process has it.
 
         Without `must`, a file system without locks is good enough.

@@ -138,7 +138,9 @@ class Signature:
                 return leaves_as(structure, x)
         if isinstance(x, list | tuple) and len(x) == len(self.inputs):
             return list(x)
-        came = f"names {', '.join(map(str, x))}" if named else f"{len(x)} of them" if _sized(x) else repr(x)
+        came = (
+            f"names {', '.join(map(str, x))}" if named else f"{len(x)} of them" if _with_sizes(x) else repr(x)
+        )
         raise SignatureError(f"expected the inputs {', '.join(self.input_names)}; received {came}")
 
     def to_dict(self) -> dict[str, Any]:
@@ -179,7 +181,7 @@ def _identifier(name: str) -> str:
     return f"{plain}_" if keyword.iskeyword(plain) or plain == "self" else plain
 
 
-def _sized(value: Any) -> bool:
+def _with_sizes(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 

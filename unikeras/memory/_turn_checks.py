@@ -22,7 +22,7 @@ from unikeras.errors import (
 from unikeras.memory.stores.base import encode
 
 
-def checked(session: Any) -> str:
+def check_id(session: Any) -> str:
     """Return a session's id.
 
     Raises:
@@ -53,7 +53,7 @@ def check_inputs(inputs: Mapping[str, Any]) -> None:
         )
 
 
-def settled(specs: Sequence[StateSpec], state: Sequence[Any]) -> list[Array]:
+def cast(specs: Sequence[StateSpec], state: Sequence[Any]) -> list[Array]:
     """Return a model's new state as arrays of the dtypes that it declares."""
     return [
         to_numpy(array).astype(dtype_of(spec.dtype), copy=False)
@@ -61,7 +61,7 @@ def settled(specs: Sequence[StateSpec], state: Sequence[Any]) -> list[Array]:
     ]
 
 
-def broken(specs: Sequence[StateSpec], state: Sequence[Array]) -> list[str]:
+def find_broken(specs: Sequence[StateSpec], state: Sequence[Array]) -> list[str]:
     """Return which parts of a new state could not be read back."""
     for spec, array in zip(specs, state, strict=True):
         if array.shape != (1, *spec.shape):

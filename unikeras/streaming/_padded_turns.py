@@ -26,7 +26,7 @@ class PaddedTurns:
 
     Args:
         model: the model.
-        graph: it with memory, for turns that need no padding.
+        graph: it with state, for turns that need no padding.
         sequence_inputs: for each input, whether it has time.
         sequence_outputs: for each output, likewise.
     """
@@ -51,14 +51,14 @@ class PaddedTurns:
         """
         rows = [[_numpy(leaf) for leaf in leaves] for leaves in inputs]
         lengths = [self._length(leaves) for leaves in rows]
-        size, longest = _rounded(len(rows)), _rounded(max(lengths))
-        x = _stacked([self._to_length(leaves, longest) for leaves in rows], size)
-        memory = _stacked([[_numpy(part) for part in state] for state in states], size)
+        size, longest = _round_up(len(rows)), _round_up(max(lengths))
+        x = _stack([self._to_length(leaves, longest) for leaves in rows], size)
+        state = _stack([[_numpy(part) for part in state] for state in states], size)
         if min(lengths) == longest:
-            y, after = self._whole(x, memory)
+            y, after = self._whole(x, state)
         else:
             counts = [[np.arange(longest)[None] < length] for length in lengths]
-            y, after = self._padded(x, memory, steps=_stacked(counts, size)[0])
+            y, after = self._padded(x, state, steps=_stack(counts, size)[0])
         leaves = [_numpy(leaf) for leaf in tree.flatten(y)]
         after = [_numpy(part) for part in after]
         outputs = [self._output(leaves, row, length) for row, length in enumerate(lengths)]
@@ -93,11 +93,11 @@ class PaddedTurns:
         return tree.pack_sequence_as(self._graph.outputs, own)
 
 
-def _rounded(size: int) -> int:
+def _round_up(size: int) -> int:
     return 1 << (size - 1).bit_length()
 
 
-def _stacked(rows: Sequence[Sequence[Array]], size: int) -> list[Array]:
+def _stack(rows: Sequence[Sequence[Array]], size: int) -> list[Array]:
     """Return the rows as one batch of this size, the last row repeated."""
     filled = [*rows, *[rows[-1]] * (size - len(rows))]
     return [np.concatenate(column) for column in zip(*filled, strict=True)]
