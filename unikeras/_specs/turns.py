@@ -75,18 +75,18 @@ class SplitTurns:
         batch = self._batch(states)
         new: list[list[Array]] = [[] for _ in inputs]
         pieces: list[list[list[Array]]] = [[] for _ in inputs]
-        rows, start, results = list(range(len(inputs))), 0, None
+        active, start, results = list(range(len(inputs))), 0, None
         for stop in sorted(set(lengths)):
-            x = put_together(structure, self._chunk([leaves[row] for row in rows], start, stop))
+            x = put_together(structure, self._chunk([leaves[number] for number in active], start, stop))
             y, state = self._step(x, nested(self.states, batch))
             results, parts = take_apart(y)
-            batch = [to_numpy(value) for value in flat(self.states, state, len(rows))]
+            batch = [to_numpy(value) for value in flat(self.states, state, len(active))]
             parts = [to_numpy(part) for part in parts]
-            for place, row in enumerate(rows):
-                pieces[row].append([part[place : place + 1] for part in parts])
-                new[row] = [array[place : place + 1] for array in batch]
-            kept = [place for place, row in enumerate(rows) if lengths[row] > stop]
-            rows, start = [rows[place] for place in kept], stop
+            for place, number in enumerate(active):
+                pieces[number].append([part[place : place + 1] for part in parts])
+                new[number] = [array[place : place + 1] for array in batch]
+            kept = [place for place, number in enumerate(active) if lengths[number] > stop]
+            active, start = [active[place] for place in kept], stop
             batch = [array[kept] for array in batch]
         return [put_together(results, self._join(one)) for one in pieces], new
 
@@ -126,8 +126,8 @@ class SplitTurns:
 
     def _batch(self, states: list[list[Array] | None]) -> list[Array]:
         begin = flat(self.states, self.initial_state(1)) if None in states else []
-        rows = [begin if state is None else check_flat(self.states, state, 1) for state in states]
-        return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+        filled = [begin if state is None else check_flat(self.states, state, 1) for state in states]
+        return [np.concatenate(parts) for parts in zip(*filled, strict=True)]
 
     def _chunk(self, leaves: list[list[Array]], start: int, stop: int) -> list[Array]:
         cut = [

@@ -106,7 +106,7 @@ class GradientTape:
                 )
             elif is_variable(leaf):
                 self._watched[id(leaf)] = leaf
-                _ = leaf.value  # reading it tells the backend's tape, which may not be recording where the function reads it
+                _ = leaf.value  # tells the backend's tape, which may not record where the function reads it
             else:
                 self._require_recording().watch(leaf)
                 self._watched_tensors[id(leaf)] = leaf

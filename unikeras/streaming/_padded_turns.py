@@ -49,10 +49,10 @@ class PaddedTurns:
             inputs: by session, its inputs, flat, each of a batch of 1.
             states: by session, its states, flat, likewise.
         """
-        rows = [[_numpy(leaf) for leaf in leaves] for leaves in inputs]
-        lengths = [self._length(leaves) for leaves in rows]
-        size, longest = _round_up(len(rows)), _round_up(max(lengths))
-        x = _stack([self._to_length(leaves, longest) for leaves in rows], size)
+        chunks = [[_numpy(leaf) for leaf in leaves] for leaves in inputs]
+        lengths = [self._length(leaves) for leaves in chunks]
+        size, longest = _round_up(len(chunks)), _round_up(max(lengths))
+        x = _stack([self._to_length(leaves, longest) for leaves in chunks], size)
         state = _stack([[_numpy(part) for part in state] for state in states], size)
         if min(lengths) == longest:
             y, after = self._whole(x, state)
@@ -61,8 +61,8 @@ class PaddedTurns:
             y, after = self._padded(x, state, steps=_stack(counts, size)[0])
         leaves = [_numpy(leaf) for leaf in tree.flatten(y)]
         after = [_numpy(part) for part in after]
-        outputs = [self._output(leaves, row, length) for row, length in enumerate(lengths)]
-        return outputs, [[part[row : row + 1] for part in after] for row in range(len(rows))]
+        outputs = [self._output(leaves, number, length) for number, length in enumerate(lengths)]
+        return outputs, [[part[number : number + 1] for part in after] for number in range(len(chunks))]
 
     def _length(self, leaves: Sequence[Array]) -> int:
         """Return how many steps a session's inputs have."""
@@ -85,9 +85,9 @@ class PaddedTurns:
             for leaf, timed in zip(leaves, self._timed, strict=True)
         ]
 
-    def _output(self, leaves: Sequence[Array], row: int, length: int) -> Any:
+    def _output(self, leaves: Sequence[Array], number: int, length: int) -> Any:
         own = [
-            leaf[row : row + 1, :length] if timed else leaf[row : row + 1]
+            leaf[number : number + 1, :length] if timed else leaf[number : number + 1]
             for leaf, timed in zip(leaves, self._timed_outputs, strict=True)
         ]
         return tree.pack_sequence_as(self._graph.outputs, own)
@@ -97,9 +97,9 @@ def _round_up(size: int) -> int:
     return 1 << (size - 1).bit_length()
 
 
-def _stack(rows: Sequence[Sequence[Array]], size: int) -> list[Array]:
-    """Return the rows as one batch of this size, the last row repeated."""
-    filled = [*rows, *[rows[-1]] * (size - len(rows))]
+def _stack(parts: Sequence[Sequence[Array]], size: int) -> list[Array]:
+    """Return the parts as one batch of this size, the last part repeated."""
+    filled = [*parts, *[parts[-1]] * (size - len(parts))]
     return [np.concatenate(column) for column in zip(*filled, strict=True)]
 
 

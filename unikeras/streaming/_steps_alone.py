@@ -154,9 +154,9 @@ class _Alone:
     def _weights(self) -> Iterator[list[Any]]:
         """Yield random weights, these with the other sign, and the layer's own."""
         rng = np.random.default_rng(1)
-        draw = [random_values(rng, variable) for variable in self._variables]
-        yield draw
-        yield [-value if v.trainable else value for v, value in zip(self._variables, draw, strict=True)]
+        drawn = [random_values(rng, variable) for variable in self._variables]
+        yield drawn
+        yield [-value if v.trainable else value for v, value in zip(self._variables, drawn, strict=True)]
         yield [_numpy(variable.value) for variable in self._variables]
 
     def _draw(

@@ -136,8 +136,8 @@ class _BatchStates:
 
 
 def _choose(starts: Any, first: Any, held: Any) -> Any:
-    rows = ops.reshape(starts, (-1, *[1] * (len(held.shape) - 1)))
-    return ops.where(rows, first.value, held.value)
+    is_first = ops.reshape(starts, (-1, *[1] * (len(held.shape) - 1)))
+    return ops.where(is_first, first.value, held.value)
 
 
 def tbptt(model: Any, chunk: int) -> TruncatedBPTT:
