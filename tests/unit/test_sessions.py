@@ -526,8 +526,6 @@ for name in ("keras", "tensorflow", "torch", "jax", "redis", "optree", "onnx"):
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from helpers.recurrence import Gru, random_turns
 import unikeras as uk
-from unikeras import streaming
-from unikeras._specs.states import StateSpec
 model, turns = Gru(), random_turns(4)
 with uk.memory.Sessions(model, store={str(tmp_path / "memory.db")!r}) as chats:
     chats.step({{"a": turns[0], "b": turns[1]}})

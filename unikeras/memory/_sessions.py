@@ -15,12 +15,10 @@ from unikeras._specs.turns import to_numpy
 from unikeras.errors import ArgumentError, ArgumentValueError, SessionError, UnknownSession
 from unikeras.memory._ages import seconds
 from unikeras.memory._turn_checks import (
-    cast,
     check_id,
     check_inputs,
+    check_states,
     conflict,
-    find_broken,
-    refuse_broken,
     unusable,
 )
 from unikeras.memory._turns import turns_of
@@ -136,7 +134,7 @@ class Sessions:
             )
 
     def forget(self, *sessions: str) -> None:
-        """Delete sessions for good. One that there is not is no error."""
+        """Delete sessions for good. Unknown ids are ignored."""
         self.store.delete([check_id(session) for session in sessions])
 
     def expire(self, older_than: str | float | datetime.timedelta) -> int:
@@ -231,9 +229,7 @@ class Sessions:
     def _pack(self, sessions: list[str], new: list[list[Array]]) -> dict[str, bytes]:
         """Return the rows to write; a state that could not be read back is refused before any is written."""
         specs = self._model.states
-        states = [cast(specs, state) for state in new]
-        problems = {one: find_broken(specs, state) for one, state in zip(sessions, states, strict=True)}
-        refuse_broken({session: found for session, found in problems.items() if found})
+        states = check_states(specs, sessions, new)
         return {
             one: pack(specs, self._fingerprint, state) for one, state in zip(sessions, states, strict=True)
         }

@@ -59,8 +59,8 @@ class PaddedTurns:
         else:
             counts = [[np.arange(longest)[None] < length] for length in lengths]
             y, after = self._padded(x, state, steps=_stack(counts, size)[0])
-        leaves = [_numpy(leaf) for leaf in tree.flatten(y)]
-        after = [_numpy(part) for part in after]
+        to_numpy = backends.current().to_numpy
+        leaves, after = list(map(to_numpy, tree.flatten(y))), list(map(to_numpy, after))
         outputs = [self._output(leaves, number, length) for number, length in enumerate(lengths)]
         return outputs, [[part[number : number + 1] for part in after] for number in range(len(chunks))]
 
@@ -104,5 +104,7 @@ def _stack(parts: Sequence[Sequence[Array]], size: int) -> list[Array]:
 
 
 def _numpy(value: Any) -> Array:
+    if isinstance(value, np.ndarray):  # as a session's state is
+        return value
     backend = backends.current()
     return backend.to_numpy(value) if backend.is_tensor(value) else np.asarray(value)
