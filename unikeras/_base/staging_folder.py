@@ -49,7 +49,7 @@ class StagingFolder:
                 return staging
 
     @classmethod
-    def left_behind(cls, final: Path) -> Iterator[Self]:
+    def find_abandoned(cls, final: Path) -> Iterator[Self]:
         """Yield the staging folders beside a path whose processes are gone, locked while they are looked at."""
         pattern = re.compile(rf"\.{re.escape(final.name)}\.[a-z0-9_]{{8}}")
         try:
@@ -103,7 +103,7 @@ class StagingFolder:
             file.flush()
             os.fsync(file.fileno())
 
-    def announced(self) -> dict[str, Mark]:
+    def read_announcement(self) -> dict[str, Mark]:
         """Return which files were announced; none where there is no such note, or half of one."""
         try:
             content = json.loads((self.path / _NOTE).read_text(encoding="utf-8"))
