@@ -14,6 +14,7 @@ import pytest
 from keras import layers, ops
 
 import unikeras as uk
+from unikeras.functions import Function
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -466,7 +467,7 @@ def test_a_value_that_the_function_changes_is_warned_of_once(backend, name):
     assert f"changes {named}" in messages[0]
     assert "test_captured_values.py:" in messages[0]
     assert "keras.Variable" in messages[0]
-    if isinstance(f, uk.training._function.Function) and backend.eager(f, "auto") is None:
+    if isinstance(f, Function) and backend.eager(f, "auto") is None:
         assert f.trace_count == 1
 
 

@@ -624,7 +624,7 @@ def test_a_persistent_tape_is_collected_with_all_that_it_holds():
     with uk.GradientTape(persistent=True) as tape:
         y = v * v
     close(tape.gradient(y, v), [2.0])
-    engine = weakref.ref(tape._engine)
+    backend_tape = weakref.ref(tape._backend_tape)
     del tape
     gc.collect()
-    assert engine() is None
+    assert backend_tape() is None

@@ -193,7 +193,7 @@ def test_what_killed_processes_left_is_cleaned_up_and_nothing_else(tmp_path):
 def test_a_room_that_was_taken_for_one_left_behind_is_made_again(tmp_path, monkeypatch):
     """A room is made and then locked, and another process may come in between."""
     made = []
-    locked = StagingFolder._locked.__func__
+    locked = StagingFolder._lock_folder.__func__
 
     def late(cls, path, must):
         if not must and not made:
@@ -201,7 +201,7 @@ def test_a_room_that_was_taken_for_one_left_behind_is_made_again(tmp_path, monke
             path.rmdir()
         return locked(cls, path, must)
 
-    monkeypatch.setattr(StagingFolder, "_locked", classmethod(late))
+    monkeypatch.setattr(StagingFolder, "_lock_folder", classmethod(late))
     replace(tmp_path / "m", "file")
     assert (tmp_path / "m").read_text() == "new"
     assert len(made) == 1

@@ -78,7 +78,7 @@ for round_ in range(ROUNDS):
         trying = turns
     store = SQLiteStore(path)
     rows = store.read(NAMES)
-    assert store._connected().execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert store._open_connection().execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     store.close()
     found = {name: turn_of(name, rows[name].blob) if name in rows else GONE for name in NAMES}
     # Exactly what was acknowledged; what was in the air when the kill came is there whole, or not at all.

@@ -76,7 +76,7 @@ def test_the_pragmas(path, synchronous, level):
     with SQLiteStore(path, synchronous=synchronous, busy_timeout=7) as store:
 
         def pragma(name):
-            return store._connected().execute(f"PRAGMA {name}").fetchone()[0]
+            return store._open_connection().execute(f"PRAGMA {name}").fetchone()[0]
 
         found = {
             name: pragma(name) for name in ("journal_mode", "synchronous", "secure_delete", "busy_timeout")
@@ -176,7 +176,7 @@ def test_a_file_that_may_not_be_written_is_named():
 
 def test_a_write_into_a_read_only_database_is_named(path):
     with SQLiteStore(path) as store:
-        store._connected().execute("PRAGMA query_only = ON")
+        store._open_connection().execute("PRAGMA query_only = ON")
         with pytest.raises(StoreError, match=r"cannot write .*memory.db.*readonly.*cannot be written to"):
             store.write({"alice": (0, b"x")})
         assert store.read(["alice"]) == {}
@@ -207,7 +207,7 @@ def test_a_full_disk_takes_nothing_that_was_there(path, run_script):
         assert len(store) == 2 * written + 1
         rows = store.read([f"s{n}" for n in range(written)])
         assert all(rows[f"s{n}"].blob == bytes([n]) * 20_000 for n in range(written))
-        assert store._connected().execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert store._open_connection().execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 def test_who_holds_the_file_too_long_is_an_error_and_a_moment_is_none(path):
@@ -250,9 +250,9 @@ def test_an_older_file_is_brought_up_to_date(path, monkeypatch):
     for _ in range(2):
         with SQLiteStore(path) as store:
             assert store.read(["alice"])["alice"].blob == b"x"
-            row = store._connected().execute("SELECT note FROM sessions").fetchone()
+            row = store._open_connection().execute("SELECT note FROM sessions").fetchone()
             assert row == ("none",)
-            assert store._connected().execute("PRAGMA user_version").fetchone() == (2,)
+            assert store._open_connection().execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_a_step_that_fails_leaves_the_older_file(path, monkeypatch):
@@ -264,7 +264,7 @@ def test_a_step_that_fails_leaves_the_older_file(path, monkeypatch):
             SQLiteStore(path)
     with SQLiteStore(path) as store:
         assert store.read(["alice"])["alice"].blob == b"x"
-        tables = store._connected().execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table'")
+        tables = store._open_connection().execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table'")
         assert tables.fetchone() == (2,)
 
 

@@ -161,7 +161,7 @@ def test_a_version_of_the_tables_that_is_no_number_of_them_is_refused(path):
 def test_the_connection_trusts_nothing(path):
     with SQLiteStore(path) as store:
         pragmas = {
-            name: store._connected().execute(f"PRAGMA {name}").fetchone()[0]
+            name: store._open_connection().execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("trusted_schema", "cell_size_check")
         }
     assert pragmas == {"trusted_schema": 0, "cell_size_check": 1}

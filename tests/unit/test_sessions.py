@@ -15,6 +15,7 @@ import pytest
 from helpers.recurrence import FEATURES, UNITS, Gru, assert_same, random_turns
 
 import unikeras as uk
+from unikeras import streaming
 from unikeras._specs.states import StateSpec
 from unikeras.errors import (
     ArgumentError,
@@ -340,7 +341,7 @@ def test_a_keras_model_becomes_a_step(monkeypatch, gru):
     import keras
 
     seen = []
-    monkeypatch.setattr(uk, "stateful", lambda model: seen.append(model) or gru, raising=False)
+    monkeypatch.setattr(streaming, "stateful", lambda model: seen.append(model) or gru, raising=False)
     model = keras.Sequential([keras.Input((None, FEATURES)), keras.layers.GRU(UNITS)])
     Sessions(model, store="memory:").step("alice", random_turns(1)[0])
     assert seen == [model]
@@ -525,7 +526,6 @@ for name in ("keras", "tensorflow", "torch", "jax", "redis", "optree", "onnx"):
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from helpers.recurrence import Gru, random_turns
 import unikeras as uk
-from unikeras._specs.states import StateSpec
 model, turns = Gru(), random_turns(4)
 with uk.memory.Sessions(model, store={str(tmp_path / "memory.db")!r}) as chats:
     chats.step({{"a": turns[0], "b": turns[1]}})

@@ -92,13 +92,13 @@ def recover(path: str | os.PathLike[str]) -> None:
         >>> recover("no/such/model.xml")
     """
     final = Path(path)
-    for staging in StagingFolder.left_behind(final):
+    for staging in StagingFolder.find_abandoned(final):
         with contextlib.suppress(OSError):  # who may only read has to take what is there
             _finish(staging, final.parent)
 
 
 def _clean_up(final: Path) -> None:
-    for staging in StagingFolder.left_behind(final):
+    for staging in StagingFolder.find_abandoned(final):
         _finish(staging, final.parent)
         staging.remove()
 
@@ -108,7 +108,7 @@ def _finish(staging: StagingFolder, folder: Path) -> None:
 
     Where all of it is still there, the process was killed before it began, and the old content is untouched.
     """
-    announced = staging.announced()
+    announced = staging.read_announcement()
     names = [name for name in announced if Path(name).name == name]
     left = [name for name in names if mark_of(staging.path / name) == announced[name]]
     begun = any(mark_of(folder / name) in (None, announced[name]) for name in names)
@@ -124,7 +124,7 @@ def _put_in_place(staging: StagingFolder, finals: list[Path]) -> None:
         (staging.path / finals[0].name).replace(finals[0])
         return
     staging.announce([final.name for final in finals])
-    announced = staging.announced()
+    announced = staging.read_announcement()
     existed = {final: os.path.lexists(final) for final in finals}
     try:
         for final in finals:

@@ -42,14 +42,14 @@ class StagingFolder:
         """Make a new staging folder beside a path."""
         while True:
             path = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
-            staging = cls._locked(path, must=False)
+            staging = cls._lock_folder(path, must=False)
             # Another process may have taken it for one that was left, before it was locked.
             if staging is not None:
                 (path / _NOTE).touch()
                 return staging
 
     @classmethod
-    def left_behind(cls, final: Path) -> Iterator[Self]:
+    def find_abandoned(cls, final: Path) -> Iterator[Self]:
         """Yield the staging folders beside a path whose processes are gone, locked while they are looked at."""
         pattern = re.compile(rf"\.{re.escape(final.name)}\.[a-z0-9_]{{8}}")
         try:
@@ -57,7 +57,7 @@ class StagingFolder:
         except OSError:
             return
         for path in found:
-            staging = cls._locked(path, must=True)
+            staging = cls._lock_folder(path, must=True)
             if staging is None:
                 continue
             try:
@@ -67,7 +67,7 @@ class StagingFolder:
                 staging.unlock()
 
     @classmethod
-    def _locked(cls, path: Path, must: bool) -> Self | None:
+    def _lock_folder(cls, path: Path, must: bool) -> Self | None:
         """Return a staging folder, or None where another process has it.
 
         Without `must`, a file system without locks is good enough.
@@ -103,7 +103,7 @@ class StagingFolder:
             file.flush()
             os.fsync(file.fileno())
 
-    def announced(self) -> dict[str, Mark]:
+    def read_announcement(self) -> dict[str, Mark]:
         """Return which files were announced; none where there is no such note, or half of one."""
         try:
             content = json.loads((self.path / _NOTE).read_text(encoding="utf-8"))

@@ -138,19 +138,21 @@ class Signature:
                 return leaves_as(structure, x)
         if isinstance(x, list | tuple) and len(x) == len(self.inputs):
             return list(x)
-        came = f"names {', '.join(map(str, x))}" if named else f"{len(x)} of them" if _sized(x) else repr(x)
+        came = (
+            f"names {', '.join(map(str, x))}" if named else f"{len(x)} of them" if _with_sizes(x) else repr(x)
+        )
         raise SignatureError(f"expected the inputs {', '.join(self.input_names)}; received {came}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the signature as data for JSON."""
-        rows = {side: [_row(spec) for spec in getattr(self, side)] for side in ("inputs", "outputs")}
+        sides = {side: [_to_dict(spec) for spec in getattr(self, side)] for side in ("inputs", "outputs")}
         sizes = {"length": self.length, "stretch": self.stretch, "apart": self.apart}
-        return {**rows, "arguments": self.arguments, "results": self.results, **sizes}
+        return {**sides, "arguments": self.arguments, "results": self.results, **sizes}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Signature:
         """Return the signature that `to_dict` made this from."""
-        inputs, outputs = (tuple(_spec(row) for row in data[side]) for side in ("inputs", "outputs"))
+        inputs, outputs = (tuple(_from_dict(one) for one in data[side]) for side in ("inputs", "outputs"))
         sizes = data.get("length", 8), data.get("stretch", 1), data.get("apart", 0)
         return cls(inputs, outputs, data["arguments"], data["results"], *sizes)
 
@@ -179,7 +181,7 @@ def _identifier(name: str) -> str:
     return f"{plain}_" if keyword.iskeyword(plain) or plain == "self" else plain
 
 
-def _sized(value: Any) -> bool:
+def _with_sizes(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
@@ -200,11 +202,11 @@ def numpy_dtype(name: str | None) -> np.dtype[Any]:
     return np.dtype(object if name == "string" else name or "float32")
 
 
-def _row(spec: TensorSpec) -> dict[str, Any]:
+def _to_dict(spec: TensorSpec) -> dict[str, Any]:
     shape = None if spec.shape is None else list(spec.shape)
     return {"name": spec.name, "shape": shape, "dtype": spec.dtype, "axes": list(spec.axes)}
 
 
-def _spec(row: Mapping[str, Any]) -> TensorSpec:
-    shape = None if row["shape"] is None else tuple(row["shape"])
-    return TensorSpec(row["name"], shape, row["dtype"], tuple(row.get("axes", ())))
+def _from_dict(data: Mapping[str, Any]) -> TensorSpec:
+    shape = None if data["shape"] is None else tuple(data["shape"])
+    return TensorSpec(data["name"], shape, data["dtype"], tuple(data.get("axes", ())))

@@ -1,6 +1,6 @@
-"""The memory of a model as a value: `{layer path: {"h": array, "c": array}}`, and flat in a fixed order.
+"""The state of a model as a value: `{layer path: {"h": array, "c": array}}`, and flat in a fixed order.
 
-Nothing here imports keras: an artifact's memory is read where no framework is installed.
+Nothing here imports keras: an artifact's state is read where no framework is installed.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def flat(specs: Sequence[StateSpec], state: Any, batch: int | None = None) -> li
     return [held[key] for key in known]
 
 
-def checked(specs: Sequence[StateSpec], values: Sequence[Any], batch: int | None = None) -> list[Any]:
+def check_flat(specs: Sequence[StateSpec], values: Sequence[Any], batch: int | None = None) -> list[Any]:
     """Return a flat state; see `flat` for the arguments and for what is refused."""
     if len(values) != len(specs):
         raise SignatureError(f"the state has {len(values)} tensors, where {len(specs)} are due")

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from unikeras._specs.states import State, StateSpec, checked, flat, nested
+from unikeras._specs.states import State, StateSpec, check_flat, flat, nested
 from unikeras._specs.structure import leaves_as, put_together, take_apart
 from unikeras.errors import ArgumentValueError, StateError
 
@@ -21,7 +21,7 @@ class Turns(Protocol):
 
     Attributes:
         states: its states, in the order in which they travel.
-        fingerprint: what tells it from a model that cannot use its memory; hex digits.
+        fingerprint: what tells it from a model that cannot use its states; hex digits.
     """
 
     states: tuple[StateSpec, ...]
@@ -75,20 +75,20 @@ class SplitTurns:
         batch = self._batch(states)
         new: list[list[Array]] = [[] for _ in inputs]
         pieces: list[list[list[Array]]] = [[] for _ in inputs]
-        rows, start, results = list(range(len(inputs))), 0, None
+        active, start, results = list(range(len(inputs))), 0, None
         for stop in sorted(set(lengths)):
-            x = put_together(structure, self._chunk([leaves[row] for row in rows], start, stop))
+            x = put_together(structure, self._chunk([leaves[number] for number in active], start, stop))
             y, state = self._step(x, nested(self.states, batch))
             results, parts = take_apart(y)
-            batch = [to_numpy(value) for value in flat(self.states, state, len(rows))]
+            batch = [to_numpy(value) for value in flat(self.states, state, len(active))]
             parts = [to_numpy(part) for part in parts]
-            for place, row in enumerate(rows):
-                pieces[row].append([part[place : place + 1] for part in parts])
-                new[row] = [array[place : place + 1] for array in batch]
-            kept = [place for place, row in enumerate(rows) if lengths[row] > stop]
-            rows, start = [rows[place] for place in kept], stop
+            for place, number in enumerate(active):
+                pieces[number].append([part[place : place + 1] for part in parts])
+                new[number] = [array[place : place + 1] for array in batch]
+            kept = [place for place, number in enumerate(active) if lengths[number] > stop]
+            active, start = [active[place] for place in kept], stop
             batch = [array[kept] for array in batch]
-        return [put_together(results, self._joined(one)) for one in pieces], new
+        return [put_together(results, self._join(one)) for one in pieces], new
 
     def _take_apart(self, inputs: list[Any]) -> tuple[Any, list[list[Array]]]:
         """Return the structure of the first session's inputs, and the leaves of each in its order."""
@@ -126,8 +126,8 @@ class SplitTurns:
 
     def _batch(self, states: list[list[Array] | None]) -> list[Array]:
         begin = flat(self.states, self.initial_state(1)) if None in states else []
-        rows = [begin if state is None else checked(self.states, state, 1) for state in states]
-        return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+        filled = [begin if state is None else check_flat(self.states, state, 1) for state in states]
+        return [np.concatenate(parts) for parts in zip(*filled, strict=True)]
 
     def _chunk(self, leaves: list[list[Array]], start: int, stop: int) -> list[Array]:
         cut = [
@@ -135,7 +135,7 @@ class SplitTurns:
         ]
         return [np.concatenate(parts) for parts in zip(*cut, strict=True)]
 
-    def _joined(self, pieces: list[list[Array]]) -> list[Array]:
+    def _join(self, pieces: list[list[Array]]) -> list[Array]:
         timed = tuple(self._model.sequence_outputs)
         if len(timed) != len(pieces[0]):
             raise StateError(

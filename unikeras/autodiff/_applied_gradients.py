@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from unikeras._keras import hooks
-from unikeras.autodiff import _optimizer_slots as _slots
+from unikeras.autodiff import _optimizer_slots
 from unikeras.errors import GradientError
 
 # What else wants to know which variables an optimizer is about to change.
@@ -28,7 +28,7 @@ _APPLY = (
 def check_applied_gradients() -> None:
     """Check what `Optimizer.apply` is given, from now on, in the whole process."""
     for attribute in _APPLY:
-        hooks.use(attribute, _checked)
+        hooks.use(attribute, _check_before_apply)
 
 
 def listen_to_applied_gradients(listener: Callable[[list[Any]], None]) -> None:
@@ -36,17 +36,17 @@ def listen_to_applied_gradients(listener: Callable[[list[Any]], None]) -> None:
     _listeners[listener] = None
 
 
-def _checked(own: Callable[..., Any]) -> Callable[..., Any]:
+def _check_before_apply(own: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(own)
     def apply(self: keras.Optimizer, grads: Any, trainable_variables: Any = None) -> Any:
-        grads = _listed("gradients", grads)
+        grads = _as_list("gradients", grads)
         if trainable_variables is not None:
-            trainable_variables = _listed("variables", trainable_variables)
+            trainable_variables = _as_list("variables", trainable_variables)
         if trainable_variables is not None or self.built:
             known = self._trainable_variables if trainable_variables is None else trainable_variables
             _check(grads, known)
             if grads:
-                _slots.grow(self, known)
+                _optimizer_slots.grow(self, known)
             for listener in tuple(_listeners):
                 listener([*known, *self.variables])
         return own(self, grads, trainable_variables)
@@ -54,7 +54,7 @@ def _checked(own: Callable[..., Any]) -> Callable[..., Any]:
     return apply
 
 
-def _listed(what: str, values: Any) -> list[Any]:
+def _as_list(what: str, values: Any) -> list[Any]:
     if isinstance(values, str | Mapping) or hasattr(values, "shape") or not hasattr(values, "__iter__"):
         raise GradientError(f"apply takes a list of {what}; received {type(values).__qualname__}")
     return list(values)

@@ -58,7 +58,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
             remaining = iter(values)
             exchanged = pack(given, [next(remaining) if _has_gradient(leaf) else leaf for leaf in leaves])
             with variable_reads.reads() as read:
-                value, gradient = _checked(f(*exchanged, **kwargs))
+                value, gradient = _take_pair(f(*exchanged, **kwargs))
             _check_reads(f, read)
             kept.append(value)
             return _outputs(value), lambda upstream: _gradients(
@@ -108,7 +108,7 @@ def _has_gradient(leaf: Any) -> bool:
     return is_tensor(leaf) and is_differentiable(leaf)
 
 
-def _checked(returned: Any) -> tuple[Any, Callable[[Any], Any]]:
+def _take_pair(returned: Any) -> tuple[Any, Callable[[Any], Any]]:
     if not (isinstance(returned, tuple | list) and len(returned) == 2 and callable(returned[1])):
         raise ArgumentError(
             f"a function under custom_gradient returns (y, g), a result and a function; it returned a "

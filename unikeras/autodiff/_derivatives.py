@@ -12,7 +12,7 @@ from unikeras.autodiff._flat_functions import Arguments, Result, is_one, numbers
 from unikeras.autodiff._gradient_tape import GradientTape
 from unikeras.autodiff._jacobian_rows import basis, zeros
 from unikeras.autodiff._nested import flatten, pack
-from unikeras.autodiff._transforms import grad, jvp, pushed, reverse
+from unikeras.autodiff._transforms import grad, jvp, push, reverse
 from unikeras.autodiff._vmap import move, vmap
 from unikeras.errors import ArgumentValueError
 
@@ -56,8 +56,8 @@ def jacobian(
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         arguments = Arguments(args, numbers)
-        result, rows = compute(lambda leaves: f(*arguments.exchanged(leaves), **kwargs), arguments.leaves)
-        packed = [arguments.packed(row) for row in rows]
+        result, rows = compute(lambda leaves: f(*arguments.exchange(leaves), **kwargs), arguments.leaves)
+        packed = [arguments.pack(row) for row in rows]
         return pack(result, [row[0] if is_one(argnums) else tuple(row) for row in packed])
 
     return wrapped
@@ -113,7 +113,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
         >>> keras.ops.convert_to_numpy(uk.hvp(lambda x: keras.ops.sum(x**3), x, keras.ops.ones((2,)))).tolist()
         [6.0, 12.0]
     """
-    return pushed(grad(f), (x,), (v,), ("x", "v"))[1]
+    return push(grad(f), (x,), (v,), ("x", "v"))[1]
 
 
 Rows = tuple[Any, list[list[Any]]]
@@ -123,23 +123,23 @@ def _reverse(run: Callable[[Sequence[Any]], Any], leaves: list[Any]) -> Rows:
     from keras import ops
 
     if backends.current().native_vjp() is not None:
-        (result, _), pullback = reverse(lambda values: _checked(run(values)), leaves, persistent=True)
+        (result, _), pullback = reverse(lambda values: _take_result(run(values)), leaves, persistent=True)
         outputs = flatten(result)
-        return result, [_pulled(pullback, outputs, number) for number in range(len(outputs))]
+        return result, [_pull_rows(pullback, outputs, number) for number in range(len(outputs))]
     own = [ops.copy(leaf) for leaf in leaves]
     with GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(own)
-        result = _checked(run(own))
+        result = _take_result(run(own))
     return result.value, [tape.jacobian(output, own, "zero") for output in result.outputs]
 
 
-def _checked(returned: Any) -> Result:
+def _take_result(returned: Any) -> Result:
     result = Result(returned)
     result.check_differentiable()
     return result
 
 
-def _pulled(pullback: Callable[[Any], list[Any]], outputs: list[Any], number: int) -> list[Any]:
+def _pull_rows(pullback: Callable[[Any], list[Any]], outputs: list[Any], number: int) -> list[Any]:
     from keras import ops
 
     weights = [ops.zeros_like(output) for output in outputs]
@@ -166,7 +166,7 @@ def _forward(run: Callable[[Sequence[Any]], Any], leaves: list[Any]) -> Rows:
 
         def along(tangent: Any, number: int = number) -> Any:
             tangents = [tangent if i == number else ops.zeros_like(x) for i, x in enumerate(leaves)]
-            return jvp(lambda *values: _checked(run(values)).value, leaves, tangents)[1]
+            return jvp(lambda *values: _take_result(run(values)).value, leaves, tangents)[1]
 
         mapped = flatten(vmap(along)(basis(leaf)))
         columns.append(

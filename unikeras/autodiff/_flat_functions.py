@@ -62,7 +62,7 @@ class Arguments:
         self, args: Sequence[Any], numbers: Sequence[int], name: str = "argument", integers: bool = False
     ) -> None:
         self._args = list(args)
-        self._numbers = _counted(numbers, len(args))
+        self._numbers = _count_from_start(numbers, len(args))
         self.chosen = [self._args[number] for number in self._numbers]
         leaves = [
             leaf
@@ -76,19 +76,19 @@ class Arguments:
         _check_leaves(leaves, integers)
         self.leaves = [_tensor(leaf) for _, leaf in leaves]
 
-    def exchanged(self, leaves: Sequence[Any]) -> list[Any]:
+    def exchange(self, leaves: Sequence[Any]) -> list[Any]:
         """Return all arguments with these tensors in the place of the chosen ones."""
         args = list(self._args)
-        for number, value in zip(self._numbers, self.packed(leaves), strict=True):
+        for number, value in zip(self._numbers, self.pack(leaves), strict=True):
             args[number] = value
         return args
 
-    def packed(self, leaves: Sequence[Any]) -> list[Any]:
+    def pack(self, leaves: Sequence[Any]) -> list[Any]:
         """Return tensors in the structures of the chosen arguments."""
         return list(pack(self.chosen, leaves))
 
 
-def _counted(numbers: Sequence[int], count: int) -> list[int]:
+def _count_from_start(numbers: Sequence[int], count: int) -> list[int]:
     if wrong := [number for number in numbers if not -count <= number < count]:
         raise ArgumentValueError(
             f"argnums names argument {', '.join(map(str, wrong))}; the call has {count} positional arguments"
@@ -149,7 +149,7 @@ class Result:
         """Return the tensors among the leaves of aux."""
         return [leaf for leaf in flatten(self.aux) if is_tensor(leaf)] if self._has_aux else []
 
-    def rebuilt(self, outputs: Sequence[Any], aux_tensors: Sequence[Any]) -> tuple[Any, Any]:
+    def rebuild(self, outputs: Sequence[Any], aux_tensors: Sequence[Any]) -> tuple[Any, Any]:
         """Return value and aux with other tensors in their places."""
         remaining = iter(aux_tensors)
         aux = self.aux

@@ -14,7 +14,7 @@ from unikeras.autodiff import _jacobian_rows
 from unikeras.autodiff._applied_gradients import check_applied_gradients
 from unikeras.autodiff._nested import flatten as flatten_structure
 from unikeras.autodiff._none_hints import warn_of_none
-from unikeras.autodiff._partners import fitted
+from unikeras.autodiff._partners import match_leaves
 from unikeras.autodiff._sources import check_tensor, flatten, pack
 from unikeras.backends import Tape, variable_reads
 from unikeras.errors import ArgumentValueError, TapeError
@@ -51,7 +51,7 @@ class GradientTape:
     def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
         self._persistent = persistent
         self._watch_accessed = watch_accessed_variables
-        self._engine: Tape | None = None
+        self._backend_tape: Tape | None = None
         self._recording = False
         self._paused = False
         self._watched: dict[int, Any] = {}
@@ -61,10 +61,10 @@ class GradientTape:
     def __enter__(self) -> GradientTape:
         if self._recording:
             raise TapeError("this tape records already; a block inside its own block needs a second tape")
-        if self._engine is None:
-            self._engine = backends.current().tape(self._persistent, self._watch_accessed)
+        if self._backend_tape is None:
+            self._backend_tape = backends.current().tape(self._persistent, self._watch_accessed)
             self._watched, self._watched_tensors, self._has_answered = {}, {}, False
-        self._engine.start()
+        self._backend_tape.start()
         check_applied_gradients()
         variable_reads.push(self)
         self._recording = True
@@ -82,7 +82,7 @@ class GradientTape:
         if self._recording:
             self._recording = False
             variable_reads.remove(self)
-            self._recorded().stop()
+            self._require_recording().stop()
 
     def watch(self, tensor: Any) -> None:
         """Record what is computed from these tensors from here on.
@@ -106,11 +106,9 @@ class GradientTape:
                 )
             elif is_variable(leaf):
                 self._watched[id(leaf)] = leaf
-                _ = (
-                    leaf.value
-                )  # reading it tells the engine, which may not be recording where the function reads it
+                _ = leaf.value  # tells the backend's tape, which may not record where the function reads it
             else:
-                self._recorded().watch(leaf)
+                self._require_recording().watch(leaf)
                 self._watched_tensors[id(leaf)] = leaf
 
     def _read(self, variable: Any, value: Any) -> Any:
@@ -119,9 +117,9 @@ class GradientTape:
             return value
         if id(variable) not in self._watched:
             if not (self._watch_accessed and variable.trainable and is_differentiable(value)):
-                return self._recorded().pass_by(variable, value)
+                return self._require_recording().pass_by(variable, value)
             self._watched[id(variable)] = variable
-        return self._recorded().read(variable, value)
+        return self._require_recording().read(variable, value)
 
     def watched_variables(self) -> tuple[Any, ...]:
         """Return the Keras variables watched so far, in the order in which they were first read or watched."""
@@ -138,7 +136,7 @@ class GradientTape:
             raise TapeError("stop_recording() belongs inside the tape's `with` block, once at a time")
         self._paused = True
         try:
-            with self._recorded().pause():
+            with self._require_recording().pause():
                 yield
         finally:
             self._paused = False
@@ -146,8 +144,8 @@ class GradientTape:
     def reset(self) -> None:
         """Forget all that was recorded and watched; inside the block, recording goes on from nothing."""
         self._watched, self._watched_tensors = {}, {}
-        if self._engine is not None:
-            self._engine.reset()
+        if self._backend_tape is not None:
+            self._backend_tape.reset()
 
     def gradient(
         self,
@@ -174,16 +172,16 @@ class GradientTape:
             TapeError: nothing was recorded, or the tape is not persistent and has answered already.
             ArgumentError: a target or source is not a tensor, or the output gradients do not fit the target.
         """
-        engine = self._recorded()
+        backend_tape = self._require_recording()
         targets = flatten("target", target)
         wanted = flatten("sources", sources)
         weights = _weights(output_gradients, target, targets)
         _check_unconnected(unconnected_gradients)
-        with self._answering():
+        with self._end_after_answer():
             values = [self._value(leaf) for leaf in targets]
-            gradients = self._ask(lambda known: engine.gradient(values, known, weights), wanted)
+            gradients = self._compute(lambda known: backend_tape.gradient(values, known, weights), wanted)
         self._explain(wanted, gradients, unconnected_gradients)
-        return pack(sources, _finished(gradients, wanted, unconnected_gradients))
+        return pack(sources, _fill_in_zeros(gradients, wanted, unconnected_gradients))
 
     def jacobian(self, target: Any, sources: Any, unconnected_gradients: Unconnected = "none") -> Any:
         """Return the derivative of every element of a target with respect to every element of sources.
@@ -203,14 +201,14 @@ class GradientTape:
         Source:
             tf.GradientTape.jacobian.
         """
-        engine = self._recorded()
+        backend_tape = self._require_recording()
         wanted = flatten("sources", sources)
         check_tensor("target", target)
         _jacobian_rows.check_floating(target)
         _check_unconnected(unconnected_gradients)
-        with self._answering():
+        with self._end_after_answer():
             value = self._value(target)
-            rows = self._ask(lambda known: _jacobian_rows.rows(engine, value, known), wanted)
+            rows = self._compute(lambda known: _jacobian_rows.rows(backend_tape, value, known), wanted)
         self._explain(wanted, rows, unconnected_gradients)
         if unconnected_gradients == "zero":
             rows = [
@@ -236,46 +234,48 @@ class GradientTape:
         Source:
             tf.GradientTape.batch_jacobian.
         """
-        engine = self._recorded()
+        backend_tape = self._require_recording()
         check_tensor("target", target)
         check_tensor("source", source)
         _jacobian_rows.check_floating(target)
         _jacobian_rows.check_batch(target, source)
         _check_unconnected(unconnected_gradients)
-        with self._answering():
+        with self._end_after_answer():
             value = self._value(target)
-            (found,) = self._ask(lambda known: _jacobian_rows.batch_rows(engine, value, known), [source])
+            (found,) = self._compute(
+                lambda known: _jacobian_rows.batch_rows(backend_tape, value, known), [source]
+            )
         self._explain([source], [found], unconnected_gradients)
         if found is None and unconnected_gradients == "zero":
             return _jacobian_rows.batch_zeros(value, source)
         return found
 
-    def _recorded(self) -> Tape:
-        if self._engine is None:
+    def _require_recording(self) -> Tape:
+        if self._backend_tape is None:
             raise TapeError(
                 "this tape has answered already, and its recording is freed; uk.GradientTape(persistent=True) answers "
                 "any number of times"
                 if self._has_answered
                 else "this tape was never entered: compute the target inside `with uk.GradientTape() as tape:`"
             )
-        return self._engine
+        return self._backend_tape
 
     @contextlib.contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _end_after_answer(self) -> Iterator[None]:
         """End the recording around the answer of a tape that answers once; free it afterwards."""
         if self._persistent:
             yield
             return
-        engine = self._recorded()
+        backend_tape = self._require_recording()
         self._stop()
         try:
             yield
         finally:
-            self._engine, self._has_answered = None, True
-            engine.release()
+            self._backend_tape, self._has_answered = None, True
+            backend_tape.release()
 
-    def _ask(self, answer: Callable[[list[Any]], list[Any]], wanted: list[Any]) -> list[Any]:
-        """Ask the engine for those sources that can have an answer; the others are None."""
+    def _compute(self, answer: Callable[[list[Any]], list[Any]], wanted: list[Any]) -> list[Any]:
+        """Compute the answers for those sources that can have one; the others are None."""
         known = [source for source in wanted if not is_variable(source) or self._may_have_read(source)]
         found = dict(zip(map(id, known), answer(known) if known else [], strict=True))
         return [found.get(id(source)) for source in wanted]
@@ -289,11 +289,11 @@ class GradientTape:
         return id(variable) in self._watched or (self._watch_accessed and variable.trainable)
 
     def _value(self, target: Any) -> Any:
-        """Return a target as the engine knows it: of a variable, what it gave out while it was watched."""
+        """Return a target as the backend's tape knows it: of a variable, what it gave out while it was watched."""
         if not is_variable(target):
             return target
         value = target.value
-        return self._recorded().read(target, value) if id(target) in self._watched else value
+        return self._require_recording().read(target, value) if id(target) in self._watched else value
 
 
 def gradients_to_apply(tape: GradientTape, loss: Any, variables: list[Any]) -> list[Any]:
@@ -301,9 +301,9 @@ def gradients_to_apply(tape: GradientTape, loss: Any, variables: list[Any]) -> l
 
     TensorFlow's gradient of a lookup in a large table holds the rows that were looked up.
     """
-    engine = tape._recorded()
-    with tape._answering():
-        return tape._ask(lambda known: engine.gradient_to_apply(loss, known), variables)
+    backend_tape = tape._require_recording()
+    with tape._end_after_answer():
+        return tape._compute(lambda known: backend_tape.gradient_to_apply(loss, known), variables)
 
 
 def _check_unconnected(unconnected_gradients: str) -> None:
@@ -313,7 +313,7 @@ def _check_unconnected(unconnected_gradients: str) -> None:
         )
 
 
-def _finished(gradients: list[Any], sources: list[Any], unconnected: Unconnected) -> list[Any]:
+def _fill_in_zeros(gradients: list[Any], sources: list[Any], unconnected: Unconnected) -> list[Any]:
     from keras import ops
 
     return [
@@ -333,7 +333,7 @@ def _weights(output_gradients: Any, target: Any, targets: list[Any]) -> list[Any
         len(given) == len(targets) == 1
     ):  # TensorFlow's tape takes [weight] for a target, and weight for [target]
         output_gradients, target = given[0], targets[0]
-    return fitted(
+    return match_leaves(
         "output_gradients",
         output_gradients,
         "target",

@@ -28,19 +28,19 @@ def check_batch(target: Any, source: Any) -> None:
         )
 
 
-def rows(engine: Tape, target: Any, sources: Sequence[Any]) -> list[Any]:
+def rows(backend_tape: Tape, target: Any, sources: Sequence[Any]) -> list[Any]:
     """Return d target / d source of shape target.shape + source.shape for each source, or None."""
     from keras import ops
 
     shape = tuple(target.shape)
     if not shape:
-        return engine.gradient([target], sources, [None])
+        return backend_tape.gradient([target], sources, [None])
     if not math.prod(shape):
-        found = engine.gradient([target], sources, [None])
+        found = backend_tape.gradient([target], sources, [None])
         return [
             None if one is None else zeros(target, source) for one, source in zip(found, sources, strict=True)
         ]
-    found = engine.batched_gradient(target, sources, basis(target))
+    found = backend_tape.batched_gradient(target, sources, basis(target))
     return [None if one is None else ops.reshape(one, shape + tuple(one.shape[1:])) for one in found]
 
 
@@ -59,13 +59,13 @@ def zeros(target: Any, source: Any) -> Any:
     return ops.zeros(tuple(target.shape) + tuple(source.shape), dtype=source.dtype)
 
 
-def batch_rows(engine: Tape, target: Any, sources: Sequence[Any]) -> list[Any]:
+def batch_rows(backend_tape: Tape, target: Any, sources: Sequence[Any]) -> list[Any]:
     """Return the jacobian of each example, of shape (batch, *target, *source), or None."""
     from keras import ops
 
     batch, *shape = target.shape
     if not math.prod(target.shape):
-        found = engine.gradient([target], sources, [None])
+        found = backend_tape.gradient([target], sources, [None])
         return [
             None if one is None else batch_zeros(target, source)
             for one, source in zip(found, sources, strict=True)
@@ -73,7 +73,7 @@ def batch_rows(engine: Tape, target: Any, sources: Sequence[Any]) -> list[Any]:
     # Examples do not mix, so one output gradient asks for the same element of all of them.
     size = math.prod(shape)
     eye = ops.reshape(ops.eye(size, dtype=target.dtype), (size, 1, *shape))
-    found = engine.batched_gradient(target, sources, ops.repeat(eye, batch, axis=1))
+    found = backend_tape.batched_gradient(target, sources, ops.repeat(eye, batch, axis=1))
     return [
         None if one is None else ops.reshape(ops.moveaxis(one, 0, 1), (batch, *shape, *tuple(one.shape[2:])))
         for one in found

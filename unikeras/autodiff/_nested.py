@@ -39,7 +39,7 @@ def open_node(value: Any) -> Node | None:
         return _mapping(value)
     if kind in SEQUENCES or is_namedtuple(value):
         return Node(range(len(value)), list(value), lambda children: _sequence(value, children))
-    return _registered(value)
+    return _open_registered(value)
 
 
 def is_namedtuple(value: Any) -> bool:
@@ -71,14 +71,14 @@ def _sequence(value: Any, children: Sequence[Any]) -> Any:
     return type(value)(children)
 
 
-def _registered(value: Any) -> Node | None:
+def _open_registered(value: Any) -> Node | None:
     """Open what somebody registered with `keras.tree`, such as the lists that Keras tracks."""
     from keras import tree
 
     if value is None or not tree.is_nested(value):
         return None
 
-    def exchanged(visit: Callable[[Any], Any]) -> Any:
+    def exchange(visit: Callable[[Any], Any]) -> Any:
         root = True
 
         def once(part: Any) -> Any:
@@ -96,11 +96,11 @@ def _registered(value: Any) -> Node | None:
         children.append(part)
         return tree.MAP_TO_NONE
 
-    exchanged(collect)
+    exchange(collect)
 
     def build(others: Sequence[Any]) -> Any:
         remaining = iter(others)
-        return exchanged(lambda _: tree.MAP_TO_NONE if (other := next(remaining)) is None else other)
+        return exchange(lambda _: tree.MAP_TO_NONE if (other := next(remaining)) is None else other)
 
     return Node(range(len(children)), children, build)
 

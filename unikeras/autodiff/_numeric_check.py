@@ -95,7 +95,7 @@ def check_gradients(
     step = step or (1e-5 if exact else 1e-2)
     tolerance = tolerance or (1e-6 if exact else 1e-2)
     numbers = [number for number, leaf in enumerate(arguments.leaves) if is_differentiable(leaf)]
-    gradients = grad(lambda values: f(*arguments.exchanged(_with(arguments.leaves, numbers, values))))(
+    gradients = grad(lambda values: f(*arguments.exchange(_with(arguments.leaves, numbers, values))))(
         [arguments.leaves[number] for number in numbers]
     )
     worst = [
@@ -123,7 +123,7 @@ def _worst(
 
     def total(values: Any) -> float:
         moved = _with(arguments.leaves, [number], [ops.convert_to_tensor(values)])
-        results = Result(f(*arguments.exchanged(moved))).outputs
+        results = Result(f(*arguments.exchange(moved))).outputs
         return float(sum(np.sum(ops.convert_to_numpy(result), dtype="float64") for result in results))
 
     found = []

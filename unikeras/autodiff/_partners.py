@@ -14,7 +14,7 @@ from unikeras.autodiff._nested import Pair, pair
 from unikeras.errors import ArgumentError
 
 
-def fitted(
+def match_leaves(
     name: str, given: Any, wanted_name: str, wanted: Any, none: bool = False, hint: str = ""
 ) -> list[Any]:
     """Return one native tensor for each leaf of a structure, of its shape and dtype, paired by key.

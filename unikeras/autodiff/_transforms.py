@@ -11,7 +11,7 @@ from unikeras._keras.variables import dtype_of, is_differentiable, is_variable
 from unikeras.autodiff._flat_functions import Arguments, Result, is_one, numbers_of
 from unikeras.autodiff._gradient_tape import GradientTape
 from unikeras.autodiff._nested import pack
-from unikeras.autodiff._partners import fitted
+from unikeras.autodiff._partners import match_leaves
 from unikeras.errors import ArgumentError, ArgumentValueError
 
 
@@ -60,12 +60,12 @@ def value_and_grad(
         arguments = Arguments(args, numbers)
 
         def run(leaves: Sequence[Any]) -> Result:
-            result = Result(f(*arguments.exchanged(leaves), **kwargs), has_aux)
+            result = Result(f(*arguments.exchange(leaves), **kwargs), has_aux)
             result.check_differentiable()
             return result
 
         (value, aux), pullback = reverse(run, arguments.leaves, persistent=False)
-        gradients = arguments.packed(pullback(None))
+        gradients = arguments.pack(pullback(None))
         return (value, aux) if has_aux else value, gradients[0] if is_one(argnums) else tuple(gradients)
 
     return wrapped
@@ -134,15 +134,15 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     """
     arguments = Arguments(primals, range(len(primals)))
     (outputs, _), pullback = reverse(
-        lambda leaves: Result(f(*arguments.exchanged(leaves))), arguments.leaves, persistent=True
+        lambda leaves: Result(f(*arguments.exchange(leaves))), arguments.leaves, persistent=True
     )
 
-    def pulled(weights: Any) -> tuple[Any, ...]:
+    def pull(weights: Any) -> tuple[Any, ...]:
         return tuple(
-            arguments.packed(pullback(fitted("the output gradients", weights, "the result", outputs)))
+            arguments.pack(pullback(match_leaves("the output gradients", weights, "the result", outputs)))
         )
 
-    return outputs, pulled
+    return outputs, pull
 
 
 def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -174,10 +174,10 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
         raise ArgumentValueError(
             f"there are {len(tangents)} tangents for {len(primals)} primals; pass one for each"
         )
-    return pushed(f, primals, tangents)
+    return push(f, primals, tangents)
 
 
-def pushed(
+def push(
     f: Callable[..., Any],
     primals: Sequence[Any],
     tangents: Sequence[Any],
@@ -189,12 +189,12 @@ def pushed(
     arguments = Arguments(primals, range(len(primals)), names[0])
     if not arguments.leaves:
         raise ArgumentError(f"{names[0]} hold no tensor; there is nothing to differentiate with respect to")
-    directions = fitted(names[1], list(tangents), names[0], pack(list(primals), arguments.leaves))
+    directions = match_leaves(names[1], list(tangents), names[0], pack(list(primals), arguments.leaves))
     kept: dict[str, Any] = {}
 
     def run(leaves: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         with WriteOnce() as scope:
-            result = Result(f(*arguments.exchanged(leaves)))
+            result = Result(f(*arguments.exchange(leaves)))
         kept.update(result=result, written=scope.written)
         return result.outputs, scope.new_values
 
@@ -203,7 +203,7 @@ def pushed(
     )
     for variable, value in zip(kept["written"], new_values, strict=True):
         variable.assign(value)
-    value, _ = kept["result"].rebuilt(outputs, [])
+    value, _ = kept["result"].rebuild(outputs, [])
     return value, pack(value, _tangents(outputs, output_tangents))
 
 
@@ -230,7 +230,7 @@ def _of_variables(f: Callable[..., Any], variables: list[Any], has_aux: bool) ->
             result.check_differentiable()
             return result
 
-        inside = _transformed(run, [variable.value for variable in variables])
+        inside = _inside_transform(run, [variable.value for variable in variables])
         if inside is not None:
             (value, aux), pullback = inside
             return (value, aux) if has_aux else value, pullback(None)
@@ -250,7 +250,7 @@ def reverse(
     """Run a function on tensors; return (value, aux), and the pullback to those tensors."""
     from keras import ops
 
-    inside = _transformed(run, leaves)
+    inside = _inside_transform(run, leaves)
     if inside is not None:
         return inside
     # Tensors of their own: one tensor may be passed as two arguments.
@@ -265,7 +265,7 @@ def reverse(
     return (result.value, result.aux), pullback
 
 
-def _transformed(
+def _inside_transform(
     run: Callable[[Sequence[Any]], Result], leaves: list[Any]
 ) -> tuple[tuple[Any, Any], Any] | None:
     """Do the same inside a transform of the framework's own under which no tape records."""
@@ -281,7 +281,7 @@ def _transformed(
         return kept[-1].outputs, kept[-1].aux_tensors()
 
     outputs, others, pull = differentiate(flat, leaves)
-    return kept[-1].rebuilt(outputs, others), lambda weights: pull(
+    return kept[-1].rebuild(outputs, others), lambda weights: pull(
         weights or [ops.ones_like(o) for o in outputs]
     )
 

@@ -15,7 +15,7 @@ from unikeras.functions._inspection import (
     is_library_name,
     on_class,
     own_attributes,
-    wrapped,
+    unwrap,
 )
 from unikeras.functions._places import Cell, ClassEntry, Entry, Index, Place, Slot
 
@@ -96,7 +96,7 @@ class Scan:
     def _take(self, name: str, argument: Any, shown: str) -> None:
         if name.startswith(("LOAD_CONST", "LOAD_SMALL_INT")):
             if isinstance(argument, types.CodeType):
-                self._nested(argument)
+                self._scan_inner(argument)
             self._key = argument
         elif name == "BINARY_SUBSCR" or (name == "BINARY_OP" and shown == "[]"):
             self._subscript()
@@ -211,7 +211,7 @@ class Scan:
             self._read(Entry(name, of, own, name))
         elif base is None:
             self._of_instance(owner, own, name, of)
-        elif isinstance(found, _METHODS) or wrapped(found) is not NOTHING:
+        elif isinstance(found, _METHODS) or unwrap(found) is not NOTHING:
             if not is_library(found):
                 self._findings.follow(found, NOTHING if is_class else owner)
         elif not hasattr(type(found), "__get__") and not is_library_name(base.__module__):
@@ -240,7 +240,7 @@ class Scan:
                 self._findings.follow(vars(base)[name], owner)
                 return
 
-    def _nested(self, code: types.CodeType) -> None:
+    def _scan_inner(self, code: types.CodeType) -> None:
         """Scan a function that is made inside this one, and sees its variables."""
         cells = {name: self._cells[name] for name in code.co_freevars if name in self._cells}
         known = {name: self._known[name] for name in code.co_freevars if name in self._known}

@@ -17,7 +17,7 @@ import keras
 from unikeras._keras.saving import KerasSaveable
 from unikeras.functions._bytecode import Scan
 from unikeras.functions._call_arguments import is_plain
-from unikeras.functions._inspection import NOTHING, contents, is_library, is_users_function, on_class, wrapped
+from unikeras.functions._inspection import NOTHING, contents, is_library, is_users_function, on_class, unwrap
 from unikeras.functions._places import Contents, Place
 
 _LARGEST = 64  # lists and dictionaries of more elements stand for themselves
@@ -89,7 +89,7 @@ class Reads:
                 self.look_into(part)
         elif isinstance(f, types.FunctionType):
             self._function(f, bound, root)
-        elif (inner := wrapped(f)) is not NOTHING:
+        elif (inner := unwrap(f)) is not NOTHING:
             self.follow(inner, bound, root)
         else:
             self._object(f)
@@ -135,11 +135,11 @@ class Reads:
         """Look through the methods of an object that are called without being named, and through its parts."""
         if not self._is_new(value):
             return
-        if (inner := wrapped(value)) is not NOTHING:
+        if (inner := unwrap(value)) is not NOTHING:
             self.follow(inner)
         for name in _CALLED_BY_KERAS if isinstance(value, KerasSaveable) else ("__call__",):
             _, method = on_class(type(value), name)
-            if is_users_function(method) or wrapped(method) is not NOTHING:
+            if is_users_function(method) or unwrap(method) is not NOTHING:
                 self.follow(method, value)
         if isinstance(value, KerasSaveable):
             for part in list(vars(value).values()):

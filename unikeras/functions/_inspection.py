@@ -28,7 +28,7 @@ def on_class(cls: type, name: str) -> tuple[type | None, Any]:
     return base, NOTHING if base is None else vars(base)[name]
 
 
-def wrapped(value: Any) -> Any:
+def unwrap(value: Any) -> Any:
     """Return the function that a wrapper, such as a uk.function, was made for."""
     own = own_attributes(value)
     return NOTHING if own is NOTHING else own.get("__wrapped__", NOTHING)

@@ -46,11 +46,11 @@ def _of_captured(calls: Sequence[CallSignature]) -> Iterator[str]:
 
 def _by_leaf(calls: Sequence[CallSignature]) -> list[list[Any]]:
     """Return for each leaf what it was in each call: a Python value, or a tensor's (shape, dtype)."""
-    rows = []
+    by_call = []
     for call in calls:
         tensors = iter(zip(call.shapes, call.dtypes, strict=True))
-        rows.append([_describe(entry, tensors) for entry in call.static])
-    return [list(column) for column in zip(*rows, strict=True)]
+        by_call.append([_describe(entry, tensors) for entry in call.static])
+    return [list(column) for column in zip(*by_call, strict=True)]
 
 
 def _describe(entry: Any, tensors: Iterator[Any]) -> Any:

@@ -165,10 +165,10 @@ class TracedRunner:
         except TypeError as error:
             raise ArgumentError(_unhashable(self._function.f, call, error)) from None
         with _writing if compiled is None or compiled.writes else contextlib.nullcontext():
-            compiled = compiled or self._compiled_for(call)
+            compiled = compiled or self._find_or_trace(call)
             return compiled(tensors)
 
-    def _compiled_for(self, call: CallSignature) -> CompiledCall:
+    def _find_or_trace(self, call: CallSignature) -> CompiledCall:
         # Another thread may have made it while this one waited, and its trace may have changed what is captured.
         call = replace(call, captured=self._captured.now())
         if call in self._by_signature:

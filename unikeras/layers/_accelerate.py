@@ -72,12 +72,12 @@ class _Exchange:
     def layer(self, layer: Any) -> Any:
         """Return what takes a layer's place: often the layer itself."""
         if id(layer) not in self._made:
-            self._made[id(layer)] = self._exchanged(layer)
+            self._made[id(layer)] = self._exchange(layer)
         return self._made[id(layer)]
 
-    def _exchanged(self, layer: Any) -> Any:
+    def _exchange(self, layer: Any) -> Any:
         if type(layer) in FUSED and layer.built:
-            return _fused(layer)
+            return _fuse(layer)
         if type(layer) in _WRAPPERS:
             return self._wrapper(layer)
         if isinstance(layer, Functional | keras.Sequential) and layer.built:
@@ -123,8 +123,8 @@ class _Exchange:
         return shared
 
 
-def _fused(layer: Any) -> Any:
-    """Return our layer over the cell, and the memory, of Keras' one."""
+def _fuse(layer: Any) -> Any:
+    """Return our layer over the cell, and the states, of Keras' one."""
     shared = sharing(layer, FUSED[type(layer)])
     shared.use_cudnn = layer.use_cudnn  # no part of the config
     with DotNotTrackScope():

@@ -41,7 +41,7 @@ class LSTM(keras.layers.LSTM):
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Run:
         """Run over the steps; see `keras.layers.LSTM`."""
-        found = _fused(self, "lstm", sequences, initial_state, mask, training)
+        found = _run_kernel(self, "lstm", sequences, initial_state, mask, training)
         return found or super().inner_loop(sequences, initial_state, mask, training)
 
 
@@ -72,11 +72,11 @@ class GRU(keras.layers.GRU):
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> Run:
         """Run over the steps; see `keras.layers.GRU`."""
-        found = _fused(self, "gru", sequences, initial_state, mask, training)
+        found = _run_kernel(self, "gru", sequences, initial_state, mask, training)
         return found or super().inner_loop(sequences, initial_state, mask, training)
 
 
-def _fused(
+def _run_kernel(
     layer: Any, name: str, sequences: Any, initial_state: Any, mask: Any, training: bool
 ) -> Run | None:
     """Run over the steps by the backend's kernel; None where none computes what the layer does."""
@@ -99,7 +99,7 @@ def _fused(
     if found is None:
         return None
     outputs, last = found
-    outputs = outputs if mask is None else _masked(outputs, mask, layer.zero_output_for_mask)
+    outputs = outputs if mask is None else _mask_outputs(outputs, mask, layer.zero_output_for_mask)
     return outputs[:, -1], outputs, last
 
 
@@ -133,7 +133,7 @@ def _weights(cell: Any) -> list[Any]:
     return [ops.cast(ops.convert_to_tensor(variable), cell.compute_dtype) for variable in variables]
 
 
-def _masked(outputs: Any, mask: Any, zero: bool) -> Any:
+def _mask_outputs(outputs: Any, mask: Any, zero: bool) -> Any:
     """Return the states as what Keras gives out at steps that do not count."""
     if zero:
         return ops.where(ops.expand_dims(mask, -1), outputs, ops.zeros_like(outputs))

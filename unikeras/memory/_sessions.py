@@ -15,12 +15,10 @@ from unikeras._specs.turns import to_numpy
 from unikeras.errors import ArgumentError, ArgumentValueError, SessionError, UnknownSession
 from unikeras.memory._ages import seconds
 from unikeras.memory._turn_checks import (
-    broken,
+    check_id,
     check_inputs,
-    checked,
+    check_states,
     conflict,
-    refuse_broken,
-    settled,
     unusable,
 )
 from unikeras.memory._turns import turns_of
@@ -93,7 +91,7 @@ class Sessions:
             StoreError: the store cannot be read or written.
         """
         if not isinstance(session, Mapping):
-            return self._take_turns({checked(session): x})[session]
+            return self._take_turns({check_id(session): x})[session]
         if x is not None:
             raise ArgumentError("step takes an id and x, or a dict {id: x}; received a dict and x")
         return self._take_turns(dict(session))
@@ -107,7 +105,7 @@ class Sessions:
             SessionMismatch: it is of another model.
         """
         row = self._row(session)
-        state = self._unpacked([session], {session: row})[0]
+        state = self._unpack([session], {session: row})[0]
         if state is None:
             beginning = flat(self._model.states, self._model.initial_state(1))
             state = [to_numpy(value) for value in beginning]
@@ -115,7 +113,7 @@ class Sessions:
 
     def reset(self, *sessions: str) -> None:
         """Let sessions begin anew; they stay in the store. Unknown ids are ignored."""
-        left = [checked(session) for session in sessions]
+        left = [check_id(session) for session in sessions]
         self._locks.run(left, lambda: self._reset(left))
 
     def fork(self, session: str, new: str) -> None:
@@ -127,17 +125,17 @@ class Sessions:
             CorruptSession: the memory is damaged.
             SessionMismatch: it is of another model.
         """
-        checked(new)
+        check_id(new)
         row = self._row(session)
-        self._unpacked([session], {session: row})
+        self._unpack([session], {session: row})
         if not self.store.write({new: (0, row.blob)}):
             raise ArgumentValueError(
                 f"session {new!r:.100} exists already; forget it first, or take another id"
             )
 
     def forget(self, *sessions: str) -> None:
-        """Delete sessions for good. One that there is not is no error."""
-        self.store.delete([checked(session) for session in sessions])
+        """Delete sessions for good. Unknown ids are ignored."""
+        self.store.delete([check_id(session) for session in sessions])
 
     def expire(self, older_than: str | float | datetime.timedelta) -> int:
         """Delete the sessions whose last turn is older than an age; return how many.
@@ -197,9 +195,9 @@ class Sessions:
         """Take a turn of each session, and return the outputs of those whose memory could be written."""
         sessions = list(inputs)
         rows = self.store.read(sessions)
-        states = self._unpacked(sessions, rows)
+        states = self._unpack(sessions, rows)
         outputs, new = self._model.turns(list(inputs.values()), states)
-        blobs = self._packed(sessions, new)
+        blobs = self._pack(sessions, new)
         versions = {session: rows[session].version if session in rows else 0 for session in sessions}
         written = self.store.write({session: (versions[session], blobs[session]) for session in sessions})
         return {
@@ -207,12 +205,12 @@ class Sessions:
         }
 
     def _row(self, session: str) -> Row:
-        rows = self.store.read([checked(session)])
+        rows = self.store.read([check_id(session)])
         if session not in rows:
             raise UnknownSession(f"there is no session {session!r:.100}", {session: "unknown"})
         return rows[session]
 
-    def _unpacked(self, sessions: list[str], rows: Mapping[str, Row]) -> list[list[Array] | None]:
+    def _unpack(self, sessions: list[str], rows: Mapping[str, Row]) -> list[list[Array] | None]:
         """Return the state of each session, None for one that begins; name all that cannot be used."""
         states: list[list[Array] | None] = []
         bad: dict[str, BadRow] = {}
@@ -228,12 +226,10 @@ class Sessions:
             raise unusable(bad)
         return states
 
-    def _packed(self, sessions: list[str], new: list[list[Array]]) -> dict[str, bytes]:
+    def _pack(self, sessions: list[str], new: list[list[Array]]) -> dict[str, bytes]:
         """Return the rows to write; a state that could not be read back is refused before any is written."""
         specs = self._model.states
-        states = [settled(specs, state) for state in new]
-        problems = {one: broken(specs, state) for one, state in zip(sessions, states, strict=True)}
-        refuse_broken({session: found for session, found in problems.items() if found})
+        states = check_states(specs, sessions, new)
         return {
             one: pack(specs, self._fingerprint, state) for one, state in zip(sessions, states, strict=True)
         }

@@ -22,7 +22,7 @@ from unikeras.errors import (
 from unikeras.memory.stores.base import encode
 
 
-def checked(session: Any) -> str:
+def check_id(session: Any) -> str:
     """Return a session's id.
 
     Raises:
@@ -53,15 +53,29 @@ def check_inputs(inputs: Mapping[str, Any]) -> None:
         )
 
 
-def settled(specs: Sequence[StateSpec], state: Sequence[Any]) -> list[Array]:
-    """Return a model's new state as arrays of the dtypes that it declares."""
+def check_states(
+    specs: Sequence[StateSpec], sessions: Sequence[str], states: Sequence[Sequence[Any]]
+) -> list[list[Array]]:
+    """Return the new state of each session as arrays of the dtypes that the model declares.
+
+    Raises:
+        StateError: a state has another shape than the model declares.
+        NonFiniteError: states hold a NaN or an Inf; all such sessions are named.
+    """
+    arrays = [_cast(specs, state) for state in states]
+    problems = {one: _find_broken(specs, state) for one, state in zip(sessions, arrays, strict=True)}
+    _refuse_broken({session: found for session, found in problems.items() if found})
+    return arrays
+
+
+def _cast(specs: Sequence[StateSpec], state: Sequence[Any]) -> list[Array]:
     return [
         to_numpy(array).astype(dtype_of(spec.dtype), copy=False)
         for spec, array in zip(specs, state, strict=True)
     ]
 
 
-def broken(specs: Sequence[StateSpec], state: Sequence[Array]) -> list[str]:
+def _find_broken(specs: Sequence[StateSpec], state: Sequence[Array]) -> list[str]:
     """Return which parts of a new state could not be read back."""
     for spec, array in zip(specs, state, strict=True):
         if array.shape != (1, *spec.shape):
@@ -75,12 +89,7 @@ def broken(specs: Sequence[StateSpec], state: Sequence[Array]) -> list[str]:
     ]
 
 
-def refuse_broken(problems: Mapping[str, Sequence[str]]) -> None:
-    """Refuse to write states that hold a NaN or an Inf; all sessions are named.
-
-    Raises:
-        NonFiniteError: there are such.
-    """
+def _refuse_broken(problems: Mapping[str, Sequence[str]]) -> None:
     if problems:
         found = "; ".join(f"{session!r:.100}: {', '.join(names)}" for session, names in problems.items())
         raise NonFiniteError(

@@ -36,7 +36,7 @@ def check(model: Any, graph: Streaming) -> list[bool]:
 
     Args:
         model: what the graph is of.
-        graph: the model with memory.
+        graph: the model with state.
 
     Returns:
         For each of the outputs, flat, whether it has a value for each step.
@@ -71,7 +71,7 @@ def _run_both_ways(
 
     Args:
         model: the model.
-        graph: it with memory.
+        graph: it with state.
         weights: what to put in place of its variables.
         inputs: as many steps as all chunks have.
         own: inputs of the one length that the model takes; None where it takes that of all chunks.
@@ -83,10 +83,10 @@ def _run_both_ways(
     """
     with keras.StatelessScope(state_mapping=weights):
         runs = [_run(graph, inputs, zeros)]
-        memory = zeros
+        state = zeros
         for chunk in _chunks(graph, inputs):
-            runs.append(_run(graph, chunk, memory))
-            memory = [runs[-1][id(tensor)] for tensor in graph.state_outputs]
+            runs.append(_run(graph, chunk, state))
+            state = [runs[-1][id(tensor)] for tensor in graph.state_outputs]
         # A stateful layer takes the batch that it was made for, and what it remembers.
         remembers = any(getattr(layer, "stateful", False) for layer in model._flatten_layers())
         taken = inputs if own is None else own
@@ -110,7 +110,7 @@ def _ids(graph: Streaming) -> list[int]:
 def _length(model: Any, graph: Streaming) -> int:
     """Return a number of steps that the model takes."""
     source: Any = graph_of(model)
-    pairs = zip(tree.flatten(source._inputs_struct), _timed(graph), strict=True)
+    pairs = zip(tree.flatten(source._inputs_struct), _have_time(graph), strict=True)
     fixed = [tensor.shape[1] for tensor, has_time in pairs if has_time and tensor.shape[1] is not None]
     return max(fixed, default=sum(CHUNKS))
 
@@ -127,7 +127,7 @@ def _samples(model: Any, graph: Streaming, length: int) -> list[Any]:
     ]
     return [
         _with_a_last_step(_with_masked_steps(model, value, has_time), has_time)
-        for value, has_time in zip(values, _timed(graph), strict=True)
+        for value, has_time in zip(values, _have_time(graph), strict=True)
     ]
 
 
@@ -152,12 +152,12 @@ def _with_masked_steps(model: Any, value: Any, has_time: bool) -> Any:
     return value
 
 
-def _timed(graph: Streaming) -> list[bool]:
+def _have_time(graph: Streaming) -> list[bool]:
     return [tensor.shape[1:2] == (None,) for tensor in tree.flatten(graph.inputs)]
 
 
 def _chunks(graph: Streaming, inputs: Sequence[Any]) -> Iterator[list[Any]]:
-    has_time = _timed(graph)
+    has_time = _have_time(graph)
     begin = 0
     for length in CHUNKS:
         end = begin + length
@@ -174,18 +174,18 @@ def _random_weights(graph: Streaming) -> list[tuple[Any, Any]]:
     ]
 
 
-def _run(graph: Streaming, inputs: Sequence[Any], memory: Sequence[Any]) -> dict[int, Any]:
+def _run(graph: Streaming, inputs: Sequence[Any], state: Sequence[Any]) -> dict[int, Any]:
     """Return what each tensor of the graph is, by its id."""
     tensors = [*tree.flatten(graph.inputs), *graph.state_inputs]
     values = {
         id(tensor): keras.ops.convert_to_tensor(value, tensor.dtype)
-        for tensor, value in zip(tensors, [*inputs, *memory], strict=True)
+        for tensor, value in zip(tensors, [*inputs, *state], strict=True)
     }
     for node in nodes(graph.model):
         if node.is_input:
             continue
         args, kwargs = node.arguments.fill_in(values)
-        with _named(graph, node.operation):
+        with _blame(graph, node.operation):
             outputs = node.operation(*args, **kwargs)
         flat = list(zip(node.outputs, tree.flatten(outputs), strict=True))
         # The layer after it would be blamed: some backends run no recurrence over no steps.
@@ -196,7 +196,7 @@ def _run(graph: Streaming, inputs: Sequence[Any], memory: Sequence[Any]) -> dict
 
 
 @contextlib.contextmanager
-def _named(graph: Streaming, layer: Any) -> Iterator[None]:
+def _blame(graph: Streaming, layer: Any) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a layer may raise anything

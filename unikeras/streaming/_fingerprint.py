@@ -1,4 +1,4 @@
-"""Whether a memory is a model's: what determines how the model reads it, as a digest."""
+"""Whether a state is a model's: what determines how the model reads it, as a digest."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fingerprint(graph: Streaming) -> str:
 
     It is the same in every process and under every backend, and for layers of `uk.layers` as for Keras' own.
     """
-    digest = hashlib.sha256(json.dumps(_described(graph), sort_keys=True, default=str).encode())
+    digest = hashlib.sha256(json.dumps(_describe(graph), sort_keys=True, default=str).encode())
     backend = backends.current()
     for variable in graph.model.weights:
         array = backend.to_numpy(variable.value)
@@ -46,7 +46,7 @@ def fingerprint(graph: Streaming) -> str:
     return digest.hexdigest()
 
 
-def _described(graph: Streaming) -> dict[str, Any]:
+def _describe(graph: Streaming) -> dict[str, Any]:
     # `keras.Input` objects differ in each process; what counts is where their values go.
     inputs = [*tree.flatten(graph.inputs), *graph.state_inputs]
     known = {id(tensor): f"tensor {number}" for number, tensor in enumerate(inputs)}
@@ -76,14 +76,14 @@ def _config(layer: Any) -> Any:
             config = layer.get_config()
     except NotImplementedError:  # a user's layer without one: its class and its weights count
         config = {}
-    return {"dtype": layer.compute_dtype, **_kept(config)}
+    return {"dtype": layer.compute_dtype, **_keep_relevant(config)}
 
 
-def _kept(value: Any) -> Any:
+def _keep_relevant(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {
-            key: _kept(inner)
+            key: _keep_relevant(inner)
             for key, inner in value.items()
             if key not in _IGNORED and not str(key).endswith(_IGNORED_ENDINGS)
         }
-    return [_kept(inner) for inner in value] if isinstance(value, list | tuple) else value
+    return [_keep_relevant(inner) for inner in value] if isinstance(value, list | tuple) else value

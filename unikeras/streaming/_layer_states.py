@@ -1,4 +1,4 @@
-"""The memory of `stateful=True` layers, saved, loaded and reset; it is no weight, so no file of Keras' holds it."""
+"""The state of `stateful=True` layers, saved, loaded and reset; it is no weight, so no file of Keras' holds it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unikeras._specs.states import StateSpec
 from unikeras.errors import ArgumentError, ArtifactNotFound, CorruptArtifact, StateError
 from unikeras.streaming._streaming_graph import state_names
 
-# Instead of a model's fingerprint: this memory may be another model's, and the same one's after more training.
+# Instead of a model's fingerprint: this state may be another model's, and the same one's after more training.
 _KIND = "memory of stateful layers"
 
 
@@ -42,21 +42,21 @@ def save_state(model: Any, path: str | os.PathLike[str]) -> None:
         >>> model = keras.Sequential(layers)
         >>> x = np.ones((1, 4, 2), "float32")
         >>> _ = model(x)
-        >>> uk.save_state(model, "memory.safetensors")
+        >>> uk.save_state(model, "state.safetensors")
         >>> after = model(x)
         >>> uk.reset_state(model)
-        >>> uk.load_state(model, "memory.safetensors")
+        >>> uk.load_state(model, "state.safetensors")
         >>> bool(keras.ops.all(keras.ops.isclose(model(x), after)))
         True
     """
-    specs, variables = _memory(model, "save_state")
+    specs, variables = _find_states(model, "save_state")
     arrays = [backends.current().to_numpy(variable.value)[None] for variable in variables]
     with written_atomically(path) as temporary:
         temporary.write_bytes(pack(specs, _KIND, arrays))
 
 
 def load_state(model: Any, path: str | os.PathLike[str]) -> None:
-    """Give a model's `stateful=True` layers the memory that `save_state` wrote, under any backend.
+    """Give a model's `stateful=True` layers the state that `save_state` wrote, under any backend.
 
     Args:
         model: a built model with the same stateful layers and batch size.
@@ -72,18 +72,18 @@ def load_state(model: Any, path: str | os.PathLike[str]) -> None:
     Example:
         >>> import keras, unikeras as uk
         >>> layers = [keras.Input(batch_shape=(1, None, 2)), keras.layers.GRU(3, stateful=True)]
-        >>> uk.load_state(keras.Sequential(layers), "no/such/memory.safetensors")
+        >>> uk.load_state(keras.Sequential(layers), "no/such/state.safetensors")
         Traceback (most recent call last):
-        unikeras.errors.ArtifactNotFound: there is no file no/such/memory.safetensors
+        unikeras.errors.ArtifactNotFound: there is no file no/such/state.safetensors
     """
-    specs, variables = _memory(model, "load_state")
+    specs, variables = _find_states(model, "load_state")
     file = Path(path)
     if not file.is_file():
         raise ArtifactNotFound(f"there is no file {file}")
     try:
         arrays = unpack(specs, _KIND, file.read_bytes())
     except BadRow as error:
-        raise CorruptArtifact(f"{file} holds no memory for model {model.name!r}: {error}") from error
+        raise CorruptArtifact(f"{file} holds no state for model {model.name!r}: {error}") from error
     for variable, array in zip(variables, arrays or [], strict=True):
         variable.assign(np.squeeze(array, 0))
 
@@ -113,7 +113,7 @@ def reset_state(model: Any) -> None:
             variable.assign(keras.ops.zeros_like(variable.value))
 
 
-def _memory(model: Any, caller: str) -> tuple[list[StateSpec], list[Any]]:
+def _find_states(model: Any, caller: str) -> tuple[list[StateSpec], list[Any]]:
     specs, variables = [], []
     for layer in _stateful_layers(model, caller):
         if layer.states is None:
@@ -137,6 +137,6 @@ def _stateful_layers(model: Any, caller: str) -> list[Any]:
     if not found:
         raise StateError(
             f"model {model.name!r} has no layer with stateful=True, so it remembers nothing between calls; "
-            "uk.stateful(model) hands the memory of any recurrent model in and out"
+            "uk.stateful(model) hands the state of any recurrent model in and out"
         )
     return found

@@ -26,7 +26,7 @@ class PaddedTurns:
 
     Args:
         model: the model.
-        graph: it with memory, for turns that need no padding.
+        graph: it with state, for turns that need no padding.
         sequence_inputs: for each input, whether it has time.
         sequence_outputs: for each output, likewise.
     """
@@ -49,20 +49,20 @@ class PaddedTurns:
             inputs: by session, its inputs, flat, each of a batch of 1.
             states: by session, its states, flat, likewise.
         """
-        rows = [[_numpy(leaf) for leaf in leaves] for leaves in inputs]
-        lengths = [self._length(leaves) for leaves in rows]
-        size, longest = _rounded(len(rows)), _rounded(max(lengths))
-        x = _stacked([self._to_length(leaves, longest) for leaves in rows], size)
-        memory = _stacked([[_numpy(part) for part in state] for state in states], size)
+        chunks = [[_numpy(leaf) for leaf in leaves] for leaves in inputs]
+        lengths = [self._length(leaves) for leaves in chunks]
+        size, longest = _round_up(len(chunks)), _round_up(max(lengths))
+        x = _stack([self._to_length(leaves, longest) for leaves in chunks], size)
+        state = _stack([[_numpy(part) for part in state] for state in states], size)
         if min(lengths) == longest:
-            y, after = self._whole(x, memory)
+            y, after = self._whole(x, state)
         else:
             counts = [[np.arange(longest)[None] < length] for length in lengths]
-            y, after = self._padded(x, memory, steps=_stacked(counts, size)[0])
-        leaves = [_numpy(leaf) for leaf in tree.flatten(y)]
-        after = [_numpy(part) for part in after]
-        outputs = [self._output(leaves, row, length) for row, length in enumerate(lengths)]
-        return outputs, [[part[row : row + 1] for part in after] for row in range(len(rows))]
+            y, after = self._padded(x, state, steps=_stack(counts, size)[0])
+        to_numpy = backends.current().to_numpy
+        leaves, after = list(map(to_numpy, tree.flatten(y))), list(map(to_numpy, after))
+        outputs = [self._output(leaves, number, length) for number, length in enumerate(lengths)]
+        return outputs, [[part[number : number + 1] for part in after] for number in range(len(chunks))]
 
     def _length(self, leaves: Sequence[Array]) -> int:
         """Return how many steps a session's inputs have."""
@@ -85,24 +85,26 @@ class PaddedTurns:
             for leaf, timed in zip(leaves, self._timed, strict=True)
         ]
 
-    def _output(self, leaves: Sequence[Array], row: int, length: int) -> Any:
+    def _output(self, leaves: Sequence[Array], number: int, length: int) -> Any:
         own = [
-            leaf[row : row + 1, :length] if timed else leaf[row : row + 1]
+            leaf[number : number + 1, :length] if timed else leaf[number : number + 1]
             for leaf, timed in zip(leaves, self._timed_outputs, strict=True)
         ]
         return tree.pack_sequence_as(self._graph.outputs, own)
 
 
-def _rounded(size: int) -> int:
+def _round_up(size: int) -> int:
     return 1 << (size - 1).bit_length()
 
 
-def _stacked(rows: Sequence[Sequence[Array]], size: int) -> list[Array]:
-    """Return the rows as one batch of this size, the last row repeated."""
-    filled = [*rows, *[rows[-1]] * (size - len(rows))]
+def _stack(parts: Sequence[Sequence[Array]], size: int) -> list[Array]:
+    """Return the parts as one batch of this size, the last part repeated."""
+    filled = [*parts, *[parts[-1]] * (size - len(parts))]
     return [np.concatenate(column) for column in zip(*filled, strict=True)]
 
 
 def _numpy(value: Any) -> Array:
+    if isinstance(value, np.ndarray):  # as a session's state is
+        return value
     backend = backends.current()
     return backend.to_numpy(value) if backend.is_tensor(value) else np.asarray(value)

@@ -1,4 +1,4 @@
-"""`uk.stateful`: a model as a step that takes its memory and returns it."""
+"""`uk.stateful`: a model as a step that takes its state and returns it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras import tree
 
 from unikeras import backends
 from unikeras._keras.graph import graph_of, is_graph
-from unikeras._specs.states import ABSENT, State, StateSpec, checked, flat, nested
+from unikeras._specs.states import ABSENT, State, StateSpec, check_flat, flat, nested
 from unikeras._specs.turns import SplitTurns
 from unikeras.autodiff import is_differentiated
 from unikeras.errors import ArgumentError, ArgumentValueError
@@ -109,13 +109,9 @@ class Step:
             SignatureError: x or the state does not fit the model, or they are of different batch sizes.
         """
         inputs = self._inputs(x)
-        memory = flat(self.states, state, batch_size_of(inputs))
-        with (
-            contextlib.nullcontext()
-            if training or is_differentiated()
-            else backends.current().inference_mode()
-        ):
-            y, after = self._run(inputs, memory, training)
+        before = flat(self.states, state, batch_size_of(inputs))
+        with contextlib.nullcontext() if training or is_differentiated() else backends.current().inference_mode():
+            y, after = self._run(inputs, before, training)
         return y, nested(self.states, after)
 
     def turns(
@@ -134,21 +130,21 @@ class Step:
             SignatureError: an input or a state does not fit the model.
         """
         leaves = [self._inputs(x) for x in inputs]
-        memory = [None if state is None else checked(self.states, list(state), 1) for state in states]
+        known = [None if state is None else check_flat(self.states, list(state), 1) for state in states]
         if not self._graph.takes_padding:
-            outputs, after = SplitTurns(self, self._flat_call).turns(leaves, memory)
+            outputs, after = SplitTurns(self, self._flat_call).turns(leaves, known)
             return [tree.pack_sequence_as(self._graph.outputs, flat_y) for flat_y in outputs], after
-        begin = flat(self.states, self.initial_state(1)) if any(state is None for state in memory) else []
-        known: list[Any] = [begin if state is None else state for state in memory]
+        begin = flat(self.states, self.initial_state(1)) if any(state is None for state in known) else []
+        filled: list[Any] = [begin if state is None else state for state in known]
         with backends.current().inference_mode():
-            return self._batched(leaves, known)
+            return self._run_padded(leaves, filled)
 
     def _flat_call(self, x: Any, state: State) -> tuple[list[Any], State]:
         y, after = self(x, state)
         return tree.flatten(y), after
 
     @functools.cached_property
-    def _batched(self) -> Callable[..., Any]:
+    def _run_padded(self) -> Callable[..., Any]:
         return PaddedTurns(self._source, self._graph, self.sequence_inputs, self.sequence_outputs)
 
     def _inputs(self, x: Any) -> list[Any]:
@@ -168,7 +164,7 @@ def _restore(packed: _step_pickle.Packed, sequence_outputs: Sequence[bool]) -> S
 
 
 def stateful(model: Any) -> Step:
-    """Return a model as a compiled step whose memory is an argument and a result.
+    """Return a model as a compiled step whose state is an argument and a result.
 
         step = uk.stateful(model)
         state = step.initial_state(batch_size=2)

@@ -19,7 +19,7 @@ def flatten_inputs(graph: Streaming, timed: Sequence[bool], x: Any) -> list[Any]
     """Return what a caller passes as the model's inputs, in order.
 
     Args:
-        graph: the model with memory.
+        graph: the model with state.
         timed: for each input, whether its second axis is time.
         x: what the caller passes.
 

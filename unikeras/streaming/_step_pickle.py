@@ -29,10 +29,9 @@ def pack(model: Any) -> Packed:
 
 def unpack(content: Any, custom: dict[str, Any] | None, paths: Sequence[str]) -> Any:
     """Return the model of what `pack` returned; its variables have the names that they had."""
-    if custom is not None:
-        return archive.unpack(content, custom)
-    name_variables(content.variables, paths)
-    return content
+    model = content if custom is None else archive.unpack(content, custom)
+    name_variables(model.variables, paths)
+    return model
 
 
 def _is_of_keras(kind: Any) -> bool:

@@ -39,7 +39,7 @@ def check_alone(graph: Streaming, values: dict[int, Any], masks: dict[int, Any],
     """Refuse a graph in which a layer mixes steps that are far apart.
 
     Args:
-        graph: the model with memory.
+        graph: the model with state.
         values: what each tensor of the graph is in a short run, by id.
         masks: the masks of those that have one.
         sequences: the ids of those that have time.
@@ -110,7 +110,7 @@ class _Alone:
             pairs = zip(whole, alone, output_masks, strict=True)
             for one, other, mask in pairs:
                 one, other = _numpy(one), _numpy(other)
-                if not is_close(one, _joined(one, other, length), mask):
+                if not is_close(one, _join(one, other, length), mask):
                     raise self._refusal("uses steps of other chunks, or chance")
 
     def _run(self, weights: Any, inputs: Any, masks: Any) -> tuple[list[Any], list[Any]]:
@@ -168,27 +168,27 @@ class _Alone:
         steps, batch = rng.integers(0, known.shape[1], length), known.shape[0]
         rows = np.arange(batch + len(scales)) % batch
 
-        def drawn(value: Any, has_time: bool) -> Any:
+        def draw(value: Any, has_time: bool) -> Any:
             value = value[rows] if value.shape[:1] == (batch,) else value
             return value[:, steps] if has_time else value
 
         inputs = []
         for tensor in self._tensors:
-            value = drawn(self._values[id(tensor)], id(tensor) in self._sequences)
+            value = draw(self._values[id(tensor)], id(tensor) in self._sequences)
             if id(tensor) in self._sequences and "float" in tensor.dtype:
                 value = value.astype("float32")
                 for row, scale in enumerate(scales):
                     value[batch + row] = scale * rng.normal(size=value.shape[1:])
             inputs.append(value)
         masks = {
-            str(number): drawn(self._masks[id(tensor)], id(tensor) in self._sequences)
+            str(number): draw(self._masks[id(tensor)], id(tensor) in self._sequences)
             for number, tensor in enumerate(self._tensors)
             if id(tensor) in self._masks
         }
         outputs = [self._masks.get(id(output)) for output in self._node.outputs]
         timed = [id(output) in self._sequences for output in self._node.outputs]
         output_masks = [
-            None if mask is None else drawn(mask, has_time)
+            None if mask is None else draw(mask, has_time)
             for mask, has_time in zip(outputs, timed, strict=True)
         ]
         return inputs, masks, output_masks
@@ -198,7 +198,7 @@ class _Alone:
         return refusal(self._graph.path(operation), operation, reason)
 
 
-def _joined(whole: Any, alone: Any, length: int) -> Any:
+def _join(whole: Any, alone: Any, length: int) -> Any:
     """Return outputs of single steps in the form of those of all steps: as a sequence, or the last step's."""
     if not whole.ndim or alone.shape[:1] != (whole.shape[0] * length,):
         return alone

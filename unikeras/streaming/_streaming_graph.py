@@ -1,4 +1,4 @@
-"""A model's graph with the memory of its recurrent layers as inputs and outputs."""
+"""A model's graph with the state of its recurrent layers as inputs and outputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OUTPUT_IS_STATE = (layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell)
 
 @dataclass
 class Streaming:
-    """A graph that takes and returns its memory.
+    """A graph that takes and returns its state.
 
     Attributes:
         inputs: the model's own, in its structure, of any batch size and any length.
@@ -87,10 +87,10 @@ class Streaming:
         return [*self.y_names, *(spec.output_name for spec in self.states)]
 
     def run(
-        self, inputs: Any, memory: Any, training: bool = False, steps: Any = None
+        self, inputs: Any, state: Any, training: bool = False, steps: Any = None
     ) -> tuple[Any, list[Any]]:
-        """Return what the model returns, and its memory afterwards, flat."""
-        values = [*inputs, *memory, *([] if steps is None else [steps])]
+        """Return what the model returns, and its state afterwards, flat."""
+        values = [*inputs, *state, *([] if steps is None else [steps])]
         with time_joins_batch():  # TensorFlow leaves time open where the lengths of chunks vary
             results = self.model(dict(zip(self.input_names, values, strict=True)), training=training)
         y = [results[name] for name in self.y_names]
@@ -98,7 +98,7 @@ class Streaming:
 
 
 def streaming(model: Any, padded: bool = False) -> Streaming:
-    """Return the graph of a functional model, with memory; layers and weights are the model's own.
+    """Return the graph of a functional model, with state; layers and weights are the model's own.
 
     Args:
         model: a built functional or Sequential model.
@@ -107,7 +107,7 @@ def streaming(model: Any, padded: bool = False) -> Streaming:
     Raises:
         CannotStream: a layer cannot be fed in chunks; the message names it.
     """
-    writer = _Writer(Streaming(_freed_inputs(model)))
+    writer = _Writer(Streaming(_free_inputs(model)))
     if padded:
         writer.graph.steps = _input(STEPS, (None, None), "bool", STEPS)
     writer.graph.outputs = writer.follow(graph_of(model), writer.graph.inputs, "")
@@ -126,7 +126,7 @@ def _as_model(graph: Streaming, name: str) -> Any:
     return keras.Model(named_inputs, dict(zip(graph.output_names, outputs, strict=True)), name=name)
 
 
-def _freed_inputs(model: Any) -> Any:
+def _free_inputs(model: Any) -> Any:
     """Return new inputs of any batch size and any number of steps, in the structure of the model's own."""
     graph: Any = graph_of(model)
     structure = graph._inputs_struct
@@ -136,7 +136,7 @@ def _freed_inputs(model: Any) -> Any:
     lengths = lengths or {layer.input.shape[1] for layer in _recurrent_layers(model)}
     names = _leaf_names(structure, "x")
     freed = [
-        _freed(name, tensor, len(tensor.shape) > 1 and tensor.shape[1] in lengths)
+        _free_input(name, tensor, len(tensor.shape) > 1 and tensor.shape[1] in lengths)
         for name, tensor in zip(names, tensors, strict=True)
     ]
     return tree.pack_sequence_as(structure, freed)
@@ -146,7 +146,7 @@ def _recurrent_layers(model: Any) -> list[Any]:
     return [layer for layer in model._flatten_layers() if isinstance(layer, layers.RNN)]
 
 
-def _freed(name: str, tensor: Any, has_time: bool) -> Any:
+def _free_input(name: str, tensor: Any, has_time: bool) -> Any:
     shape = (None, None, *tensor.shape[2:]) if has_time else (None, *tensor.shape[1:])
     return _input(name, shape, tensor.dtype, tensor._keras_history.operation.name)
 
@@ -173,7 +173,7 @@ class _Writer:
         return replay(graph, inputs, call)
 
     def call(self, path: str, layer: Any, args: Any, kwargs: Any) -> Any:
-        """Return what a layer gives, called with memory if it is one that has any."""
+        """Return what a layer gives, called with state if it is one that has any."""
         if is_graph(layer):
             return self.follow(graph_of(layer), args[0], f"{path}/")
         if isinstance(layer, layers.Bidirectional):
@@ -193,14 +193,14 @@ class _Writer:
         return outputs
 
     def recurrent(self, path: str, layer: Any, args: Any, kwargs: Any) -> Any:
-        """Call a recurrent layer on its memory, and note what it carries on."""
+        """Call a recurrent layer on its state, and note what it carries on."""
         if layer.go_backwards:
             raise refusal(path, layer, "reads its input from the end (go_backwards=True)")
         if len(args) > 1 or kwargs.get("initial_state") is not None:
             raise refusal(path, layer, "is given an initial state by the model, at each chunk anew")
         path = unique([*self.graph.recurrent, path])[-1]
         shared = sharing(layer, FUSED.get(type(layer)), return_state=True, stateful=False)
-        before = self._memory(path, shared, args[0])
+        before = self._add_states(path, shared, args[0])
         # A nested model's own graph knows no mask; its tensors do when it runs.
         own = kwargs.get("mask", None)
         own = getattr(args[0], "_keras_mask", None) if own is None else next(iter(tree.flatten(own)))
@@ -216,7 +216,7 @@ class _Writer:
             outputs = self.record(f"{path}_carried", carried, (outputs, mask, tree.flatten(before)[0]), {})
         return (outputs, *after) if layer.return_state else outputs
 
-    def _memory(self, path: str, layer: Any, x: Any) -> Any:
+    def _add_states(self, path: str, layer: Any, x: Any) -> Any:
         """Return inputs for what a layer carries, in the layer's structure."""
         _, *shapes = layer.compute_output_shape(x.shape)
         names = state_names(layer.cell)

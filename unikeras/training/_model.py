@@ -22,7 +22,7 @@ class Model(DefaultSteps, keras.Model):
     `test_step`, `predict_step` and `compute_loss` with `keras.ops`, `unikeras.GradientTape` (or without one)
     and `self.optimizer.apply`; `fit`, `evaluate` and `predict` run them inside `unikeras.function`: a
     tf.function on TensorFlow, a jitted function with donated state on JAX. All that steps and layers write
-    (metrics, seeds, BatchNorm statistics, memory of stateful layers) is carried, on JAX as elsewhere. Without
+    (metrics, seeds, BatchNorm statistics, state of stateful layers) is carried, on JAX as elsewhere. Without
     overrides it behaves as `keras.Model` does.
 
     A step returns a dictionary of scalars. Where its keys are those of `self.metrics`, fit shows what these

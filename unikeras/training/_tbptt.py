@@ -29,17 +29,17 @@ class TruncatedBPTT(Model):
         super().__init__(**kwargs)
         self.core = step.model  # tracked, so that its weights are this model's
         self.chunk = chunk
-        # In a closure Keras looks for no variables: memory is no weight.
-        self._memory = _Memory(step).of_batch
+        # In a closure Keras looks for no variables: a state is no weight.
+        self._states_of_batch = _BatchStates(step).of_batch
         self._step = lambda: step
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Run one chunk from the memory of the chunk before, and remember what is left for the next."""
+        """Run one chunk from the state of the chunk before, and remember what is left for the next."""
         step = self._step()
-        memory, begin = self._memory(inputs["starts"].shape[0])
-        state = [_chosen(inputs["starts"], first, held) for first, held in zip(begin, memory, strict=True)]
+        states, begin = self._states_of_batch(inputs["starts"].shape[0])
+        state = [_choose(inputs["starts"], first, held) for first, held in zip(begin, states, strict=True)]
         y, after = step._graph.run(step._inputs(inputs["x"]), state, training)
-        for held, value in zip(memory, after, strict=True):
+        for held, value in zip(states, after, strict=True):
             held.assign(value)
         return y
 
@@ -73,7 +73,7 @@ class TruncatedBPTT(Model):
                 )
             size = options.pop("validation_batch_size", None) or batch_size
             validation = self._chunks(validation[0], validation[1], size)
-        # Batches in another order would go on from memories of other sequences.
+        # Batches in another order would go on from states of other sequences.
         return super().fit(x, validation_data=validation, shuffle=False, **options)
 
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, **options: Any) -> Any:
@@ -85,7 +85,7 @@ class TruncatedBPTT(Model):
 
     def _chunks(self, x: Any, y: Any, batch_size: int | None, shuffle: bool = False) -> Chunks:
         chunks = Chunks(x, y, self.chunk, batch_size or 32, shuffle)
-        self._memory(chunks.batch_size)  # a compiled step makes no variables
+        self._states_of_batch(chunks.batch_size)  # a compiled step makes no variables
         return chunks
 
 
@@ -119,7 +119,7 @@ def _is_unset(value: Any) -> bool:
     return value is None or (isinstance(value, float | int) and value == 0)
 
 
-class _Memory:
+class _BatchStates:
     """Variables that hold the state of a batch, by batch size, with what a sequence begins with."""
 
     def __init__(self, step: Step) -> None:
@@ -130,14 +130,14 @@ class _Memory:
         if size not in self._held:
             begin = flat(self._step.states, self._step.initial_state(size))
             begin = [keras.Variable(value, trainable=False, dtype=value.dtype) for value in begin]
-            memory = [keras.Variable(ops.copy(one.value), trainable=False, dtype=one.dtype) for one in begin]
-            self._held[size] = (memory, begin)
+            states = [keras.Variable(ops.copy(one.value), trainable=False, dtype=one.dtype) for one in begin]
+            self._held[size] = (states, begin)
         return self._held[size]
 
 
-def _chosen(starts: Any, first: Any, held: Any) -> Any:
-    rows = ops.reshape(starts, (-1, *[1] * (len(held.shape) - 1)))
-    return ops.where(rows, first.value, held.value)
+def _choose(starts: Any, first: Any, held: Any) -> Any:
+    is_first = ops.reshape(starts, (-1, *[1] * (len(held.shape) - 1)))
+    return ops.where(is_first, first.value, held.value)
 
 
 def tbptt(model: Any, chunk: int) -> TruncatedBPTT:

@@ -118,7 +118,7 @@ class Worker:
                 "starts a fresh one. Does the function write to file descriptors that it did not open?"
             ) from error
         except (EOFError, OSError, ValueError):
-            raise self._died(name) from None
+            raise self._death_error(name) from None
         self._ready = True
         return reply
 
@@ -152,7 +152,7 @@ class Worker:
         except ChildProcessError:  # somebody else has waited for it
             return False
 
-    def _died(self, name: str) -> WorkerError:
+    def _death_error(self, name: str) -> WorkerError:
         if os.getpid() != self._owner:
             return WorkerError(
                 f"this process was forked while {name} ran on the {self._name}; the answer goes to the parent alone"

@@ -60,7 +60,7 @@ def _revive(
     cause: BaseException | None,
 ) -> RemoteError:
     try:
-        error = _joined(kind)(message, name, text)
+        error = _join(kind)(message, name, text)
     except Exception:  # some classes refuse to be made with other arguments than their own
         error = RemoteError(message, name, text)
     if cause is not None:
@@ -69,7 +69,7 @@ def _revive(
     return error
 
 
-def _joined(kind: type[BaseException] | None) -> type[RemoteError]:
+def _join(kind: type[BaseException] | None) -> type[RemoteError]:
     """Return a class that is both `RemoteError` and the original one, as far as Python allows."""
     if kind is None or not issubclass(kind, Exception):
         return RemoteError

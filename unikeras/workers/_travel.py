@@ -13,7 +13,7 @@ from typing import Any
 import cloudpickle
 
 from unikeras import backends
-from unikeras._keras import archive as _models
+from unikeras._keras import archive
 from unikeras.backends import Backend
 from unikeras.errors import ArgumentError, BackendUnavailable
 
@@ -38,8 +38,8 @@ class _Pickler(cloudpickle.Pickler):
             if self._keras is not None:
                 if isinstance(value, self._keras.Variable):
                     return _own, (self._keras.ops.convert_to_numpy(value),)
-                if _models.is_saveable(value):
-                    return _models.unpack, _models.pack(value)
+                if archive.is_saveable(value):
+                    return archive.unpack, archive.pack(value)
         return super().reducer_override(value)
 
 

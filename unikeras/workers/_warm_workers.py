@@ -55,7 +55,7 @@ def call(
         raise wrong(f"timeout is a number of seconds above 0, or None; received {timeout!r}")
     deadline = None if timeout is None else time.monotonic() + timeout
     name = getattr(f, "__qualname__", type(f).__qualname__)
-    kind, content = _ask(backend, _packed(f, args, dict(kwargs or {}), name), name, deadline)
+    kind, content = _request(backend, _pack_call(f, args, dict(kwargs or {}), name), name, deadline)
     where = f"{name} on the {backend or 'plain'} worker"
     if kind == _remote.RAISED:
         raise _error_of(content, where)
@@ -65,7 +65,7 @@ def call(
         raise _UnusableResult(str(error)) from error
 
 
-def _packed(
+def _pack_call(
     f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], name: str
 ) -> _travel.Packed:
     try:
@@ -84,7 +84,7 @@ def _error_of(content: memoryview, where: str) -> WorkerError:
         return WorkerError(f"{where} raised an error that cannot be read here: {error!r:.200}")
 
 
-def _ask(backend: str | None, request: _travel.Packed, name: str, deadline: float | None) -> Reply:
+def _request(backend: str | None, request: _travel.Packed, name: str, deadline: float | None) -> Reply:
     slot = _slots.setdefault(backend, _Slot())
     try:
         return slot.locks.run(_CALL, lambda: _take_turn(slot, backend, request, name, deadline), deadline)

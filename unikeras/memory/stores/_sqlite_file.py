@@ -50,7 +50,7 @@ _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, na
 
 
 @contextlib.contextmanager
-def named_errors(path: Path, doing: str) -> Iterator[None]:
+def wrap_errors(path: Path, doing: str) -> Iterator[None]:
     """Turn what SQLite and the system raise into a `StoreError` that names the file and what to do."""
     try:
         yield
@@ -82,7 +82,7 @@ def connect(path: Path, synchronous: str, busy_timeout: float, known: Identity) 
         )
     if not path.parent.is_dir():
         raise StoreError(f"cannot open {path}: there is no folder {path.parent}; create it first")
-    with named_errors(path, "open"):
+    with wrap_errors(path, "open"):
         return _opening.run(("open",), lambda: _open(path, synchronous, busy_timeout, known))
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from unikeras._base import optional as _optional
+from unikeras._base import optional
 from unikeras.errors import ArgumentError, ArgumentValueError, StoreError
 from unikeras.memory.stores._versions import BROKEN, LARGEST, anew
 from unikeras.memory.stores.base import Row, Store, decode, encode
@@ -112,15 +112,15 @@ class RedisStore(Store):
             raise ArgumentValueError(
                 f"the URL of a Redis server begins with {', '.join(SCHEMES)}; received {url!r}"
             )
-        redis = _optional.require("redis", "redis", "a store in Redis")
+        redis = optional.require("redis", "redis", "a store in Redis")
         self._errors = redis.RedisError
         self._where = re.sub(r"//[^/@]*@", "//", url)  # a password is not for messages
         # All keys in one slot ({...}), as a script needs in a cluster.
         self._prefix = b"{" + encode(prefix) + b"}"
-        with self._named("open"):
+        with self._wrap_errors("open"):
             # A write whose answer got lost must not be sent again: it would look like a lost race.
-            never = _optional.require("redis.retry", "redis", "a store in Redis").Retry(
-                _optional.require("redis.backoff", "redis", "a store in Redis").NoBackoff(), 0
+            never = optional.require("redis.retry", "redis", "a store in Redis").Retry(
+                optional.require("redis.backoff", "redis", "a store in Redis").NoBackoff(), 0
             )
             self._client = redis.Redis.from_url(url, retry=never)
             self._client.ping()
@@ -130,7 +130,7 @@ class RedisStore(Store):
     def read(self, sessions: Collection[str]) -> dict[str, Row]:
         """Return the rows of the existing sessions."""
         keys = [self._key(session) for session in sessions]
-        with self._named("read"), self._client.pipeline(transaction=False) as pipeline:
+        with self._wrap_errors("read"), self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.hmget(key, "version", "blob", "updated")
             found = pipeline.execute()
@@ -144,7 +144,7 @@ class RedisStore(Store):
         """
         keys = [self._key(session) for session in rows]
         values = [part for one, (version, blob) in rows.items() for part in (version, encode(one), blob)]
-        with self._named("write"):
+        with self._wrap_errors("write"):
             new = self._run(self._write, keys, [repr(time.time()), *values]) if rows else []
         versions = dict(zip(rows, map(int, new), strict=True))
         return {session: version for session, version in versions.items() if version}
@@ -156,7 +156,7 @@ class RedisStore(Store):
     def ids(self) -> Iterator[str]:
         """Yield the ids in order, a page at a time."""
         for page in self._pages():
-            with self._named("read"):
+            with self._wrap_errors("read"):
                 names = [decode(name) for name in page]
             yield from names
 
@@ -169,13 +169,13 @@ class RedisStore(Store):
         self._client.close()
 
     def __len__(self) -> int:
-        with self._named("read"):
+        with self._wrap_errors("read"):
             return int(self._client.zcard(self._common()[1]))
 
     def __contains__(self, session: object) -> bool:
         if not isinstance(session, str):
             return False
-        with self._named("read"):
+        with self._wrap_errors("read"):
             return bool(self._client.exists(self._key(session)))
 
     def _key(self, session: str) -> bytes:
@@ -191,21 +191,21 @@ class RedisStore(Store):
             after = b"(" + page[-1]
 
     def _names_after(self, after: bytes) -> list[bytes]:
-        with self._named("read"):
+        with self._wrap_errors("read"):
             return list(self._client.zrangebylex(self._common()[1], after, b"+", start=0, num=_PAGE))
 
     def _delete_before(self, time: str, names: list[bytes]) -> int:
         if not names:
             return 0
         keys = [self._prefix + b"session:" + name for name in names]
-        with self._named("write"):
+        with self._wrap_errors("write"):
             return int(self._run(self._delete, keys, [time, *names]))
 
     def _run(self, script: Any, keys: list[bytes], arguments: list[Any]) -> Any:
         return script([*self._common(), *keys], [BROKEN, anew(), *arguments])
 
     @contextlib.contextmanager
-    def _named(self, doing: str) -> Iterator[None]:
+    def _wrap_errors(self, doing: str) -> Iterator[None]:
         """Turn what the library raises into a `StoreError` that names the server."""
         try:
             yield

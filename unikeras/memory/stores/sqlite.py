@@ -15,17 +15,16 @@ from typing import Any, TypeVar
 from unikeras._base.files import written_atomically
 from unikeras._base.locks import NamedLocks
 from unikeras.errors import ArgumentValueError, OutputError, StoreError
-from unikeras.memory.stores import _forks
-from unikeras.memory.stores import _sqlite_rows as _rows_of_sqlite
+from unikeras.memory.stores import _forks, _sqlite_rows
 from unikeras.memory.stores._sqlite_file import (
     Identity,
     check_identity,
     check_schema,
     connect,
     identity,
-    named_errors,
     schema_version,
     transact,
+    wrap_errors,
 )
 from unikeras.memory.stores.base import Row, Store, encode
 
@@ -80,13 +79,13 @@ class SQLiteStore(Store):
         self._identity: Identity = {}
         self._closed = False
         _forks.watch(self)
-        self._locks.run(_forks.USE, self._connected)
+        self._locks.run(_forks.USE, self._open_connection)
 
     def read(self, sessions: Collection[str]) -> dict[str, Row]:
         """Return the rows of the existing sessions."""
         names = {session: encode(session) for session in sessions}
         found = self._transact(
-            "read", lambda connection: _rows_of_sqlite.read(connection, names.values()), "DEFERRED"
+            "read", lambda connection: _sqlite_rows.read(connection, names.values()), "DEFERRED"
         )
         return {session: found[name] for session, name in names.items() if name in found}
 
@@ -94,27 +93,25 @@ class SQLiteStore(Store):
         """Write each blob whose session still has the version given with it, in one transaction."""
         names = {session: encode(session) for session in rows}
         encoded = {names[session]: row for session, row in rows.items()}
-        new = self._transact(
-            "write", lambda connection: _rows_of_sqlite.write(connection, encoded, time.time())
-        )
+        new = self._transact("write", lambda connection: _sqlite_rows.write(connection, encoded, time.time()))
         return {session: new[name] for session, name in names.items() if name in new}
 
     def delete(self, sessions: Collection[str]) -> None:
         """Delete the sessions, and zero their bytes in the file and in its log; unknown ids are ignored."""
         names = [encode(session) for session in sessions]
-        self._transact("write", lambda connection: _rows_of_sqlite.delete(connection, names))
+        self._transact("write", lambda connection: _sqlite_rows.delete(connection, names))
         self._clear_log()
 
     def ids(self) -> Iterator[str]:
         """Yield the ids in order, a page at a time; nothing is locked in between."""
         start = b""
         while page := self._names_from(start):
-            yield from (_rows_of_sqlite.decode_name(self.path, name) for name in page)
+            yield from (_sqlite_rows.decode_name(self.path, name) for name in page)
             start = page[-1] + b"\0"  # the next larger one there can be
 
     def expire(self, before: float) -> int:
         """Delete the sessions last written before a time, and return how many."""
-        count = self._transact("write", lambda connection: _rows_of_sqlite.expire(connection, before))
+        count = self._transact("write", lambda connection: _sqlite_rows.expire(connection, before))
         if count:
             self._clear_log()
         return count
@@ -133,7 +130,7 @@ class SQLiteStore(Store):
         if final == self.path or Path(f"{final}-wal").exists():
             raise ArgumentValueError(f"{final} is a store in use; give the backup another path")
         try:
-            with written_atomically(final) as temporary, named_errors(final, "write the backup"):
+            with written_atomically(final) as temporary, wrap_errors(final, "write the backup"):
                 self._copy(temporary)
         except OutputError as error:
             raise StoreError(f"{error}; the store itself is untouched") from error
@@ -143,13 +140,13 @@ class SQLiteStore(Store):
         self._locks.run(_forks.USE, self._close)
 
     def __len__(self) -> int:
-        return self._transact("read", _rows_of_sqlite.count, "DEFERRED")
+        return self._transact("read", _sqlite_rows.count, "DEFERRED")
 
     def __contains__(self, session: object) -> bool:
         if not isinstance(session, str):
             return False
         name = encode(session)
-        return self._transact("read", lambda connection: _rows_of_sqlite.has(connection, name), "DEFERRED")
+        return self._transact("read", lambda connection: _sqlite_rows.has(connection, name), "DEFERRED")
 
     def _before_fork(self, fork: _forks.ForkRequest) -> None:
         """Close the connection, for a fork; the next call on either side opens one of its own."""
@@ -165,12 +162,12 @@ class SQLiteStore(Store):
             self._open = None
         self._locks.leave(fork)
 
-    def _connected(self) -> sqlite3.Connection:
+    def _open_connection(self) -> sqlite3.Connection:
         if self._closed:
             raise StoreError(f"the store {self.path} was closed; open it again")
         if self._open is None or not self._open.close.alive:
             connection = connect(self.path, *self._options, self._identity)
-            with named_errors(self.path, "open"):
+            with wrap_errors(self.path, "open"):
                 # A link on the way to the file may lead elsewhere later, so the path as given counts, too.
                 places = identity(self.path)
                 self._identity = {**places, str(self._given): places[str(self.path)]}
@@ -191,16 +188,16 @@ class SQLiteStore(Store):
         self, doing: str, work: Callable[[sqlite3.Connection], Result], kind: str = "IMMEDIATE"
     ) -> Result:
         def turn() -> Result:
-            connection = self._connected()
-            result = transact(connection, lambda: self._checked(connection, work), kind)
+            connection = self._open_connection()
+            result = transact(connection, lambda: self._check_then(connection, work), kind)
             if kind != "DEFERRED":
                 check_identity(self._identity)  # again: what was committed may be lost
             return result
 
-        with named_errors(self.path, doing):
+        with wrap_errors(self.path, doing):
             return self._locks.run(_forks.USE, turn)
 
-    def _checked(
+    def _check_then(
         self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Result]
     ) -> Result:
         check_identity(self._identity)
@@ -212,20 +209,20 @@ class SQLiteStore(Store):
 
     def _names_from(self, start: bytes) -> list[Any]:
         return self._transact(
-            "read", lambda connection: _rows_of_sqlite.names_from(connection, start), "DEFERRED"
+            "read", lambda connection: _sqlite_rows.names_from(connection, start), "DEFERRED"
         )
 
     def _clear_log(self) -> None:
         """Empty the write-ahead log, which still has what was deleted; where somebody reads it, they do it later."""
-        with named_errors(self.path, "write"):
+        with wrap_errors(self.path, "write"):
             self._locks.run(
                 _forks.USE,
-                lambda: self._connected().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(),
+                lambda: self._open_connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(),
             )
 
     def _copy(self, path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        self._locks.run(_forks.USE, self._connected)
+        self._locks.run(_forks.USE, self._open_connection)
         # A connection of its own: other threads read and write while this one copies.
         self._locks.run(_forks.COPY, lambda: self._copy_to(path))
 
