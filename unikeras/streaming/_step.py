@@ -110,7 +110,11 @@ class Step:
         """
         inputs = self._inputs(x)
         before = flat(self.states, state, batch_size_of(inputs))
-        with contextlib.nullcontext() if training or is_differentiated() else backends.current().inference_mode():
+        with (
+            contextlib.nullcontext()
+            if training or is_differentiated()
+            else backends.current().inference_mode()
+        ):
             y, after = self._run(inputs, before, training)
         return y, nested(self.states, after)
 
