@@ -1,6 +1,7 @@
 """The rules of the house, read from source with ast: each rule yields the lines that break it.
 
-A `House` is a mapping of file names, relative to the package, to source. Lazy imports and those for type checkers count.
+A `House` is made of file names, relative to the package, and their source. Lazy imports and those for type checkers
+count.
 """
 
 from __future__ import annotations

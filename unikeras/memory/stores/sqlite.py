@@ -152,13 +152,22 @@ class SQLiteStore(Store):
         return self._transact("read", lambda connection: _rows_of_sqlite.has(connection, name), "DEFERRED")
 
     def rest(self, fork: _forks.Fork) -> None:
-        """Close the connection, for a fork; the next call on either side opens one of its own."""
+        """Close the connection, for a fork; the next call on either side opens one of its own.
+
+        Args:
+            fork: the fork that is about to happen.
+        """
         self._turns.enter(fork)
         with contextlib.suppress(sqlite3.Error):  # nobody could catch it here
             self._disconnect()
 
     def go_on(self, fork: _forks.Fork, in_child: bool) -> None:
-        """Let calls through again."""
+        """Let calls through again.
+
+        Args:
+            fork: the fork that happened.
+            in_child: whether this is the child process.
+        """
         if in_child and self._open is not None:  # the fork came from within a call
             self._open.close.detach()
             _crossed.append(self._open.connection)
