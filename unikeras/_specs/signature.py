@@ -25,6 +25,10 @@ class TensorSpec:
         shape: None stands for a dynamic axis, and for the whole shape where nothing is known.
         dtype: such as `"float32"`; None where it is not known.
         axes: a name for each dynamic axis, such as `"batch"`, in their order; empty where none is known.
+
+    Example:
+        >>> str(TensorSpec("x", (None, 4), "float32", ("batch",)))
+        'x: float32 (None, 4)'
     """
 
     name: str
@@ -62,6 +66,11 @@ class Signature:
         length: a size that the first dynamic axis after the batch is known to take, in every input.
         stretch: how many times that size the dynamic axes after it are.
         apart: how much longer each input is than the one before it.
+
+    Example:
+        >>> x, y = TensorSpec("x", (None, 4), "float32"), TensorSpec("y", (None, 2), "float32")
+        >>> str(Signature((x,), (y,), arguments=[0], results=0))
+        '(x: float32 (None, 4)) -> (y: float32 (None, 2))'
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -107,6 +116,13 @@ class Signature:
 
         This is the function that every route writes. Outputs are cast to the signature's dtypes: a
         model that was moved to another backend may compute its integers in another width there.
+
+        Args:
+            model: a Keras model.
+            tensors: one tensor for each input, of the input's shape and dtype.
+
+        Returns:
+            One tensor for each output, of the output's shape and dtype.
         """
         import keras
 
@@ -122,6 +138,9 @@ class Signature:
         Args:
             x: an array; a list or tuple in the order of the inputs; a dict by input name; or the
                 model's own nested structure.
+
+        Returns:
+            One array for each input, in the order of the inputs.
 
         Raises:
             SignatureError: names or number do not fit.
@@ -144,14 +163,25 @@ class Signature:
         raise SignatureError(f"expected the inputs {', '.join(self.input_names)}; received {came}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the signature as data for JSON."""
+        """Return the signature as data for JSON.
+
+        Returns:
+            Dicts, lists, strings and numbers only.
+        """
         sides = {side: [_to_dict(spec) for spec in getattr(self, side)] for side in ("inputs", "outputs")}
         sizes = {"length": self.length, "stretch": self.stretch, "apart": self.apart}
         return {**sides, "arguments": self.arguments, "results": self.results, **sizes}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Signature:
-        """Return the signature that `to_dict` made this from."""
+        """Return the signature that `to_dict` made this from.
+
+        Args:
+            data: what `to_dict` returned.
+
+        Returns:
+            The signature.
+        """
         inputs, outputs = (tuple(_from_dict(one) for one in data[side]) for side in ("inputs", "outputs"))
         sizes = data.get("length", 8), data.get("stretch", 1), data.get("apart", 0)
         return cls(inputs, outputs, data["arguments"], data["results"], *sizes)

@@ -122,7 +122,11 @@ class GradientTape:
         return self._require_recording().read(variable, value)
 
     def watched_variables(self) -> tuple[Any, ...]:
-        """Return the Keras variables watched so far, in the order in which they were first read or watched."""
+        """Return the Keras variables watched so far.
+
+        Returns:
+            The variables, in the order in which they were first read or watched.
+        """
         return tuple(self._watched.values())
 
     @contextlib.contextmanager

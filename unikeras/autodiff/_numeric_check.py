@@ -40,6 +40,11 @@ class GradientReport:
         worst: for each tensor of the arguments, its worst element.
         tolerance: the largest error that counts as equal.
         step: how far each element was moved to either side.
+
+    Example:
+        >>> report = GradientReport([Difference(0, (1,), gradient=2.0, difference=2.5, error=0.2)], 0.01, 0.001)
+        >>> bool(report), report.max_error
+        (False, 0.2)
     """
 
     worst: list[Difference]

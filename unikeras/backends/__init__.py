@@ -34,6 +34,9 @@ _current: Backend | None = None
 def current() -> Backend:
     """Return the backend that Keras runs on in this process.
 
+    Returns:
+        The backend; each call returns the same one.
+
     Raises:
         UnknownBackend: Keras runs on something that unikeras does not.
         BackendUnavailable: the framework that was asked for is not installed, or none is.

@@ -87,6 +87,9 @@ def settle() -> None:
 def current_name() -> str:
     """Return the name of the backend in use, importing keras at the first call.
 
+    Returns:
+        `"tensorflow"`, `"torch"` or `"jax"`.
+
     Raises:
         UnknownBackend: KERAS_BACKEND, or Keras itself, names one that unikeras does not run on.
         BackendUnavailable: the one named is not installed, or none is.

@@ -58,6 +58,9 @@ ENTRIES: dict[str, Entry] = {
 def names() -> list[str]:
     """Return the names of all backends, installed or not.
 
+    Returns:
+        Names in the order in which one would be chosen.
+
     Example:
         >>> names()
         ['tensorflow', 'jax', 'torch']
@@ -81,6 +84,12 @@ def available() -> list[str]:
 def install_line(name: str) -> str:
     """Return the command that installs a backend's framework.
 
+    Args:
+        name: such as `"torch"`.
+
+    Returns:
+        A pip line.
+
     Example:
         >>> install_line("jax")
         'pip install "jax>=0.10,<0.13"'
@@ -89,7 +98,13 @@ def install_line(name: str) -> str:
 
 
 def version(name: str) -> str | None:
-    """Return the version of a backend's framework, without importing it; None if it is not installed.
+    """Return the version of a backend's framework, without importing it.
+
+    Args:
+        name: such as `"torch"`.
+
+    Returns:
+        The version; None if the framework is not installed.
 
     Example:
         >>> version(available()[0]) is None
@@ -103,6 +118,9 @@ def check(name: str) -> str:
 
     Args:
         name: such as `"torch"`.
+
+    Returns:
+        The name.
 
     Raises:
         UnknownBackend: no backend has this name.
@@ -124,9 +142,19 @@ def check(name: str) -> str:
 def load(name: str) -> Backend:
     """Import a backend's room, and its framework with it; keras is imported only when it is used.
 
+    Args:
+        name: such as `"torch"`.
+
+    Returns:
+        The backend; each call returns the same one.
+
     Raises:
         UnknownBackend: no backend has this name.
         BackendUnavailable: its framework is not installed, or fails to import.
+
+    Example:
+        >>> load(available()[0]).name in names()
+        True
     """
     entry = ENTRIES[check(name)]
     try:

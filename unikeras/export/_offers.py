@@ -21,6 +21,11 @@ class Offer:
         available: whether a model of the backend in use can be written and verified here.
         routes: the toolchains that would be tried, in order.
         reason: why it is not available; `""` where it is.
+
+    Example:
+        >>> offer = next(offer for offer in export_formats() if offer.format == "onnx")
+        >>> offer.suffix, offer.available == (offer.reason == "")
+        ('.onnx', True)
     """
 
     format: str
@@ -51,9 +56,17 @@ def check_formats(formats: list[str], verify: bool = True) -> list[str]:
         formats: names or suffixes, such as `"onnx"` or `"tflite"`.
         verify: whether the artifacts will be verified, which needs their runtimes.
 
+    Returns:
+        The formats' own names, in the same order.
+
     Raises:
         UnknownFormat: a format has another name.
         MissingDependency: a toolchain or a runtime is not installed; the message holds the pip line.
+
+    Example:
+        >>> check_formats(["onxx"])
+        Traceback (most recent call last):
+        unikeras.errors.UnknownFormat: ...
     """
     names = [named(name).name for name in formats]
     for name in names:

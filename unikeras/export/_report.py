@@ -38,6 +38,11 @@ class ArtifactReport:
         passed_over: the routes before it, and why they were skipped.
         seconds: how long the artifact took.
         error: why there is none; None where there is one.
+
+    Example:
+        >>> report = ArtifactReport("onnx", "model.onnx", error="onnx is not installed")
+        >>> report.size is None, report.error
+        (True, 'onnx is not installed')
     """
 
     format: str
@@ -79,11 +84,19 @@ class ExportReport:
         return all(artifact.error is None for artifact in self.artifacts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as data for JSON."""
+        """Return the report as data for JSON.
+
+        Returns:
+            Dicts, lists, strings and numbers only.
+        """
         return asdict(self)
 
     def to_json(self) -> str:
-        """Return the report as JSON."""
+        """Return the report as JSON.
+
+        Returns:
+            The text, indented by two spaces.
+        """
         return json.dumps(self.to_dict(), indent=2)
 
     def save(self, path: str | Path) -> None:

@@ -15,8 +15,19 @@ from unikeras.functions import _debug, _source
 class Function:
     """A function that is compiled by the backend at its first call; made by `uk.function`.
 
-    `warns=False` is for callers that keep the number of programs small by themselves; `records=True` for those that let
-    the framework's own gradients go through it, where no tape asks for any.
+    Args:
+        f: the function.
+        jit_compile: as for `uk.function`.
+        static_argnames: as for `uk.function`.
+        warns: whether to warn of many programs; False for callers that keep their number small by themselves.
+        records: whether the framework's own gradients go through it where no tape asks for any.
+        donate: as for `uk.function`.
+
+    Example:
+        >>> import keras, unikeras as uk
+        >>> double = uk.function(lambda x: 2 * x)
+        >>> float(double(keras.ops.ones(()))), double.trace_count <= 1
+        (2.0, True)
     """
 
     def __init__(

@@ -89,6 +89,7 @@ class Sessions:
             SessionConflict: others kept writing a session first; the error has the outputs of the other sessions.
             NonFiniteError: the model's new memory has a NaN or an Inf. Nothing was written.
             StoreError: the store cannot be read or written.
+            ArgumentError: `session` is a dict and `x` is given too.
         """
         if not isinstance(session, Mapping):
             return self._take_turns({check_id(session): x})[session]
@@ -97,7 +98,13 @@ class Sessions:
         return self._take_turns(dict(session))
 
     def state(self, session: str) -> State:
-        """Return a session's memory, `{layer path: {name: array of shape (1, ...)}}`.
+        """Return a session's memory.
+
+        Args:
+            session: the session's id.
+
+        Returns:
+            `{layer path: {name: array}}`, numpy arrays of shape (1, ...) and of the state's dtype.
 
         Raises:
             UnknownSession: there is none of that id.
@@ -112,12 +119,20 @@ class Sessions:
         return nested(self._model.states, state)
 
     def reset(self, *sessions: str) -> None:
-        """Let sessions begin anew; they stay in the store. Unknown ids are ignored."""
+        """Let sessions begin anew; they stay in the store. Unknown ids are ignored.
+
+        Args:
+            *sessions: the sessions' ids.
+        """
         left = [check_id(session) for session in sessions]
         self._locks.run(left, lambda: self._reset(left))
 
     def fork(self, session: str, new: str) -> None:
         """Begin a new session with a copy of another one's memory.
+
+        Args:
+            session: the id of the session to copy.
+            new: the id of the new session.
 
         Raises:
             UnknownSession: there is no session of that id.
@@ -134,14 +149,21 @@ class Sessions:
             )
 
     def forget(self, *sessions: str) -> None:
-        """Delete sessions for good. Unknown ids are ignored."""
+        """Delete sessions for good. Unknown ids are ignored.
+
+        Args:
+            *sessions: the sessions' ids.
+        """
         self.store.delete([check_id(session) for session in sessions])
 
     def expire(self, older_than: str | float | datetime.timedelta) -> int:
-        """Delete the sessions whose last turn is older than an age; return how many.
+        """Delete the sessions whose last turn is older than an age.
 
         Args:
             older_than: such as `"30d"` (s, m, h, d, w), a `timedelta`, or seconds.
+
+        Returns:
+            How many were deleted.
         """
         return self.store.expire(time.time() - seconds(older_than))
 

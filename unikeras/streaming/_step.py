@@ -39,6 +39,16 @@ class Step:
         sequence_inputs: for each input, flat, whether its second axis is time.
         sequence_outputs: for each output, flat, whether it has a value for each step (the others have one
             for the last step of the chunk).
+
+    Example:
+        >>> import keras, numpy as np, unikeras as uk
+        >>> model = keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(4, name="gru")])
+        >>> step = uk.stateful(model)
+        >>> [spec.input_name for spec in step.states]
+        ['state/gru/h']
+        >>> y, state = step(np.ones((2, 5, 3), "float32"), step.initial_state(2))
+        >>> tuple(y.shape), tuple(state["gru"]["h"].shape)
+        ((2, 4), (2, 4))
     """
 
     def __init__(self, model: Any, sequence_outputs: Sequence[bool] | None = None) -> None:
@@ -86,6 +96,9 @@ class Step:
         Returns:
             `{layer path: {"h": tensor, "c": tensor}}`, tensors of shape (batch_size, units); a cell with other
             states numbers them.
+
+        Raises:
+            ArgumentValueError: the batch size is no integer of 1 or more.
         """
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ArgumentValueError(f"batch_size has to be an integer of 1 or more; received {batch_size!r}")

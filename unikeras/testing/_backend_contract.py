@@ -25,7 +25,11 @@ class BackendContract:
     """
 
     def make_backend(self) -> Backend:
-        """Return the backend under test."""
+        """Return the backend under test.
+
+        Returns:
+            The backend that Keras runs on; a subclass may return another one.
+        """
         from unikeras import backends
 
         return backends.current()

@@ -50,11 +50,22 @@ class StoreContract:
     """
 
     def make_store(self) -> Store:
-        """Return a store; each call within one test opens the same data, which is empty when the test begins."""
+        """Return a store; each call within one test opens the same data, which is empty when the test begins.
+
+        Returns:
+            The store under test.
+
+        Raises:
+            NotImplementedError: the subclass does not define it.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define make_store()")
 
     def open_store(self) -> Store:
-        """Return `make_store()`, closed when the test ends."""
+        """Return `make_store()`, closed when the test ends.
+
+        Returns:
+            The store under test.
+        """
         store = self.make_store()
         vars(self).setdefault("_opened", []).append(store)
         return store

@@ -23,6 +23,13 @@ class TruncatedBPTT(Model):
     Args:
         step: the model as a step.
         chunk: steps in a chunk.
+        **kwargs: as for `keras.Model`.
+
+    Example:
+        >>> import keras, unikeras as uk
+        >>> model = keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(4, return_sequences=True)])
+        >>> uk.training.tbptt(model, chunk=5).chunk
+        5
     """
 
     def __init__(self, step: Step, chunk: int, **kwargs: Any) -> None:
@@ -77,7 +84,20 @@ class TruncatedBPTT(Model):
         return super().fit(x, validation_data=validation, shuffle=False, **options)
 
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, **options: Any) -> Any:
-        """Evaluate on whole sequences; the arguments are those of `fit` and of `keras.Model.evaluate`."""
+        """Evaluate on whole sequences.
+
+        Args:
+            x: sequences as for `fit`.
+            y: a target for each step, as for `fit`.
+            batch_size: how many sequences are read side by side; 32 unless said.
+            **options: as for `keras.Model.evaluate`; `sample_weight` is refused.
+
+        Returns:
+            The loss and the metrics, as `keras.Model.evaluate` returns them.
+
+        Raises:
+            ArgumentValueError: an option has no meaning for whole sequences, or targets are missing.
+        """
         _refuse(options, x, y)
         if y is not None:
             x = self._chunks(x, y, batch_size)

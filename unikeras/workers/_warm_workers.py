@@ -40,8 +40,25 @@ def call(
 ) -> Any:
     """Run a function in the worker of a backend; with None, in one where no backend is set.
 
-    Takes its arguments as `unikeras.run_on` does and raises what that raises, but does not ask
-    whether the backend is installed.
+    Unlike `unikeras.run_on`, it does not check whether the backend is installed.
+
+    Args:
+        backend: a backend's name, or None.
+        f: the function.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+        timeout: seconds for the whole call; None for no limit.
+
+    Returns:
+        What `f` returns; tensors and Keras variables in it arrive as numpy arrays.
+
+    Raises:
+        ArgumentError: `f` is not callable, an argument cannot travel, or `timeout` is not a number.
+        ArgumentValueError: `timeout` is not above 0, or an argument is nested too deeply.
+        RemoteError: `f` raised, or its result cannot travel.
+        WorkerError: what came back is no answer of a worker.
+        WorkerDied: the process ended before `f` did.
+        WorkerTimeout: the time is over; the process was stopped.
 
     Example:
         >>> import os

@@ -22,10 +22,19 @@ def load_keras(path: Path, backend: str) -> Any:
         path: a `.keras` or `.h5` file.
         backend: the backend to build it on.
 
+    Returns:
+        The Keras model.
+
     Raises:
         ArtifactNotFound: nothing is there.
         CorruptArtifact: it crashes, hangs, or asks for more than the bounds allow.
         ArgumentValueError: it is no saved model, or needs classes that are not imported here.
+
+    Example:
+        >>> import unikeras as uk
+        >>> load_keras(Path("no_such_model.keras"), uk.backend())
+        Traceback (most recent call last):
+        unikeras.errors.ArtifactNotFound: ...
     """
     bounds = Bounds.from_environment()
     with private_copy(path, "", False, bounds) as copy:

@@ -30,8 +30,11 @@ class Artifact(ABC):
         metadata: what `export_model` wrote into it; empty where something else made it.
         signature: its inputs and outputs, in order.
 
+    Args:
+        path: the artifact's file or folder.
+
     Example:
-        >>> import keras, tempfile, unikeras as uk
+        >>> import keras, numpy as np, tempfile, unikeras as uk
         >>> offer = next(row for row in uk.export_formats() if row.available)
         >>> model = keras.Sequential([keras.Input((4,), name="x"), keras.layers.Dense(2, name="y")])
         >>> path = f"{tempfile.mkdtemp()}/model{offer.suffix}"
@@ -133,6 +136,9 @@ class Artifact(ABC):
         Args:
             inputs: one array per input, in the signature's order, of its dtypes.
 
+        Returns:
+            What `run` returns.
+
         Raises:
             ArtifactError: the runtime fails, or returns more or fewer outputs than the signature says.
         """
@@ -174,6 +180,12 @@ class Artifact(ABC):
 
     def flatten_inputs(self, x: Any) -> list[Any]:
         """Return what a caller passes to `step` as a list in the order of the inputs that are no states.
+
+        Args:
+            x: the inputs without the states, (batch, time, ...), passed as for `predict`.
+
+        Returns:
+            One array for each input that is no state.
 
         Raises:
             StateError: the artifact was not exported from a step.

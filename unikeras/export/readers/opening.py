@@ -111,6 +111,11 @@ def read_header(path: str | os.PathLike[str]) -> tuple[str, Header] | None:
 
     Raises:
         ArtifactNotFound, CorruptArtifact, MissingDependency, UnknownFormat: as `load_artifact`.
+
+    Example:
+        >>> read_header("no_such_model.pt2")
+        Traceback (most recent call last):
+        unikeras.errors.ArtifactNotFound: ...
     """
     final = _path(path)
     runtime = _runtime_of(final)

@@ -92,6 +92,13 @@ def artifact_files(path: Path, format: str) -> list[Path]:
     Args:
         path: where it is.
         format: its format's name; the second file of a format of two counts only where it is there.
+
+    Returns:
+        The paths of its files; for a folder, of all files inside.
+
+    Example:
+        >>> artifact_files(Path("model.onnx"), "onnx")
+        [PosixPath('model.onnx')]
     """
     beside = format_table.FORMATS[format].beside
     return files_of(path, beside if beside and path.with_suffix(beside).is_file() else "")

@@ -93,6 +93,11 @@ def mark_harmless(path: Path) -> None:
 
     Args:
         path: a file that this process wrote.
+
+    Example:
+        >>> path = Path("written_here.keras")
+        >>> _ = path.write_bytes(b"...")
+        >>> mark_harmless(path)
     """
     harmless.add(digest_of(path))
 

@@ -47,7 +47,14 @@ class Store(ABC):
 
     @abstractmethod
     def read(self, sessions: Collection[str]) -> dict[str, Row]:
-        """Return the rows of the existing sessions."""
+        """Return the rows of the existing sessions.
+
+        Args:
+            sessions: ids; unknown ones are ignored.
+
+        Returns:
+            The row of each session that exists, by id.
+        """
 
     @abstractmethod
     def write(self, rows: Mapping[str, tuple[int, bytes]]) -> dict[str, int]:
@@ -62,15 +69,30 @@ class Store(ABC):
 
     @abstractmethod
     def delete(self, sessions: Collection[str]) -> None:
-        """Delete the sessions; unknown ids are ignored."""
+        """Delete the sessions.
+
+        Args:
+            sessions: ids; unknown ones are ignored.
+        """
 
     @abstractmethod
     def ids(self) -> Iterator[str]:
-        """Yield the id of each session that is there all the while, once, in memory that does not grow."""
+        """Yield the id of each session that exists during the whole iteration, once, in memory that does not grow.
+
+        Yields:
+            Ids, in any order.
+        """
 
     @abstractmethod
     def expire(self, before: float) -> int:
-        """Delete the sessions last written before a time, in seconds since the epoch; return how many."""
+        """Delete the sessions last written before a time.
+
+        Args:
+            before: the time, in seconds since the epoch.
+
+        Returns:
+            How many sessions were deleted.
+        """
 
     def close(self) -> None:
         """Let go of files and connections; where there are none, this does nothing."""
