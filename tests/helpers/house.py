@@ -17,6 +17,7 @@ from typing import NamedTuple
 # The rooms from top to bottom: a room imports only rooms below it. docs/internals.md has the same table.
 ROOMS = {
     "cli": "one file a command",
+    "chat": "the public name of `apps.chat`",
     "apps": "the demo and the chat, written on public names only",
     "testing": "contract suites for backends and stores",
     "serve": "inference servers over artifacts and models",
@@ -49,6 +50,8 @@ OPEN_MODULES = {"backends.variable_reads"}
 # Rooms that use the package as a user does, through `unikeras` itself.
 USERS = {"cli", "apps", "testing"}
 FRAMEWORKS = {"tensorflow", "torch", "jax"}
+# The folders that hold the same parts of backends.
+BACKENDS = FRAMEWORKS | {"_contract"}
 MAY_IMPORT_FRAMEWORKS = ("lowering/", "export/writers/", "export/readers/")
 
 
@@ -227,7 +230,7 @@ def shared_file_names(house: House) -> Iterator[str]:
         if path.name not in ("__init__.py", "__main__.py"):
             places[path.name].append(module.path)
     for paths in places.values():
-        if len({tuple(part for part in p.split("/") if part not in FRAMEWORKS) for p in paths}) > 1:
+        if len({tuple(part for part in p.split("/") if part not in BACKENDS) for p in paths}) > 1:
             yield " ".join(sorted(paths))
 
 

@@ -18,7 +18,7 @@ import keras
 from keras import tree
 
 from unikeras import backends
-from unikeras._keras.trainer import (
+from unikeras._keras.trainer_parts import (
     CallbackList,
     EpochIterator,
     class_weight_to_sample_weights,

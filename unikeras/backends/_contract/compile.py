@@ -78,6 +78,14 @@ class Compiler(ABC):
             StateError: the runs of `f` use different variables, or a later one creates some.
         """
 
+    def saved_model_options(self) -> dict[str, Any]:
+        """Return what Keras' archive needs to know of an endpoint of a SavedModel besides its inputs.
+
+        Returns:
+            Keywords of `keras.export.ExportArchive.add_endpoint`.
+        """
+        return {}
+
     def prepare(self) -> None:  # noqa: B027 - most frameworks need nothing
         """Install what functions need in Keras before the first one runs; a second call does nothing."""
 

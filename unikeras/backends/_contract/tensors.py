@@ -27,7 +27,14 @@ class Composite:
 
 
 class Tensors(ABC):
-    """The tensors and devices of a framework."""
+    """The tensors and devices of a framework.
+
+    Attributes:
+        resize_rounds_integers: whether Keras' compiled resizing rounds integer images to integers; else it takes them
+            for floats from there on.
+    """
+
+    resize_rounds_integers: bool = True
 
     @abstractmethod
     def devices(self) -> list[str]:

@@ -30,6 +30,10 @@ class JaxCompiler(Compiler):
 
     dynamic_axes = False
 
+    def saved_model_options(self) -> dict[str, Any]:
+        # A SavedModel would hold the gradients too, and where tracing them fails there would be none at all.
+        return {"jax2tf_kwargs": {"with_gradient": False}}
+
     def eager(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any] | None:
         return f if jit_compile is False else None
 

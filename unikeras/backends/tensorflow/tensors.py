@@ -16,6 +16,8 @@ _COMPOSITES = (tf.SparseTensor, tf.RaggedTensor, tf.IndexedSlices, tf.experiment
 class TensorflowTensors(Tensors):
     """`tf.Tensor`, `tf.Variable`, composite tensors, and what `tf.nest` takes apart."""
 
+    resize_rounds_integers = False
+
     def devices(self) -> list[str]:
         return [device.name.removeprefix("/device:").lower() for device in tf.config.list_logical_devices()]
 

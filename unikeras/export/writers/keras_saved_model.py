@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from unikeras import backends
 from unikeras._base.library_warnings import ignore_warnings
 from unikeras._keras.time_distributed import time_joins_batch
 from unikeras._specs.signature import Signature
@@ -43,7 +44,7 @@ class KerasSavedModel(Route):
         with hushed, legal_names(model), time_joins_batch():
             archive = keras.export.ExportArchive()
             archive.track(model)
-            specs, options = _specs(order.signature), _options(keras.backend.backend())
+            specs, options = _specs(order.signature), backends.current().saved_model_options()
             serve = _serve(model, order.signature)
             serve = archive.add_endpoint("serve", serve, input_signature=specs, **options)
             archive.add_endpoint("serving_default", _by_name(serve, order.signature))
@@ -56,11 +57,6 @@ class KerasSavedModel(Route):
         extra = path / "assets.extra"
         extra.mkdir(exist_ok=True)
         (extra / FILE).write_text(dumps(order.metadata), encoding="utf-8")
-
-
-def _options(backend: str) -> dict[str, Any]:
-    # A SavedModel would hold the gradients too, and where tracing them fails there would be none at all.
-    return {"jax2tf_kwargs": {"with_gradient": False}} if backend == "jax" else {}
 
 
 def _specs(signature: Signature) -> Any:

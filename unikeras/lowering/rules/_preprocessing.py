@@ -10,6 +10,7 @@ import torch
 from keras import layers
 from torch.nn import functional
 
+from unikeras import backends
 from unikeras.lowering import _torch_weights as _weights
 from unikeras.lowering._layer_call import Call
 from unikeras.lowering._layouts import Layout, Value
@@ -40,8 +41,7 @@ def _resizing(call: Call) -> Value:
     corners = {"align_corners": False} if mode == "bilinear" else {}
     x = call.x.to(layout).to(_weights.dtype(layer.compute_dtype))
     resized = functional.interpolate(x, size=(layer.height, layer.width), mode=mode, **corners)
-    # Compiled under TensorFlow, Keras takes integers for floats from here on; elsewhere it rounds to them.
-    if call.x.dtype.startswith(("int", "uint")) and keras.backend.backend() != "tensorflow":
+    if call.x.dtype.startswith(("int", "uint")) and backends.current().resize_rounds_integers:
         limits = torch.iinfo(_weights.dtype(call.x.dtype))
         resized = torch.clamp(torch.round(resized), limits.min, limits.max)
     return described(call, resized, layout)

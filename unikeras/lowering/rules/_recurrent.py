@@ -11,6 +11,7 @@ import torch
 from keras import activations, layers
 from torch import nn
 
+from unikeras import backends
 from unikeras.layers import GRU, LSTM
 from unikeras.lowering._call_refusal import Refusal
 from unikeras.lowering._layer_call import Call
@@ -97,7 +98,7 @@ def _built(layer: Any, recurrence: str) -> nn.Module:
         "backwards": layer.go_backwards,
         "zero_masked": bool(getattr(layer, "zero_output_for_mask", False)),
         # Keras' backends differ here: on JAX a masked step gives the state, elsewhere the output before.
-        "begins_with_state": keras.backend.backend() == "jax",
+        "begins_with_state": backends.current().recurrence_begins_with_state,
     }
     kernel = _kernel(cell, name, kernel_class, gates, activation)
     fused = gate == "sigmoid" and (activation == "tanh" or (name == "rnn" and activation == "relu"))
