@@ -85,7 +85,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("run_trial", range(5))
+@pytest.mark.parametrize("attempt", range(5))
 def test_a_kill_in_the_middle_leaves_a_whole_file(tmp_path, attempt):
     path = tmp_path / "a.txt"
     path.write_text("0" * 200_000)

@@ -116,9 +116,7 @@ def _write_and_verify(task: ExportTask, target: Target, writer: Writer, artifact
             remark = writer.write(reference.model, temporary, request)
             options_read_back.check(format, temporary, task.options)
             artifact.max_error = _verify(task, format, temporary) if task.verify else None
-            artifact.remarks = [
-                text for text in (remark, *task.reference.remarks, target.format.advice) if text
-            ]
+            artifact.remarks = [text for text in (remark, *reference.remarks, target.format.advice) if text]
             digest = known_artifacts.digest_of(temporary, target.format.beside)  # before others know the name
         except ExportError:
             raise
