@@ -40,7 +40,7 @@ def clocked(label: str, run) -> None:
 
 def export(folder: Path) -> None:
     from unikeras.export import _export_model as _export
-    from unikeras.export._offers import usable_routes
+    from unikeras.export._offers import usable_writers
 
     def to(name: str) -> str:
         return uk.export_model(lstm(), folder / name, overwrite=True).artifacts[0].route
@@ -48,10 +48,10 @@ def export(folder: Path) -> None:
     for state in ("cold", "warm"):
         clocked(f"onnx, {state}", lambda: to("direct.onnx"))
     uk.workers.shutdown()
-    _export.usable_routes = lambda *args: [one for one in usable_routes(*args) if " on " in one.name]
+    _export.usable_writers = lambda *args: [one for one in usable_writers(*args) if " on " in one.name]
     for state in ("cold", "warm"):
         clocked(f"onnx by a cross-backend export, {state}", lambda: to("hop.onnx"))
-    _export.usable_routes = usable_routes
+    _export.usable_writers = usable_writers
     uk.workers.shutdown()
     clocked("six formats, one call", lambda: _six(folder / "six"))
 

@@ -123,9 +123,9 @@ def mistaken(monkeypatch):
 @pytest.fixture
 def lowering_alone(monkeypatch):
     """Leave no route but the lowering's."""
-    usable = _export.usable_routes
+    usable = _export.usable_writers
     monkeypatch.setattr(
-        _export, "usable_routes", lambda *args: [one for one in usable(*args) if "lowering" in one.name]
+        _export, "usable_writers", lambda *args: [one for one in usable(*args) if "lowering" in one.name]
     )
 
 

@@ -224,9 +224,9 @@ def _export_mutated(mutation, route_name, format, path):
 
     from unikeras.export import Signature, export_model
     from unikeras.export import _export_model as _export
-    from unikeras.export.writers import ROUTES
+    from unikeras.export.writers import WRITERS
 
-    route = next(one for one in ROUTES if one.name == route_name)
+    route = next(one for one in WRITERS if one.name == route_name)
 
     class Training(Signature):
         def call(self, model, tensors):
@@ -257,15 +257,15 @@ def _export_mutated(mutation, route_name, format, path):
     model = keras.Model(inputs, layers.Dense(3, name="last", bias_initializer="ones")(hidden))
     mutated = Mutated.__new__(Mutated)
     mutated.__dict__.update(route.__dict__)
-    _export.usable_routes = lambda format, backend, verify: [mutated]
+    _export.usable_writers = lambda format, backend, verify: [mutated]
     try:
         export_model(model, path, format)
     except Exception as error:
         return type(error).__name__, str(error)
     finally:
-        from unikeras.export._offers import usable_routes
+        from unikeras.export._offers import usable_writers
 
-        _export.usable_routes = usable_routes
+        _export.usable_writers = usable_writers
     return None, ""
 
 
@@ -315,19 +315,19 @@ def _export_a_recurrence_of_free_length(path, routes):
 
     import unikeras as uk
     from unikeras.export import _export_model as _export
-    from unikeras.export._offers import usable_routes
+    from unikeras.export._offers import usable_writers
 
     model = keras.Sequential([keras.Input((None, 4)), layers.LSTM(8), layers.Dense(3, name="y")], name="free")
     if routes:
-        _export.usable_routes = lambda *args, **kwargs: [
-            route for route in usable_routes(*args, **kwargs) if route.name in routes
+        _export.usable_writers = lambda *args, **kwargs: [
+            route for route in usable_writers(*args, **kwargs) if route.name in routes
         ]
     try:
         return uk.export_model(model, path).to_dict(), None
     except uk.errors.ExportError as error:
         return error.report.to_dict(), str(error)
     finally:
-        _export.usable_routes = usable_routes
+        _export.usable_writers = usable_writers
 
 
 def test_an_unrolled_recurrence_is_not_taken_for_a_free_one(tmp_path):

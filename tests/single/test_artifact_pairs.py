@@ -13,12 +13,10 @@ from unikeras._base import files as _files
 from unikeras._base.files import written_atomically
 from unikeras.errors import CorruptArtifact
 from unikeras.export._metadata import WEIGHTS_KEY, sha256_of_file
-from unikeras.export.readers import RUNTIMES, load_artifact
+from unikeras.export.readers import READERS, load_artifact
 from unikeras.export.readers.openvino_import import load_openvino
 
-pytestmark = pytest.mark.skipif(
-    RUNTIMES["openvino"].missing() is not None, reason="openvino is not installed"
-)
+pytestmark = pytest.mark.skipif(READERS["openvino"].missing() is not None, reason="openvino is not installed")
 
 
 def save(path, value):

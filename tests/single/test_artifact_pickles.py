@@ -12,7 +12,7 @@ import pytest
 
 import unikeras as uk
 from unikeras.errors import ArgumentError, ArtifactNotFound, CorruptArtifact
-from unikeras.export.readers import RUNTIMES
+from unikeras.export.readers import READERS
 
 torch = pytest.importorskip("torch")
 
@@ -63,4 +63,4 @@ def test_a_copy_opens_the_file_again(tmp_path, monkeypatch):
 def test_what_load_artifact_did_not_open_is_refused(tmp_path):
     path = written(tmp_path / "model.pt", 2.0)
     with pytest.raises(ArgumentError, match="not opened by load_artifact"):
-        pickle.dumps(RUNTIMES["torchscript"](path))
+        pickle.dumps(READERS["torchscript"](path))

@@ -17,10 +17,10 @@ from unikeras.errors import (
     UnknownFormat,
     UnsafeArtifact,
 )
-from unikeras.export.readers import RUNTIMES, opening
+from unikeras.export.readers import READERS, opening
 from unikeras.export.readers.openvino_import import load_openvino
 from unikeras.export.request.format_table import FORMATS
-from unikeras.export.verify import known_artifacts as _proven
+from unikeras.export.verify import known_artifacts
 from unikeras.export.verify import trial as _trial
 
 OFFERS = {row.format: row for row in uk.export_formats()}
@@ -72,10 +72,10 @@ def test_bytes_of_something_else_are_corrupt(tmp_path, format, content):
     if FORMATS[format].is_folder:
         path.mkdir()
     _bytes_of(path).write_bytes(content)
-    if RUNTIMES[format].missing():
+    if READERS[format].missing():
         with pytest.raises(MissingDependency) as caught:
             uk.load_artifact(path)
-        assert str(caught.value) == RUNTIMES[format].missing()
+        assert str(caught.value) == READERS[format].missing()
     else:
         with pytest.raises(CorruptArtifact, match=f"is not a readable {format} artifact: ."):
             uk.load_artifact(path)
@@ -115,7 +115,7 @@ def test_a_folder_whose_metadata_is_cut_is_corrupt(tmp_path, exported):
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt", ".pt2", ".tflite", ".xml"])
 def test_an_artifact_under_another_suffix_is_corrupt(tmp_path, exported, suffix):
-    if exported is None or exported.suffix == suffix or RUNTIMES[_format(suffix)].missing():
+    if exported is None or exported.suffix == suffix or READERS[_format(suffix)].missing():
         return
     path = tmp_path / f"m{suffix}"
     shutil.copy(_bytes_of(exported), path)
@@ -240,17 +240,17 @@ def test_what_others_made_is_read(tmp_path, format):
     path = _path(tmp_path, format)
     if not is_installed(WRITES_FOREIGN.get(format, "numpy")):
         return
-    if RUNTIMES[format].missing():
+    if READERS[format].missing():
         path.mkdir() if FORMATS[format].is_folder else path.write_text("x")
         with pytest.raises(MissingDependency) as caught:
             uk.load_artifact(path)
-        assert str(caught.value) == RUNTIMES[format].missing()
+        assert str(caught.value) == READERS[format].missing()
         return
     expected, result = FOREIGN[format](path)
-    if RUNTIMES[format].runs_code:
+    if READERS[format].runs_code:
         with pytest.raises(UnsafeArtifact, match=r"opening one runs its code.* trust=True"):
             uk.load_artifact(path)
-    artifact = uk.load_artifact(path, trust=RUNTIMES[format].runs_code)
+    artifact = uk.load_artifact(path, trust=READERS[format].runs_code)
     assert (str(artifact.signature), artifact.metadata, artifact.format) == (expected, {}, format)
     a, b = np.ones((3, 2), "float32"), np.full((3, 2), 2, "float32")
     np.testing.assert_array_equal(result(artifact.predict({"b": b, "a": a})), a + b)
@@ -263,7 +263,7 @@ def test_a_file_that_crashes_its_runtime_crashes_a_child(tmp_path, exported, mon
     monkeypatch.setattr(
         _trial, "_BOOT", f"import os\nos.write(int(__import__('sys').argv[1]), b'{{}}\\n')\n{code}"
     )
-    monkeypatch.setattr(_proven.harmless, "known", set())
+    monkeypatch.setattr(known_artifacts.harmless, "known", set())
     monkeypatch.setenv("UNIKERAS_CACHE", str(tmp_path / "cache"))
     with pytest.raises(CorruptArtifact, match=r"it crashes its runtime .*SIGSEGV"):
         uk.load_artifact(exported)
@@ -276,10 +276,10 @@ def test_a_child_looks_at_a_file_once(tmp_path, exported, monkeypatch):
     monkeypatch.setattr(opening, "_try", lambda copy, runtime: looked.append(copy.origin))
     uk.load_artifact(exported)
     assert looked == []  # verified when it was exported
-    monkeypatch.setattr(_proven.harmless, "known", set())
+    monkeypatch.setattr(known_artifacts.harmless, "known", set())
     monkeypatch.setenv("UNIKERAS_CACHE", str(tmp_path / "cache"))
     uk.load_artifact(exported)
-    monkeypatch.setattr(_proven.harmless, "known", set())  # a later process
+    monkeypatch.setattr(known_artifacts.harmless, "known", set())  # a later process
     uk.load_artifact(exported)
     assert looked == [exported]
 
@@ -287,27 +287,27 @@ def test_a_child_looks_at_a_file_once(tmp_path, exported, monkeypatch):
 def test_a_cache_that_cannot_be_written_to_is_no_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("UNIKERAS_CACHE", str(tmp_path / "file" / "cache"))
-    _proven.harmless.add("1" * 64)
-    assert "1" * 64 in _proven.harmless
-    monkeypatch.setattr(_proven.harmless, "known", set())
-    assert "1" * 64 not in _proven.harmless
+    known_artifacts.harmless.add("1" * 64)
+    assert "1" * 64 in known_artifacts.harmless
+    monkeypatch.setattr(known_artifacts.harmless, "known", set())
+    assert "1" * 64 not in known_artifacts.harmless
 
 
 def test_the_digest_is_of_every_file(tmp_path):
     (tmp_path / "m.xml").write_text("graph")
     (tmp_path / "m.bin").write_text("weights")
-    before = _proven.digest_of(tmp_path / "m.xml", ".bin")
+    before = known_artifacts.digest_of(tmp_path / "m.xml", ".bin")
     (tmp_path / "m.bin").write_text("other")
-    assert _proven.digest_of(tmp_path / "m.xml", ".bin") != before
+    assert known_artifacts.digest_of(tmp_path / "m.xml", ".bin") != before
     folder = tmp_path / "saved"
     (folder / "inner").mkdir(parents=True)
     (folder / "inner" / "a").write_text("1")
-    before = _proven.digest_of(folder)
+    before = known_artifacts.digest_of(folder)
     (folder / "inner" / "a").rename(folder / "inner" / "b")
-    assert _proven.digest_of(folder) != before
+    assert known_artifacts.digest_of(folder) != before
 
 
-@pytest.mark.skipif(RUNTIMES["openvino"].missing() is not None, reason="openvino is not installed")
+@pytest.mark.skipif(READERS["openvino"].missing() is not None, reason="openvino is not installed")
 def test_openvino_sends_no_statistics(run_script):
     output = run_script(
         """

@@ -22,12 +22,12 @@ from unikeras.errors import (
 )
 from unikeras.export import ArtifactReport, ExportReport, Signature, TensorSpec
 from unikeras.export._metadata import loads, versions
-from unikeras.export._report import PassedOver
+from unikeras.export._report import SkippedWriter
 from unikeras.export.reference.axes import name_inputs, name_output
 from unikeras.export.reference.probe import _candidates
 from unikeras.export.request.format_table import FORMATS
 from unikeras.export.request.limits import axes_hint, check_can_hold
-from unikeras.export.request.needs import lacking
+from unikeras.export.request.needs import describe_missing
 from unikeras.export.request.targets import Target, check_free, targets
 from unikeras.export.verify.comparison import largest_error
 
@@ -239,8 +239,8 @@ def test_what_may_be_replaced(tmp_path, format, kind):
 def test_all_that_is_missing_is_told_with_one_pip_line():
     needs = {"torch": ["no_torch"], "onnx": ["json", "no_onnx"]}
     line = "flying needs no_torch, no_onnx, not installed here: pip install no_torch no_onnx"
-    assert lacking("flying", needs) == line
-    assert lacking("flying", {"onnx": ["json"]}) is None
+    assert describe_missing("flying", needs) == line
+    assert describe_missing("flying", {"onnx": ["json"]}) is None
 
 
 def test_no_metadata_is_none():
@@ -260,7 +260,7 @@ def test_versions_are_read_without_imports():
 def _report():
     done = ArtifactReport("onnx", "m.onnx", 2048, "tf2onnx", [1, 3, 8], 1e-7, seconds=1.5)
     done.remarks.append("one example at a time")
-    done.passed_over.append(PassedOver("torch.onnx", "no <kernel>"))
+    done.passed_over.append(SkippedWriter("torch.onnx", "no <kernel>"))
     failed = ArtifactReport("torchscript", "m.pt", error="nothing worked")
     return ExportReport("mlp", "jax", [done, failed])
 

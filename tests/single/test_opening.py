@@ -21,17 +21,17 @@ from unikeras.errors import (
     CorruptArtifact,
     UnsafeArtifact,
 )
-from unikeras.export.readers import RUNTIMES, _keras_file, _operators, _wire, opening
+from unikeras.export.readers import READERS, _keras_file, _operators, _wire, opening
 from unikeras.export.readers._pt2_text import is_condition, is_expression
 from unikeras.export.verify import bounds as _bounds
-from unikeras.export.verify import known_artifacts as _proven
+from unikeras.export.verify import known_artifacts
 from unikeras.export.verify import trial as _trial
 
-needs_torch = pytest.mark.skipif(RUNTIMES["torchscript"].missing() is not None, reason="no torch here")
-needs_onnx = pytest.mark.skipif(RUNTIMES["onnx"].missing() is not None, reason="no onnxruntime here")
+needs_torch = pytest.mark.skipif(READERS["torchscript"].missing() is not None, reason="no torch here")
+needs_onnx = pytest.mark.skipif(READERS["onnx"].missing() is not None, reason="no onnxruntime here")
 onnx_writer = (
     pytest.importorskip("onnx", reason="the tests write ONNX files")
-    if not RUNTIMES["onnx"].missing()
+    if not READERS["onnx"].missing()
     else None
 )
 
@@ -45,7 +45,7 @@ def state(tmp_path, monkeypatch):
     """A state folder and a cache of the test's own, and no memory of earlier tests."""
     monkeypatch.setenv("UNIKERAS_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("UNIKERAS_CACHE", str(tmp_path / "cache"))
-    for record in (_proven.written, _proven.harmless):
+    for record in (known_artifacts.written, known_artifacts.harmless):
         monkeypatch.setattr(record, "known", set())
     return tmp_path / "state" / "written"
 
@@ -119,11 +119,11 @@ def test_what_this_installation_wrote_is_opened(tmp_path, state, monkeypatch):
 
     path = tmp_path / "m.pt"
     torch.jit.save(torch.jit.trace(lambda x: x + 1, torch.ones(2)), str(path))
-    digest = _proven.digest_of(path)
-    _proven.written.add(digest)
+    digest = known_artifacts.digest_of(path)
+    known_artifacts.written.add(digest)
     assert (state / digest).stat().st_mode & 0o777 == 0o600
     assert state.stat().st_mode & 0o777 == 0o700
-    monkeypatch.setattr(_proven.written, "known", set())  # a later process
+    monkeypatch.setattr(known_artifacts.written, "known", set())  # a later process
     np.testing.assert_array_equal(uk.load_artifact(path).predict(np.zeros(2, "float32")), [1, 1])
     state.chmod(0o777)  # others may have put the digest there
     with pytest.raises(UnsafeArtifact, match="can be written to by others"):
@@ -138,12 +138,12 @@ def test_what_this_installation_wrote_is_opened(tmp_path, state, monkeypatch):
 def test_a_state_folder_that_cannot_be_used_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("UNIKERAS_STATE", str(tmp_path / "file" / "state"))
-    monkeypatch.setattr(_proven.written, "known", set())
-    _proven.written.add("0" * 64)
-    assert "0" * 64 in _proven.written  # this process still knows
-    assert "file" in _proven.written.problem()
-    monkeypatch.setattr(_proven.written, "known", set())
-    assert "0" * 64 not in _proven.written
+    monkeypatch.setattr(known_artifacts.written, "known", set())
+    known_artifacts.written.add("0" * 64)
+    assert "0" * 64 in known_artifacts.written  # this process still knows
+    assert "file" in known_artifacts.written.problem()
+    monkeypatch.setattr(known_artifacts.written, "known", set())
+    assert "0" * 64 not in known_artifacts.written
 
 
 def _field(number, content):
@@ -283,7 +283,7 @@ def test_what_is_loaded_is_what_was_looked_at(tmp_path, monkeypatch, state):
 
     monkeypatch.setattr(opening, "_try", swap)
     assert uk.load_artifact(good).predict(np.ones((1, 4), "float32"))[0, 0] == 1
-    assert _proven.digest_of(good) not in _proven.harmless
+    assert known_artifacts.digest_of(good) not in known_artifacts.harmless
 
 
 def _with_weights(path, place):
@@ -393,7 +393,7 @@ def test_metadata_does_not_beat_the_runtime(tmp_path, lie):
     note = "{}" if edit is None else _metadata(**edit)
     path = _onnx(tmp_path / "m.onnx", [_node("Relu", ["x"], ["y"])], outputs=["b", 4], metadata=note)
     with pytest.raises(CorruptArtifact) as caught:
-        opening._open(path, RUNTIMES["onnx"])
+        opening._open(path, READERS["onnx"])
     assert str(caught.value).isprintable()
 
 

@@ -12,10 +12,10 @@ import pytest
 
 import unikeras as uk
 from unikeras.errors import CorruptArtifact
-from unikeras.export.readers import RUNTIMES, _pt2_archive, opening
+from unikeras.export.readers import READERS, _pt2_archive, opening
 
 pytestmark = [
-    pytest.mark.skipif(RUNTIMES["pt2"].missing() is not None, reason="torch is not installed"),
+    pytest.mark.skipif(READERS["pt2"].missing() is not None, reason="torch is not installed"),
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated"),
 ]
 
@@ -147,7 +147,7 @@ def test_an_archive_that_could_run_code_is_refused(tmp_path, records, way):
     _write(path, WAYS[way](records, mark))
     # In this process: the child that looks first would only hide what happens.
     with pytest.raises(CorruptArtifact, match="is not a readable pt2 artifact"):
-        opening._open(path, RUNTIMES["pt2"])
+        opening._open(path, READERS["pt2"])
     assert not mark.exists()
 
 
@@ -166,7 +166,7 @@ def test_an_archive_of_the_older_kind_is_refused(tmp_path):
         for name in ("state_dict", "constants", "example_inputs"):
             archive.writestr(f"serialized_{name}.pt", pickle.dumps(Bomb(mark)))
     with pytest.raises(CorruptArtifact, match="is not a readable pt2 artifact"):
-        opening._open(path, RUNTIMES["pt2"])
+        opening._open(path, READERS["pt2"])
     assert not mark.exists()
 
 

@@ -105,12 +105,12 @@ def test_a_format_that_fails_is_told_and_the_report_is_there(run, saved, tmp_pat
     def fail(self, model, path, order):
         raise ValueError("no such operator")
 
-    from unikeras.export._offers import usable_routes
-    from unikeras.export.writers import Route
+    from unikeras.export._offers import usable_writers
+    from unikeras.export.writers import Writer
 
-    routes = usable_routes(WRITABLE.format, uk.backend(), verify=True)
+    routes = usable_writers(WRITABLE.format, uk.backend(), verify=True)
     for kind in {type(route) for route in routes}:
-        assert issubclass(kind, Route)
+        assert issubclass(kind, Writer)
         monkeypatch.setattr(kind, "write", fail)
     result = run("export", saved, "--to", WRITABLE.format, "--out", tmp_path, "--report", tmp_path / "r.json")
     assert result.exit_code == 1
@@ -128,7 +128,7 @@ def test_a_format_that_fails_is_told_and_the_report_is_there(run, saved, tmp_pat
 )
 def test_wrong_use_of_export_is_told(run, saved, tmp_path, monkeypatch, name, to, message):
     (tmp_path / name).write_bytes(b"not a model" if name == "broken.keras" else saved.read_bytes())
-    monkeypatch.setattr("unikeras.export._offers.usable_routes", lambda format, backend, verify: [])
+    monkeypatch.setattr("unikeras.export._offers.usable_writers", lambda format, backend, verify: [])
     result = run("export", tmp_path / name, "--to", to)
     assert result.exit_code == 2
     assert message in result.stderr

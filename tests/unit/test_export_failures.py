@@ -21,9 +21,9 @@ from unikeras.errors import (
 )
 from unikeras.export import _export_model as _export
 from unikeras.export import _export_task
-from unikeras.export.readers import RUNTIMES
+from unikeras.export.readers import READERS
 from unikeras.export.request.format_table import FORMATS
-from unikeras.export.writers import Route, routes_to
+from unikeras.export.writers import Writer, writers_to
 
 OFFERS = {row.format: row for row in uk.export_formats()}
 WRITABLE = next((row for row in OFFERS.values() if row.available), None)
@@ -44,12 +44,12 @@ def use_routes(monkeypatch):
     """Have `export_model` take these routes, whatever the format."""
 
     def use(*routes):
-        monkeypatch.setattr(_export, "usable_routes", lambda format, backend, verify: list(routes))
+        monkeypatch.setattr(_export, "usable_writers", lambda format, backend, verify: list(routes))
 
     return use
 
 
-class Failing(Route):
+class Failing(Writer):
     """A route that leaves half a file and raises."""
 
     name, formats, backends, packages = "failing", tuple(FORMATS), (), ()
@@ -67,7 +67,7 @@ class Failing(Route):
         raise self.error
 
 
-class Biased(Route):
+class Biased(Writer):
     """A route that writes the model with one bias moved."""
 
     name, formats, backends, packages = "biased", tuple(FORMATS), (), ()
@@ -89,7 +89,7 @@ class Biased(Route):
 
 
 def _real(format):
-    return next(route for route in routes_to(format, uk.backend()) if route.missing(format) is None)
+    return next(route for route in writers_to(format, uk.backend()) if route.missing(format) is None)
 
 
 def _refused(error, message, folder, *args, **options):
@@ -272,13 +272,13 @@ def test_a_runtime_that_crashes_takes_only_its_process_with_it(tmp_path, model, 
 
 @needs_a_format
 def test_of_several_formats_those_that_succeed_stay(tmp_path, model, monkeypatch):
-    real = _export.usable_routes
+    real = _export.usable_writers
     broken = next(name for name in FORMATS if name != WRITABLE.format)
 
     def routes(format, backend, verify):
         return [Failing(ValueError("no"))] if format == broken else real(format, backend, verify)
 
-    monkeypatch.setattr(_export, "usable_routes", routes)
+    monkeypatch.setattr(_export, "usable_writers", routes)
     with pytest.raises(ExportError, match="1 of 2 formats failed") as caught:
         uk.export_model(model, tmp_path, [broken, WRITABLE.format])
     first, second = caught.value.report.artifacts
@@ -288,7 +288,7 @@ def test_of_several_formats_those_that_succeed_stay(tmp_path, model, monkeypatch
 
 @needs_a_format
 def test_a_runtime_that_is_missing_is_told_before_any_work(tmp_path, model, monkeypatch):
-    runtime = RUNTIMES[WRITABLE.format]
+    runtime = READERS[WRITABLE.format]
     monkeypatch.setattr(
         runtime, "missing", classmethod(lambda cls: "running it needs a runtime: pip install it")
     )

@@ -7,7 +7,7 @@ import pytest
 
 import unikeras as uk
 from unikeras.errors import ArgumentError, ArgumentValueError, SignatureError
-from unikeras.export.request.options import check_quantize, sorted_by_format, tolerances
+from unikeras.export.request.options import check_quantize, sort_by_format, tolerances
 
 OFFERS = {row.format: row for row in uk.export_formats()}
 
@@ -29,8 +29,8 @@ def model():
 def test_options_go_to_the_formats_that_take_them():
     named = {"opset": 18, "quantize": None, "endpoints": {"f": 1}}
     expected = {"onnx": {"opset": 18}, "saved_model": {"endpoints": {"f": 1}}, "pt2": {}}
-    assert sorted_by_format(["onnx", "saved_model", "pt2"], named, {}) == expected
-    assert sorted_by_format(["pt2"], {}, {"strict": True}) == {"pt2": {"strict": True}}
+    assert sort_by_format(["onnx", "saved_model", "pt2"], named, {}) == expected
+    assert sort_by_format(["pt2"], {}, {"strict": True}) == {"pt2": {"strict": True}}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_options_go_to_the_formats_that_take_them():
 )
 def test_an_option_that_nobody_takes_is_refused(formats, named, exporter, message):
     with pytest.raises(ArgumentValueError, match=message):
-        sorted_by_format(formats, named, exporter)
+        sort_by_format(formats, named, exporter)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from unikeras.export.readers import _pt2_archive
 from unikeras.export.reference import reference_of
 from unikeras.export.request import format_table
 from unikeras.export.request.options import check_known, check_opset
-from unikeras.export.verify import options_read_back as _read_back
+from unikeras.export.verify import options_read_back
 
 OFFERS = {row.format: row for row in uk.export_formats()}
 
@@ -39,9 +39,9 @@ def test_an_older_operator_set_is_in_the_file(tmp_path):
 @needs("onnx")
 def test_an_operator_set_that_was_not_written_is_told(tmp_path):
     uk.export_model(_dense(), tmp_path / "m.onnx", opset=17)
-    _read_back.check("onnx", tmp_path / "m.onnx", {"opset": 17})
+    options_read_back.check("onnx", tmp_path / "m.onnx", {"opset": 17})
     with pytest.raises(ExportError, match="wrote operator set 17, not 12"):
-        _read_back.check("onnx", tmp_path / "m.onnx", {"opset_version": 12})
+        options_read_back.check("onnx", tmp_path / "m.onnx", {"opset_version": 12})
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,13 @@ def test_a_keyword_with_a_typo_is_refused_with_the_one_that_was_meant(tmp_path):
 
 
 def test_formats_are_known_by_their_suffix_too():
-    assert format_table.named("tflite") is format_table.named(".TFLite") is format_table.FORMATS["litert"]
+    assert (
+        format_table.find_format("tflite")
+        is format_table.find_format(".TFLite")
+        is format_table.FORMATS["litert"]
+    )
     with pytest.raises(UnknownFormat, match=r"unknown format 'onx'; did you mean 'onnx'\?"):
-        format_table.named("onx")
+        format_table.find_format("onx")
 
 
 @pytest.mark.parametrize(

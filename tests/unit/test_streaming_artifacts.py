@@ -25,8 +25,8 @@ from unikeras.errors import (
 )
 from unikeras.export import Artifact, Signature, TensorSpec
 from unikeras.export import _export_model as _export
-from unikeras.export._offers import usable_routes
-from unikeras.export.reference.artifact_state import Memory
+from unikeras.export._offers import usable_writers
+from unikeras.export.reference.artifact_state import ArtifactState
 from unikeras.export.request.format_table import FORMATS
 from unikeras.export.writers.tflite_converter import can_unroll
 
@@ -196,11 +196,11 @@ needs_a_format = pytest.mark.skipif(
 
 
 def _first_route():
-    return usable_routes(_cheapest(), uk.backend(), True)[0]
+    return usable_writers(_cheapest(), uk.backend(), True)[0]
 
 
 def _only(monkeypatch, route):
-    monkeypatch.setattr(_export, "usable_routes", lambda *_: [route])
+    monkeypatch.setattr(_export, "usable_writers", lambda *_: [route])
 
 
 @needs_a_format
@@ -338,7 +338,7 @@ class Summing(Artifact):
             TensorSpec("state_out/a/b/0", (None, 1), "int32"),
         )
         states = StateSpec("sum", "h", (2,), "float32"), StateSpec("a/b", "0", (1,), "int32")
-        memory = Memory(states, "0", ("x",), (True, False), {"sums": 0, "last": 1})
+        memory = ArtifactState(states, "0", ("x",), (True, False), {"sums": 0, "last": 1})
         signature = Signature(inputs, outputs, list(range(4)), list(range(4)))
         note = {"signature": signature.to_dict(), "memory": memory.to_dict()}
         self._read(json.dumps(note), signature)
@@ -432,7 +432,7 @@ def test_another_memory_is_refused(state, message):
 def test_a_recurrence_of_one_step_is_unrolled_however_large_its_memory():
     x, h = TensorSpec("x", (None, 1, 3), "float32"), TensorSpec("state/lstm/h", (None, 512), "float32")
     signature = Signature((x, h), (), [0, 1], [])
-    memory = Memory((StateSpec("lstm", "h", (512,), "float32"),), "0", ("x",), (True,))
+    memory = ArtifactState((StateSpec("lstm", "h", (512,), "float32"),), "0", ("x",), (True,))
     assert can_unroll(signature, memory)
     assert not can_unroll(
         dataclasses.replace(signature, inputs=(dataclasses.replace(x, shape=(None, 999, 3)), h)), memory
@@ -452,7 +452,7 @@ def test_only_tokens_are_drawn_from_the_vocabulary():
 
 def test_a_memory_travels_as_json():
     memory = Summing().artifact_state
-    assert Memory.from_dict(json.loads(json.dumps(memory.to_dict()))) == memory
+    assert ArtifactState.from_dict(json.loads(json.dumps(memory.to_dict()))) == memory
 
 
 @needs_a_format

@@ -19,6 +19,7 @@ class Declaration:
     Attributes:
         arguments: the structure of its positional arguments, with numbers of inputs for leaves.
         inputs: its inputs.
+        tensors: the tensors that a graph begins with, in the order of the inputs; none for a subclassed model.
         results: the structure of what it returns, with numbers for leaves; None for a subclassed model.
         outputs: the names of a graph's outputs; none for a subclassed model.
         channels_first: whether it lays its images out as (batch, channels, height, width).
@@ -26,6 +27,7 @@ class Declaration:
 
     arguments: list[Any]
     inputs: list[TensorSpec]
+    tensors: tuple[Any, ...]
     results: Any | None
     outputs: tuple[str, ...]
     channels_first: bool
@@ -51,13 +53,13 @@ def declaration_of(model: Any) -> Declaration:
         ExportError: a subclassed model was built without Keras recording its input shapes.
     """
     arguments, inputs = inputs_of(model)
+    _, tensors = take_apart(getattr(graph_of(model), "_inputs_struct", []))
     declared = getattr(graph_of(model), "_outputs_struct", None)
     if declared is None:
-        return Declaration(arguments, inputs, None, (), _has_channels_first(model))
-    results, tensors = take_apart(declared)
-    return Declaration(
-        arguments, inputs, results, tuple(_names(declared, tensors)), _has_channels_first(model)
-    )
+        return Declaration(arguments, inputs, tuple(tensors), None, (), _has_channels_first(model))
+    results, outputs = take_apart(declared)
+    names = tuple(_names(declared, outputs))
+    return Declaration(arguments, inputs, tuple(tensors), results, names, _has_channels_first(model))
 
 
 def inputs_of(model: Any) -> tuple[list[Any], list[TensorSpec]]:

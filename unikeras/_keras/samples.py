@@ -120,9 +120,14 @@ class Sampler:
     words: tuple[str, ...]
 
     @classmethod
-    def of(cls, model: Any) -> Sampler:
-        """Return the sampler of a model's inputs, in the signature's order."""
-        return cls(*_vocabulary_and_indices(model, None), tuple(words_of(model)))
+    def of(cls, model: Any, tensors: Sequence[Any]) -> Sampler:
+        """Return the sampler of a model's inputs.
+
+        Args:
+            model: a Keras model.
+            tensors: the tensors that its graph begins with, in the signature's order; none for a subclassed model.
+        """
+        return cls(*_vocabulary_and_indices(model, tensors), tuple(words_of(model)))
 
     def sample(
         self, specs: Sequence[TensorSpec], sizes: Sizes, seed: int, numbered: bool = True

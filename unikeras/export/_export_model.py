@@ -10,21 +10,21 @@ from typing import Any
 from unikeras import backends
 from unikeras.errors import ArgumentError, ArgumentValueError, ExportError
 from unikeras.export._export_task import ExportTask, make_artifact, refuses_sizes
-from unikeras.export._offers import usable_routes
+from unikeras.export._offers import usable_writers
 from unikeras.export._report import ArtifactReport, ExportReport
-from unikeras.export.reference import Memory, StepLike, memory_of, reference_of
-from unikeras.export.request.format_table import named
+from unikeras.export.reference import ArtifactState, StepLike, artifact_state_of, reference_of
+from unikeras.export.request.format_table import find_format
 from unikeras.export.request.options import (
     ROUNDED,
     TAKEN_BY,
     check_known,
     check_opset,
     check_quantize,
-    sorted_by_format,
+    sort_by_format,
     tolerances,
 )
 from unikeras.export.request.targets import Target, check_free, targets
-from unikeras.export.writers import ROUTES, Route
+from unikeras.export.writers import WRITERS, Writer
 
 
 def export_model(
@@ -80,7 +80,7 @@ def export_model(
             exporter that does not take them is skipped, and one that none takes is refused.
 
     Returns:
-        A report: per artifact its path, size in bytes, route, largest error, and the routes that were
+        A report: per artifact its path, size in bytes, exporter, largest error, and the exporters that were
         skipped and why. It prints as a table.
 
     Raises:
@@ -102,32 +102,32 @@ def export_model(
         True
     """
     backend = backends.current_name()
-    name, model, memory = _unwrap(model)
+    name, model, artifact_state = _unwrap(model)
     _check_model(model)
     _check_tolerances(rtol=rtol, atol=atol)
     wanted = targets(name, path, _drop_duplicates(format))
     formats = [target.format.name for target in wanted]
     check_known(exporter, _keywords(formats), _OWN)
-    options = sorted_by_format(
+    options = sort_by_format(
         formats, {"opset": opset, "endpoints": endpoints, "quantize": quantize}, exporter
     )
     check_quantize(quantize, samples)
-    plan = [(target, usable_routes(target.format.name, backend, verify)) for target in wanted]
+    plan = [(target, usable_writers(target.format.name, backend, verify)) for target in wanted]
     check_opset(opset)
     for target in wanted:
         check_free(target, overwrite)
-    reference = reference_of(model, signature, memory, in_chunks=verify)
+    reference = reference_of(model, signature, artifact_state, in_chunks=verify)
     rtol, atol = tolerances(model, None, rtol, atol)
     if reference.rounds_integers:
         rtol, atol = max(rtol, ROUNDED[0]), max(atol, ROUNDED[1])
     task = ExportTask(reference, verify, rtol, atol)
     report = ExportReport(name, backend)
     failures = []
-    for target, routes in plan:
+    for target, writers in plan:
         asked = _with_options(task, target.format.name, options[target.format.name], samples)
-        artifact, failure = make_artifact(asked, target, routes)
+        artifact, failure = make_artifact(asked, target, writers)
         if failure and refuses_sizes(artifact):
-            artifact, failure = _make_for_fewer_sizes(asked, target, routes)
+            artifact, failure = _make_for_fewer_sizes(asked, target, writers)
         report.artifacts.append(artifact)
         failures += [failure] if failure else []
     if failures:
@@ -144,14 +144,14 @@ _OWN = ("format", "signature", "verify", "overwrite", "rtol", "atol", *TAKEN_BY,
 
 def _keywords(formats: Sequence[str]) -> set[str]:
     """Return the keywords that toolchains of these formats take beyond the options of `export_model`."""
-    named = {name for route in ROUTES if set(formats) & set(route.formats) for name in route.options}
+    named = {name for writer in WRITERS if set(formats) & set(writer.formats) for name in writer.options}
     return named - set(_OWN)
 
 
 def _drop_duplicates(format: Any) -> Any:
     """Return what was asked for without a second name of the same format."""
     if isinstance(format, list | tuple) and all(isinstance(one, str) for one in format):
-        return list(dict.fromkeys(named(one).name for one in format))
+        return list(dict.fromkeys(find_format(one).name for one in format))
     return format
 
 
@@ -174,28 +174,28 @@ def _with_options(task: ExportTask, format: str, options: dict[str, Any], sample
 
 
 def _make_for_fewer_sizes(
-    task: ExportTask, target: Target, routes: Sequence[Route]
+    task: ExportTask, target: Target, writers: Sequence[Writer]
 ) -> tuple[ArtifactReport, Exception | None]:
     """Make an artifact whose guards refused sizes: without torch's assumptions, then for longer sequences."""
-    artifact, failure = make_artifact(dataclasses.replace(task, any_size=True), target, routes)
+    artifact, failure = make_artifact(dataclasses.replace(task, any_size=True), target, writers)
     for _ in range(MOST_RETRIES):
         if failure is None or not task.reference.shortest:
             break
         task = dataclasses.replace(task, reference=task.reference.with_longer_sequences())
-        artifact, failure = make_artifact(task, target, routes)
+        artifact, failure = make_artifact(task, target, writers)
         if not refuses_sizes(artifact):
             break
     return artifact, failure
 
 
-def _unwrap(model: Any) -> tuple[str, Any, Memory | None]:
+def _unwrap(model: Any) -> tuple[str, Any, ArtifactState | None]:
     """Return the name, the Keras model and the memory of what is to be exported."""
     import keras
 
     if isinstance(model, keras.Model):
         return model.name, model, None
     if isinstance(model, StepLike):
-        return model.name, model.model, memory_of(model)
+        return model.name, model.model, artifact_state_of(model)
     raise ArgumentError(
         f"export_model takes a keras.Model, or uk.stateful(model); received {type(model).__qualname__}"
     )

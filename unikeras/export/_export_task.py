@@ -1,4 +1,4 @@
-"""One artifact: written by one route after the other, until one is equal to the model."""
+"""One artifact: written by one writer after the other, until one is equal to the model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from unikeras._base.text import brief
 from unikeras.errors import CorruptArtifact, ExportError, ExportMismatch, OutputError, WorkerDied, WorkerError
 from unikeras.export import readers
 from unikeras.export._metadata import Provenance, describe
-from unikeras.export._report import ArtifactReport, PassedOver
+from unikeras.export._report import ArtifactReport, SkippedWriter
 from unikeras.export.reference import Reference
 from unikeras.export.request.limits import axes_hint, check_can_hold
 from unikeras.export.request.targets import Target, size_of
-from unikeras.export.verify import known_artifacts as _proven
-from unikeras.export.verify import options_read_back as _read_back
+from unikeras.export.verify import known_artifacts, options_read_back
 from unikeras.export.verify.comparison import largest_error
-from unikeras.export.writers import Route, WriteRequest
+from unikeras.export.writers import Writer, WriteRequest
 
 # How an exported program says that the sizes of its inputs are none that it was traced for.
 GUARDS = ("Guard failed: ", "Runtime assertion failed for expression")
@@ -57,9 +56,9 @@ class ExportTask:
 
 
 def make_artifact(
-    task: ExportTask, target: Target, routes: Sequence[Route]
+    task: ExportTask, target: Target, writers: Sequence[Writer]
 ) -> tuple[ArtifactReport, Exception | None]:
-    """Make one artifact by the first of its routes that writes one equal to the model.
+    """Make one artifact by the first of its writers that writes one equal to the model.
 
     Returns:
         What happened, and the error to raise where there is no artifact.
@@ -68,7 +67,7 @@ def make_artifact(
     start = time.perf_counter()
     failure: Exception | None = None
     try:
-        _first_equal(task, target, routes, artifact)
+        _write_first_equal(task, target, writers, artifact)
     except (ExportError, OutputError) as error:
         failure, artifact.error = error, str(error)
     artifact.seconds = round(time.perf_counter() - start, 3)
@@ -80,18 +79,20 @@ def refuses_sizes(artifact: ArtifactReport) -> bool:
     return any(guard in passed.reason for passed in artifact.passed_over for guard in GUARDS)
 
 
-def _first_equal(task: ExportTask, target: Target, routes: Sequence[Route], artifact: ArtifactReport) -> None:
-    """Try the routes in order and fill the report in; raise where none of them made the artifact."""
+def _write_first_equal(
+    task: ExportTask, target: Target, writers: Sequence[Writer], artifact: ArtifactReport
+) -> None:
+    """Try the writers in order and fill the report in; raise where none of them made the artifact."""
     kind: type[ExportError] = ExportError
     check_can_hold(task.reference.model, task.reference.signature, target.format.name)
-    for route in routes:
+    for writer in writers:
         try:
-            _write_and_prove(task, target, route, artifact)
+            _write_and_verify(task, target, writer, artifact)
         except ExportError as error:
             kind = type(error) if isinstance(error, ExportMismatch) else kind
-            artifact.passed_over.append(PassedOver(route.name, str(error)))
+            artifact.passed_over.append(SkippedWriter(writer.name, str(error)))
         else:
-            artifact.route, artifact.size = route.name, size_of(target)
+            artifact.route, artifact.size = writer.name, size_of(target)
             artifact.verified_at, artifact.rtol, artifact.atol = task.verified_at, task.rtol, task.atol
             return
     reasons = "".join(f"\n  {passed.route}: {passed.reason}" for passed in artifact.passed_over)
@@ -100,25 +101,23 @@ def _first_equal(task: ExportTask, target: Target, routes: Sequence[Route], arti
     raise kind(f"model {task.reference.model.name!r} could not be exported as {target.format.name}:{reasons}")
 
 
-def _write_and_prove(task: ExportTask, target: Target, route: Route, artifact: ArtifactReport) -> None:
+def _write_and_verify(task: ExportTask, target: Target, writer: Writer, artifact: ArtifactReport) -> None:
     format = target.format.name
     reference = task.reference
-    provenance = Provenance(format, route.name, route.packages, task.verified_at, task.rtol, task.atol)
+    provenance = Provenance(format, writer.name, writer.packages, task.verified_at, task.rtol, task.atol)
     note = describe(reference, provenance)
-    if unknown := [name for name in task.options if name not in route.options]:
+    if unknown := [name for name in task.options if name not in writer.options]:
         raise ExportError(f"does not take {', '.join(f'{name}=' for name in unknown)}")
     with written_atomically(target.path, beside=target.format.beside) as temporary:
         try:
             request = WriteRequest(
                 format, reference.signature, note, task.options, reference.state, task.any_size
             )
-            remark = route.write(reference.model, temporary, request)
-            _read_back.check(format, temporary, task.options)
-            artifact.max_error = _prove(task, format, temporary) if task.verify else None
-            artifact.remarks = [
-                text for text in (remark, *task.reference.remarks, target.format.advice) if text
-            ]
-            digest = _proven.digest_of(temporary, target.format.beside)  # before others know the name
+            remark = writer.write(reference.model, temporary, request)
+            options_read_back.check(format, temporary, task.options)
+            artifact.max_error = _verify(task, format, temporary) if task.verify else None
+            artifact.remarks = [text for text in (remark, *reference.remarks, target.format.advice) if text]
+            digest = known_artifacts.digest_of(temporary, target.format.beside)  # before others know the name
         except ExportError:
             raise
         except Exception as error:  # each toolchain has its own ways to fail
@@ -129,16 +128,16 @@ def _write_and_prove(task: ExportTask, target: Target, route: Route, artifact: A
             if _is_the_disk(error):
                 raise OutputError(f"cannot write {target.path}: {text}") from error
             raise ExportError(text) from error
-    _proven.written.add(digest)
+    known_artifacts.written.add(digest)
     if task.verify:
-        _proven.harmless.add(digest)
+        known_artifacts.harmless.add(digest)
 
 
-def _prove(task: ExportTask, format: str, path: Path) -> float:
+def _verify(task: ExportTask, format: str, path: Path) -> float:
     """Return the largest error of an artifact, run in a process of its own: native parsers can crash."""
     reference = task.reference
     inputs, sequence = [batch.inputs for batch in reference.batches], reference.sequence
-    worker = readers.RUNTIMES[format].worker
+    worker = readers.READERS[format].worker
     try:
         received, chunked = workers.call(worker, readers.outputs_of, (str(path.absolute()), inputs, sequence))
     except WorkerError as error:

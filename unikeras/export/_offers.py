@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from unikeras import backends
 from unikeras.errors import MissingDependency
-from unikeras.export.readers import RUNTIMES
-from unikeras.export.request.format_table import FORMATS, named
-from unikeras.export.writers import Route, routes_to
+from unikeras.export.readers import READERS
+from unikeras.export.request.format_table import FORMATS, find_format
+from unikeras.export.writers import Writer, writers_to
 
 
 @dataclass(frozen=True)
@@ -68,22 +68,22 @@ def check_formats(formats: list[str], verify: bool = True) -> list[str]:
         Traceback (most recent call last):
         unikeras.errors.UnknownFormat: ...
     """
-    names = [named(name).name for name in formats]
+    names = [find_format(name).name for name in formats]
     for name in names:
-        usable_routes(name, backends.choose().name, verify)
+        usable_writers(name, backends.choose().name, verify)
     return names
 
 
 def _offer(format: str, suffix: str, backend: str | None) -> Offer:
     try:
-        routes = usable_routes(format, backend, verify=True)
+        writers = usable_writers(format, backend, verify=True)
     except MissingDependency as error:
         return Offer(format, suffix, False, [], str(error))
-    return Offer(format, suffix, True, [route.name for route in routes], "")
+    return Offer(format, suffix, True, [writer.name for writer in writers], "")
 
 
-def usable_routes(format: str, backend: str | None, verify: bool) -> list[Route]:
-    """Return the routes to a format whose toolchains are installed, in the order to try them.
+def usable_writers(format: str, backend: str | None, verify: bool) -> list[Writer]:
+    """Return the writers of a format whose toolchains are installed, in the order to try them.
 
     Args:
         format: a format's name.
@@ -91,12 +91,12 @@ def usable_routes(format: str, backend: str | None, verify: bool) -> list[Route]
         verify: the artifact will be run, so that its runtime is needed too.
 
     Raises:
-        MissingDependency: there is no route, or no runtime; the message holds the pip lines.
+        MissingDependency: there is no writer, or no runtime; the message holds the pip lines.
     """
-    routes = routes_to(format, backend)
-    reasons = {route: route.missing(format) for route in routes}
-    if usable := [route for route, reason in reasons.items() if reason is None]:
-        runtime = RUNTIMES[format].missing() if verify else None
+    writers = writers_to(format, backend)
+    reasons = {writer: writer.missing(format) for writer in writers}
+    if usable := [writer for writer, reason in reasons.items() if reason is None]:
+        runtime = READERS[format].missing() if verify else None
         if runtime is None:
             return usable
         raise MissingDependency(f"{runtime}, or export with verify=False")

@@ -14,8 +14,8 @@ from unikeras.errors import ArgumentValueError
 
 
 @dataclass
-class PassedOver:
-    """A route that did not make the artifact, and why."""
+class SkippedWriter:
+    """An exporter that did not make the artifact, and why."""
 
     route: str
     reason: str
@@ -35,7 +35,7 @@ class ArtifactReport:
         rtol: the relative tolerance of that comparison; None where nobody looked.
         atol: the absolute one.
         remarks: what to know about it.
-        passed_over: the routes before it, and why they were skipped.
+        passed_over: the exporters before it, and why they were skipped.
         seconds: how long the artifact took.
         error: why there is none; None where there is one.
 
@@ -54,7 +54,7 @@ class ArtifactReport:
     rtol: float | None = None
     atol: float | None = None
     remarks: list[str] = field(default_factory=list)
-    passed_over: list[PassedOver] = field(default_factory=list)
+    passed_over: list[SkippedWriter] = field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None
 

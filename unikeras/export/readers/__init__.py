@@ -2,6 +2,6 @@
 
 from unikeras.export.readers.artifact import Artifact
 from unikeras.export.readers.opening import load_artifact, outputs_of, read_header
-from unikeras.export.readers.reader_table import RUNTIMES
+from unikeras.export.readers.reader_table import READERS
 
-__all__ = ["RUNTIMES", "Artifact", "load_artifact", "outputs_of", "read_header"]
+__all__ = ["READERS", "Artifact", "load_artifact", "outputs_of", "read_header"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from unikeras._specs.signature import Signature, TensorSpec, numpy_dtype
-from unikeras.export.reference.artifact_state import Memory
+from unikeras.export.reference.artifact_state import ArtifactState
 
 DTYPES = {
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
@@ -22,7 +22,7 @@ DTYPES = {
 _LARGEST = 2**31
 
 
-def agreed_signature(data: Any, runtime: Signature, names: str) -> Signature:
+def reconcile_signature(data: Any, runtime: Signature, names: str) -> Signature:
     """Return the signature that metadata describes, where the runtime's agrees with it.
 
     Args:
@@ -33,28 +33,28 @@ def agreed_signature(data: Any, runtime: Signature, names: str) -> Signature:
     Raises:
         ValueError: it is not what `Signature.to_dict` returns, or contradicts the runtime.
     """
-    signature = well_formed(data)
+    signature = parse_signature(data)
     _check_inputs(signature, runtime, names)
     return replace(signature, outputs=_outputs(signature, runtime, names)) if runtime.outputs else signature
 
 
-def agreed_memory(data: Any, signature: Signature) -> Memory | None:
+def reconcile_state(data: Any, signature: Signature) -> ArtifactState | None:
     """Return the memory that metadata describes, where it fits the signature; None where there is none.
 
     Raises:
-        ValueError: it is not what `Memory.to_dict` returns, or names tensors that do not exist.
+        ValueError: it is not what `ArtifactState.to_dict` returns, or names tensors that do not exist.
     """
     if data is None:
         return None
     try:
-        memory = Memory.from_dict(data)
-        _check_memory(memory, signature)
+        artifact_state = ArtifactState.from_dict(data)
+        _check_state(artifact_state, signature)
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"its metadata describes a memory that cannot be: {error}") from error
-    return memory
+    return artifact_state
 
 
-def well_formed(data: Any) -> Signature:
+def parse_signature(data: Any) -> Signature:
     """Return the signature that metadata describes.
 
     Raises:
@@ -180,35 +180,39 @@ def _check_shape(spec: TensorSpec, runtime: TensorSpec) -> None:
         )
 
 
-def _check_memory(memory: Memory, signature: Signature) -> None:
-    _check(isinstance(memory.fingerprint, str), "a fingerprint", memory.fingerprint)
+def _check_state(artifact_state: ArtifactState, signature: Signature) -> None:
+    _check(isinstance(artifact_state.fingerprint, str), "a fingerprint", artifact_state.fingerprint)
     inputs = {spec.name: spec for spec in signature.inputs}
     outputs = set(signature.output_names)
-    for state in memory.states:
+    for state in artifact_state.states:
         _check(isinstance(state.layer, str) and isinstance(state.name, str), "a state", state.layer)
         _check_spec(TensorSpec(state.input_name, (None, *state.shape), state.dtype))
         spec = inputs.get(state.input_name)
         fits = spec is not None and state.output_name in outputs and spec.dtype in (None, state.dtype)
         _check(fits, "the state", state.input_name)
         _check_shape(TensorSpec(state.input_name, (None, *state.shape), state.dtype), spec or state)  # type: ignore[arg-type]
-    own = [name for name in signature.output_names if name not in memory.output_names]
-    _check(len({*memory.input_names}) == len(memory.states), "the states", memory.input_names)
+    own = [name for name in signature.output_names if name not in artifact_state.output_names]
     _check(
-        set(memory.sequence_inputs) <= set(inputs) - {*memory.input_names},
-        "inputs over time",
-        memory.sequence_inputs,
+        len({*artifact_state.input_names}) == len(artifact_state.states),
+        "the states",
+        artifact_state.input_names,
     )
-    flags = memory.sequence_outputs
+    _check(
+        set(artifact_state.sequence_inputs) <= set(inputs) - {*artifact_state.input_names},
+        "inputs over time",
+        artifact_state.sequence_inputs,
+    )
+    flags = artifact_state.sequence_outputs
     _check(
         len(flags) == len(own) and all(isinstance(flag, bool) for flag in flags), "outputs over time", flags
     )
-    _check(set(_leaves(memory.results)) == set(range(len(own))), "results", memory.results)
-    _check_initial(memory)
+    _check(set(_leaves(artifact_state.results)) == set(range(len(own))), "results", artifact_state.results)
+    _check_initial(artifact_state)
 
 
-def _check_initial(memory: Memory) -> None:
-    shapes = {spec.input_name: spec for spec in memory.states}
-    for name, values in memory.initial.items():
+def _check_initial(artifact_state: ArtifactState) -> None:
+    shapes = {spec.input_name: spec for spec in artifact_state.states}
+    for name, values in artifact_state.initial.items():
         _check(name in shapes, "what a state begins with", name)
         try:
             array = np.asarray(values, numpy_dtype(shapes[name].dtype))

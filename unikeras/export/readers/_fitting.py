@@ -11,7 +11,7 @@ from unikeras._specs.signature import TensorSpec, numpy_dtype
 from unikeras.errors import SignatureError
 
 
-def fitted(spec: TensorSpec, value: Any) -> Array:
+def fit(spec: TensorSpec, value: Any) -> Array:
     """Return a value as an array of an input's dtype.
 
     Args:

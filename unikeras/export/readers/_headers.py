@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unikeras.export._metadata import FILE, loads
-from unikeras.export.readers._agreement import agreed_memory, well_formed
+from unikeras.export.readers._agreement import parse_signature, reconcile_state
 from unikeras.export.readers._operators import TENSORFLOW_FILES, tensorflow_operators, torch_files
 from unikeras.export.verify.bounds import PREFIX, Bounds
 
@@ -35,7 +35,7 @@ def header_of(format: str, path: Path, bounds: Bounds) -> Header:
     """
     header = (_torchscript if format == "torchscript" else _saved_model)(path, bounds)
     if header.metadata:
-        agreed_memory(header.metadata.get("memory"), well_formed(header.metadata["signature"]))
+        reconcile_state(header.metadata.get("memory"), parse_signature(header.metadata["signature"]))
     return header
 
 

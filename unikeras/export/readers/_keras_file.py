@@ -12,7 +12,7 @@ from unikeras.export.readers._headers import check_sizes, check_text
 from unikeras.export.readers._private_copies import private_copy
 from unikeras.export.verify.bounds import Bounds
 from unikeras.export.verify.known_artifacts import harmless
-from unikeras.export.verify.trial import attempt
+from unikeras.export.verify.trial import run_trial
 
 
 def load_keras(path: Path, backend: str) -> Any:
@@ -40,7 +40,7 @@ def load_keras(path: Path, backend: str) -> Any:
     with private_copy(path, "", False, bounds) as copy:
         digest, bounds = copy.digest, bounds.of_size(copy.size)
         if digest not in harmless:
-            answer = attempt(
+            answer = run_trial(
                 {"task": "keras", "path": str(copy.path)}, f"{path} could not be loaded", bounds, backend
             )
             if "wrong" in answer:

@@ -98,8 +98,8 @@ def _look_at_graph(graph: memoryview, seen: _Seen, depth: int) -> None:
 
 def _look_at_node(node: memoryview, seen: _Seen, depth: int) -> None:
     domain, operator = _wire.text(node, 7), _wire.text(node, 4)
-    foreign = domain not in STANDARD_DOMAINS or (domain, operator) in _ONNX_FILES
-    if foreign and seen.own is not None and (domain, operator) not in seen.own:
+    foreign_signature = domain not in STANDARD_DOMAINS or (domain, operator) in _ONNX_FILES
+    if foreign_signature and seen.own is not None and (domain, operator) not in seen.own:
         raise Refused(
             f"it holds the operator {printable(operator)!r} of domain {printable(domain)!r}, "
             "which needs a native library or another file"

@@ -1,4 +1,4 @@
-"""The inside of a trial: one job, within limits, answered in lines of JSON."""
+"""The inside of a trial: one task, within limits, answered in lines of JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 from unikeras._base.text import plain
 from unikeras.export.verify.bounds import Bounds
 
-Job = dict[str, Any]
+TrialRequest = dict[str, Any]
 Answer = dict[str, Any]
 
 # How runtimes say that memory was refused to them.
@@ -49,32 +49,34 @@ class _Line:
 
 
 def main(answers: int) -> None:
-    """Do one job and end.
+    """Do one task and end.
 
     Args:
         answers: the file descriptor to write lines to.
     """
     line = _Line(answers)
-    job = line.hear()
-    bounds = Bounds(**job["bounds"])
-    prepare, look = _JOBS[job["task"]]
+    request = line.hear()
+    bounds = Bounds(**request["bounds"])
+    prepare, look = _TASKS[request["task"]]
     try:
-        prepare(job)
+        prepare(request)
     except Exception as error:  # whatever an import raises
         line.say({})
         line.say({"failure": f"its runtime does not import: {plain(error)}"})
         return
     line.say({"ready": True})
-    _limit(bounds, writes=job["task"] == "keras" or job.get("trust", False))
-    line.say(_outcome(look, job, bounds, line))
+    _limit(bounds, writes=request["task"] == "keras" or request.get("trust", False))
+    line.say(_outcome(look, request, bounds, line))
     os._exit(0)  # whatever a file has left behind must not run on
 
 
-def _outcome(look: Callable[[Job, Bounds, _Line], Answer], job: Job, bounds: Bounds, line: _Line) -> Answer:
+def _outcome(
+    look: Callable[[TrialRequest, Bounds, _Line], Answer], request: TrialRequest, bounds: Bounds, line: _Line
+) -> Answer:
     from unikeras.export.readers._operators import Refused
 
     try:
-        return look(job, bounds, line)
+        return look(request, bounds, line)
     except Refused as error:
         return {"failure": str(error), "kind": "unsafe"}
     except Exception as error:  # each parser has its own ways to say that it cannot read
@@ -130,19 +132,19 @@ def _lower(kind: int, value: int) -> None:
         resource.setrlimit(kind, (least, least))
 
 
-def _prepare_artifact(job: Job) -> None:
-    from unikeras.export.readers.reader_table import RUNTIMES
+def _prepare_artifact(request: TrialRequest) -> None:
+    from unikeras.export.readers.reader_table import READERS
 
-    RUNTIMES[job["format"]].prepare()
+    READERS[request["format"]].prepare()
 
 
-def _look_at_artifact(job: Job, bounds: Bounds, line: _Line) -> Answer:
+def _look_at_artifact(request: TrialRequest, bounds: Bounds, line: _Line) -> Answer:
     """Check an artifact's operators, open it and run it once on made-up inputs."""
     from unikeras._keras.samples import example
-    from unikeras.export.readers.reader_table import RUNTIMES
+    from unikeras.export.readers.reader_table import READERS
 
-    runtime, path = RUNTIMES[job["format"]], Path(job["path"])
-    if beside := runtime.look(path, job["trust"]):
+    runtime, path = READERS[request["format"]], Path(request["path"])
+    if beside := runtime.look(path, request["trust"]):
         line.say({"beside": beside})
         line.hear()
     artifact = runtime(path)
@@ -154,22 +156,22 @@ def _look_at_artifact(job: Job, bounds: Bounds, line: _Line) -> Answer:
     return {}
 
 
-def _look_at_header(job: Job, bounds: Bounds, line: _Line) -> Answer:
+def _look_at_header(request: TrialRequest, bounds: Bounds, line: _Line) -> Answer:
     from unikeras.export.readers._headers import header_of
 
-    header = header_of(job["format"], Path(job["path"]), bounds)
+    header = header_of(request["format"], Path(request["path"]), bounds)
     return {"metadata": header.metadata, "touches": header.touches}
 
 
-def _prepare_keras(job: Job) -> None:
+def _prepare_keras(request: TrialRequest) -> None:
     keras = importlib.import_module("keras")
     keras.ops.convert_to_tensor([0.0])  # what a backend sets up on first use
 
 
-def _look_at_keras(job: Job, bounds: Bounds, line: _Line) -> Answer:
+def _look_at_keras(request: TrialRequest, bounds: Bounds, line: _Line) -> Answer:
     from unikeras.export.readers._keras_file import build, check_archive
 
-    path = Path(job["path"])
+    path = Path(request["path"])
     check_archive(path, bounds)
     try:
         build(path)
@@ -180,8 +182,8 @@ def _look_at_keras(job: Job, bounds: Bounds, line: _Line) -> Answer:
     return {}
 
 
-_JOBS: dict[str, tuple[Callable[[Job], None], Callable[[Job, Bounds, _Line], Answer]]] = {
+_TASKS: dict[str, tuple[Callable[[TrialRequest], None], Callable[[TrialRequest, Bounds, _Line], Answer]]] = {
     "artifact": (_prepare_artifact, _look_at_artifact),
-    "header": (lambda job: None, _look_at_header),
+    "header": (lambda request: None, _look_at_header),
     "keras": (_prepare_keras, _look_at_keras),
 }

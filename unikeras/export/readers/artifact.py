@@ -1,4 +1,4 @@
-"""The contract of a runtime: one format's own program, seen as something that predicts."""
+"""The contract of a reader: one format's own program, seen as something that predicts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from unikeras._specs.structure import put_together
 from unikeras.errors import ArgumentError, ArtifactError, UnikerasError
 from unikeras.export._metadata import loads
 from unikeras.export.readers import _state_steps
-from unikeras.export.readers._agreement import agreed_memory, agreed_signature
-from unikeras.export.readers._fitting import fitted
-from unikeras.export.reference.artifact_state import Memory
+from unikeras.export.readers._agreement import reconcile_signature, reconcile_state
+from unikeras.export.readers._fitting import fit
+from unikeras.export.reference.artifact_state import ArtifactState
 
 
 class Artifact(ABC):
@@ -63,7 +63,7 @@ class Artifact(ABC):
     # How a copy opens the file again, as `__reduce__` returns it; set by `load_artifact`.
     reopening: tuple[Callable[..., Artifact], tuple[Any, ...]] | None = None
     # The states that it carries from step to step; None where it was not exported from a step.
-    artifact_state: Memory | None
+    artifact_state: ArtifactState | None
 
     @classmethod
     def prepare(cls) -> None:
@@ -124,7 +124,7 @@ class Artifact(ABC):
             ArtifactError: they fit, and the runtime fails on them.
         """
         specs = self.signature.inputs
-        arrays = [fitted(spec, value) for spec, value in zip(specs, self.signature.flatten(x), strict=True)]
+        arrays = [fit(spec, value) for spec, value in zip(specs, self.signature.flatten(x), strict=True)]
         if self.artifact_state:
             _state_steps.check_batch({spec.name: array for spec, array in zip(specs, arrays, strict=True)})
         outputs = self.compute(arrays)
@@ -160,23 +160,26 @@ class Artifact(ABC):
     @property
     def states(self) -> tuple[StateSpec, ...]:
         """What the artifact carries from step to step; a StateError where it was not exported from a step."""
-        return _state_steps.memory_of(self).states
+        return _state_steps.artifact_state_of(self).states
 
     @property
     def fingerprint(self) -> str:
         """Tells models apart whose memories must not be mixed; a StateError where there is no memory."""
-        return _state_steps.memory_of(self).fingerprint
+        return _state_steps.artifact_state_of(self).fingerprint
 
     @property
     def sequence_outputs(self) -> tuple[bool, ...]:
         """For each output that is no state, whether it has a time axis; a StateError where there is no memory."""
-        return _state_steps.memory_of(self).sequence_outputs
+        return _state_steps.artifact_state_of(self).sequence_outputs
 
     @property
     def sequence_inputs(self) -> tuple[bool, ...]:
         """For each input that is no state, whether it has a time axis; a StateError where there is no memory."""
-        memory = _state_steps.memory_of(self)
-        return tuple(spec.name in memory.sequence_inputs for spec in _state_steps.own_inputs(self, memory))
+        artifact_state = _state_steps.artifact_state_of(self)
+        return tuple(
+            spec.name in artifact_state.sequence_inputs
+            for spec in _state_steps.own_inputs(self, artifact_state)
+        )
 
     def flatten_inputs(self, x: Any) -> list[Any]:
         """Return what a caller passes to `step` as a list in the order of the inputs that are no states.
@@ -191,7 +194,7 @@ class Artifact(ABC):
             StateError: the artifact was not exported from a step.
             SignatureError: names or number do not fit.
         """
-        return _state_steps.flatten_inputs(self, _state_steps.memory_of(self), x)
+        return _state_steps.flatten_inputs(self, _state_steps.artifact_state_of(self), x)
 
     def initial_state(self, batch_size: int) -> State:
         """Return the memory of sequences that have not begun.
@@ -206,7 +209,7 @@ class Artifact(ABC):
             StateError: the artifact was not exported from a step.
             SignatureError: the batch size is not a number of 1 or more.
         """
-        return _state_steps.initial_state(_state_steps.memory_of(self), batch_size)
+        return _state_steps.initial_state(_state_steps.artifact_state_of(self), batch_size)
 
     def step(self, x: Any, state: Any = ABSENT) -> tuple[Any, State]:
         """Run the artifact over some steps, from a memory on.
@@ -230,17 +233,17 @@ class Artifact(ABC):
         """
         return _state_steps.step(self, x, state)
 
-    def _read(self, text: str | bytes | None, foreign: Signature) -> None:
+    def _read(self, text: str | bytes | None, known: Signature) -> None:
         """Set metadata and signature from the metadata's text, or from what the runtime itself knows.
 
         Raises:
             ValueError: the metadata contradicts the runtime, or is not what `export_model` writes.
         """
         self.metadata = loads(text)
-        self.signature, self.artifact_state = foreign, None
+        self.signature, self.artifact_state = known, None
         if self.metadata:
-            self.signature = agreed_signature(self.metadata["signature"], foreign, self.names)
-            self.artifact_state = agreed_memory(self.metadata.get("memory"), self.signature)
+            self.signature = reconcile_signature(self.metadata["signature"], known, self.names)
+            self.artifact_state = reconcile_state(self.metadata.get("memory"), self.signature)
 
     def __reduce__(self) -> Any:
         if self.reopening is None:
@@ -253,7 +256,7 @@ class Artifact(ABC):
         return f"<{self.format} artifact {self.signature}>"
 
 
-def foreign(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> Signature:
+def foreign_signature(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> Signature:
     """Return the signature of an artifact that something else made: one output alone, or a dict."""
     numbers = list(range(len(outputs)))
     results = 0 if len(outputs) == 1 else dict(zip((spec.name for spec in outputs), numbers, strict=True))

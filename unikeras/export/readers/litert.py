@@ -13,8 +13,8 @@ from unikeras._keras.samples import Array
 from unikeras._specs.signature import Signature, TensorSpec
 from unikeras.export._metadata import KEY
 from unikeras.export.readers._operators import check_litert
-from unikeras.export.readers.artifact import Artifact, foreign
-from unikeras.export.request.needs import lacking
+from unikeras.export.readers.artifact import Artifact, foreign_signature
+from unikeras.export.request.needs import describe_missing
 
 
 class LiteRtArtifact(Artifact):
@@ -29,7 +29,7 @@ class LiteRtArtifact(Artifact):
     @classmethod
     def missing(cls) -> str | None:
         """Say whether LiteRT is absent."""
-        return lacking("running litert", {"litert": ["ai_edge_litert"]})
+        return describe_missing("running litert", {"litert": ["ai_edge_litert"]})
 
     @classmethod
     def look(cls, path: Path, trust: bool) -> list[str]:
@@ -50,7 +50,7 @@ class LiteRtArtifact(Artifact):
             for side in (self._runner.get_input_details(), self._runner.get_output_details())
         )
         self._batch = next((spec.shape[0] for spec in inputs if spec.shape), None)
-        self._read(note, foreign(inputs, outputs))
+        self._read(note, foreign_signature(inputs, outputs))
         self._keys = self.signature.identifiers if self.metadata else self.signature.input_names
         if self._batch is not None and any(axis for spec in self.signature.inputs for axis in spec.dynamic):
             self.signature = _with_free_batch(self.signature)
@@ -72,8 +72,8 @@ def _parts(inputs: list[Array], size: int) -> Iterator[list[Array]]:
     """Yield groups of examples, the last one filled up with its last example."""
     for start in range(0, len(inputs[0]), size):
         groups = [array[start : start + size] for array in inputs]
-        lacking = size - len(groups[0])
-        yield [np.concatenate([group, np.repeat(group[-1:], lacking, 0)]) for group in groups]
+        short = size - len(groups[0])
+        yield [np.concatenate([group, np.repeat(group[-1:], short, 0)]) for group in groups]
 
 
 def _with_free_batch(signature: Signature) -> Signature:

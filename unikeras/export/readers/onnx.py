@@ -9,8 +9,8 @@ from unikeras._keras.samples import Array
 from unikeras._specs.signature import TensorSpec
 from unikeras.export._metadata import KEY
 from unikeras.export.readers._operators import check_onnx
-from unikeras.export.readers.artifact import Artifact, foreign
-from unikeras.export.request.needs import lacking
+from unikeras.export.readers.artifact import Artifact, foreign_signature
+from unikeras.export.request.needs import describe_missing
 
 # ONNX Runtime's names where they differ from numpy's.
 DTYPES = {"float": "float32", "double": "float64"}
@@ -26,7 +26,7 @@ class OnnxArtifact(Artifact):
     @classmethod
     def missing(cls) -> str | None:
         """Say whether onnxruntime is absent."""
-        return lacking("running onnx", {"onnx": ["onnxruntime"]})
+        return describe_missing("running onnx", {"onnx": ["onnxruntime"]})
 
     @classmethod
     def look(cls, path: Path, trust: bool) -> list[str]:
@@ -43,7 +43,9 @@ class OnnxArtifact(Artifact):
             list(map(_spec, side())) for side in (self._session.get_inputs, self._session.get_outputs)
         )
         self._names = [spec.name for spec in inputs]
-        self._read(self._session.get_modelmeta().custom_metadata_map.get(KEY), foreign(inputs, outputs))
+        self._read(
+            self._session.get_modelmeta().custom_metadata_map.get(KEY), foreign_signature(inputs, outputs)
+        )
 
     def run(self, inputs: list[Array]) -> list[Array]:
         """Run the session; inputs and outputs stand in the signature's order."""

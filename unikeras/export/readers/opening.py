@@ -22,12 +22,12 @@ from unikeras.export.readers._headers import Header
 from unikeras.export.readers._private_copies import Copy, private_copy
 from unikeras.export.readers._state_steps import in_chunks
 from unikeras.export.readers.artifact import Artifact
-from unikeras.export.readers.reader_table import RUNTIMES
+from unikeras.export.readers.reader_table import READERS
 from unikeras.export.reference.artifact_state import ReferenceSequence
 from unikeras.export.request import format_table
-from unikeras.export.verify import known_artifacts as _proven
+from unikeras.export.verify import known_artifacts
 from unikeras.export.verify.bounds import Bounds
-from unikeras.export.verify.trial import TRUST, attempt
+from unikeras.export.verify.trial import TRUST, run_trial
 
 
 def load_artifact(path: str | os.PathLike[str], trust: bool = False) -> Artifact:
@@ -74,26 +74,26 @@ def open_artifact(final: Path, trust: bool, expected: str | None = None) -> Arti
         trust: whether its code may run.
         expected: the digest that it must have.
     """
-    runtime = _runtime_of(_path(final))
+    reader = _reader_of(_path(final))
     bounds = Bounds.from_environment()
-    with private_copy(final, format_table.FORMATS[runtime.format].beside, trust, bounds) as copy:
-        _check_beginning(copy, runtime)
+    with private_copy(final, format_table.FORMATS[reader.format].beside, trust, bounds) as copy:
+        _check_beginning(copy, reader)
         digest = copy.digest
         if expected not in (None, digest):
             raise CorruptArtifact(
                 f"{printable(str(final))} has other content than the artifact that was pickled; "
                 "load it anew with load_artifact"
             )
-        copy.trust = trust or digest in _proven.written
-        if runtime.runs_code and not copy.trust:
-            _header(copy, runtime)
-            raise _unsafe(final, runtime)
+        copy.trust = trust or digest in known_artifacts.written
+        if reader.runs_code and not copy.trust:
+            _header(copy, reader)
+            raise _unsafe(final, reader)
         mark = f"{digest}-trusted" if copy.trust else digest
-        if digest not in _proven.harmless and mark not in _proven.harmless:
-            _try(copy, runtime)
+        if digest not in known_artifacts.harmless and mark not in known_artifacts.harmless:
+            _try(copy, reader)
             if not copy.further:  # else the digest is not of all that was looked at
-                _proven.harmless.add(mark)
-        artifact = _open(copy.path, runtime, copy)
+                known_artifacts.harmless.add(mark)
+        artifact = _open(copy.path, reader, copy)
         artifact.reopening = open_artifact, (final.absolute(), trust, digest)
         if copy.path.is_dir():  # its assets may be read when it runs
             copy.keep_for(artifact)
@@ -118,31 +118,31 @@ def read_header(path: str | os.PathLike[str]) -> tuple[str, Header] | None:
         unikeras.errors.ArtifactNotFound: ...
     """
     final = _path(path)
-    runtime = _runtime_of(final)
-    if not runtime.runs_code:
+    reader = _reader_of(final)
+    if not reader.runs_code:
         return None
     with private_copy(final, "", False, Bounds.from_environment()) as copy:
-        _check_beginning(copy, runtime)
-        return runtime.format, _header(copy, runtime)
+        _check_beginning(copy, reader)
+        return reader.format, _header(copy, reader)
 
 
 def outputs_of(
-    path: str, rounds: list[list[Array]], stretch: ReferenceSequence | None = None
+    path: str, batches: list[list[Array]], sequence: ReferenceSequence | None = None
 ) -> tuple[list[list[Array]], dict[str, Array]]:
     """Load an artifact and run it; made to run in a worker.
 
     Args:
         path: the artifact's.
-        rounds: flat inputs of several runs.
-        stretch: a sequence to take step by step.
+        batches: flat inputs of several runs.
+        sequence: a sequence to take step by step.
 
     Returns:
         The flat outputs of these runs, and those of the sequence by name; none where there is none.
     """
     final = Path(path)
-    artifact = _open(final, _runtime_of(final))
-    outputs = [list(artifact.run(inputs)) for inputs in rounds]
-    return outputs, in_chunks(artifact, stretch) if stretch else {}
+    artifact = _open(final, _reader_of(final))
+    outputs = [list(artifact.run(inputs)) for inputs in batches]
+    return outputs, in_chunks(artifact, sequence) if sequence else {}
 
 
 def _path(path: str | os.PathLike[str]) -> Path:
@@ -163,65 +163,65 @@ def _path(path: str | os.PathLike[str]) -> Path:
     return final
 
 
-def _runtime_of(path: Path) -> type[Artifact]:
-    runtime = RUNTIMES["saved_model" if path.is_dir() else format_table.of_path(path).name]
-    if not path.is_dir() and format_table.FORMATS[runtime.format].is_folder:
-        raise CorruptArtifact(f"{printable(str(path))} is a file; a {runtime.format} artifact is a folder")
-    if reason := runtime.missing():
+def _reader_of(path: Path) -> type[Artifact]:
+    reader = READERS["saved_model" if path.is_dir() else format_table.format_of_path(path).name]
+    if not path.is_dir() and format_table.FORMATS[reader.format].is_folder:
+        raise CorruptArtifact(f"{printable(str(path))} is a file; a {reader.format} artifact is a folder")
+    if reason := reader.missing():
         raise MissingDependency(reason)
-    return runtime
+    return reader
 
 
-def _check_beginning(copy: Copy, runtime: type[Artifact]) -> None:
+def _check_beginning(copy: Copy, reader: type[Artifact]) -> None:
     """Refuse at once what is plainly something else; no process has to be started for it."""
     if copy.path.is_dir():
         return
-    place, magic = runtime.magic
+    place, magic = reader.magic
     with copy.path.open("rb") as opened:
         beginning = opened.read(place + max(1, len(magic)))
     if not beginning or (beginning[place:] != magic and magic):
         reason = "it does not begin as one does" if beginning else "it is empty"
-        raise CorruptArtifact(f"{_unreadable(copy.origin, runtime)}: {reason}")
+        raise CorruptArtifact(f"{_unreadable(copy.origin, reader)}: {reason}")
 
 
-def _open(path: Path, runtime: type[Artifact], copy: Copy | None = None) -> Artifact:
+def _open(path: Path, reader: type[Artifact], copy: Copy | None = None) -> Artifact:
     try:
-        return runtime(path)
+        return reader(path)
     except Exception as error:  # each parser has its own ways to say that it cannot read
         reason = plain(error).partition("\n")[0] or type(error).__name__
-        what = _unreadable(copy.origin if copy else path, runtime)
+        what = _unreadable(copy.origin if copy else path, reader)
         raise CorruptArtifact(f"{what}: {copy.text_of(reason) if copy else reason}") from error
 
 
-def _unreadable(path: Path, runtime: type[Artifact]) -> str:
-    return f"{printable(str(path))} is not a readable {runtime.format} artifact"
+def _unreadable(path: Path, reader: type[Artifact]) -> str:
+    return f"{printable(str(path))} is not a readable {reader.format} artifact"
 
 
-def _try(copy: Copy, runtime: type[Artifact]) -> None:
+def _try(copy: Copy, reader: type[Artifact]) -> None:
     """Open an artifact and run it once in a process of its own."""
-    job = {"task": "artifact", "path": str(copy.path), "format": runtime.format, "trust": copy.trust}
-    _attempt(copy, runtime, job)
+    request = {"task": "artifact", "path": str(copy.path), "format": reader.format, "trust": copy.trust}
+    _run_trial(copy, reader, request)
 
 
-def _header(copy: Copy, runtime: type[Artifact]) -> Header:
-    answer = _attempt(copy, runtime, {"task": "header", "path": str(copy.path), "format": runtime.format})
+def _header(copy: Copy, reader: type[Artifact]) -> Header:
+    answer = _run_trial(copy, reader, {"task": "header", "path": str(copy.path), "format": reader.format})
     metadata, touches = answer.get("metadata"), answer.get("touches")
     return Header(metadata if isinstance(metadata, dict) else {}, list(map(str, touches or [])))
 
 
-def _attempt(copy: Copy, runtime: type[Artifact], job: Mapping[str, Any]) -> dict[str, Any]:
+def _run_trial(copy: Copy, reader: type[Artifact], request: Mapping[str, Any]) -> dict[str, Any]:
     bounds = copy.bounds.of_size(copy.size)
     try:
-        return attempt(job, _unreadable(copy.origin, runtime), bounds, runtime.worker, copy.add)
+        return run_trial(request, _unreadable(copy.origin, reader), bounds, reader.worker, copy.add)
     except (CorruptArtifact, UnsafeArtifact) as error:
         error.args = (copy.text_of(str(error)),)
         raise
 
 
-def _unsafe(path: Path, runtime: type[Artifact]) -> UnsafeArtifact:
-    problem = _proven.written.problem()
+def _unsafe(path: Path, reader: type[Artifact]) -> UnsafeArtifact:
+    problem = known_artifacts.written.problem()
     forgotten = f" (what other processes write here is not remembered: {problem})" if problem else ""
     return UnsafeArtifact(
-        f"{printable(str(path))} is a {runtime.format} artifact that was not written by this installation{forgotten}, "
+        f"{printable(str(path))} is a {reader.format} artifact that was not written by this installation{forgotten}, "
         f"and opening one runs its code, which can write any file of yours; {TRUST}"
     )

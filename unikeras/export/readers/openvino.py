@@ -10,9 +10,9 @@ from unikeras._keras.samples import Array
 from unikeras._specs.signature import TensorSpec
 from unikeras.export._metadata import KEY, WEIGHTS_KEY, loads, sha256_of_file
 from unikeras.export.readers._operators import check_openvino
-from unikeras.export.readers.artifact import Artifact, foreign
+from unikeras.export.readers.artifact import Artifact, foreign_signature
 from unikeras.export.readers.openvino_import import load_openvino
-from unikeras.export.request.needs import lacking
+from unikeras.export.request.needs import describe_missing
 
 # OpenVINO's names where they differ from numpy's.
 DTYPES = {
@@ -34,7 +34,7 @@ class OpenVinoArtifact(Artifact):
     @classmethod
     def missing(cls) -> str | None:
         """Say whether OpenVINO is absent."""
-        return lacking("running openvino", {"openvino": ["openvino"]})
+        return describe_missing("running openvino", {"openvino": ["openvino"]})
 
     @classmethod
     def look(cls, path: Path, trust: bool) -> list[str]:
@@ -65,7 +65,7 @@ class OpenVinoArtifact(Artifact):
             for side, ports in (("inputs", self._compiled.inputs), ("outputs", self._compiled.outputs))
         )
         self._names = [spec.name for spec in inputs]
-        self._read(note, foreign(inputs, outputs))
+        self._read(note, foreign_signature(inputs, outputs))
 
     def run(self, inputs: list[Array]) -> list[Array]:
         """Run the model; inputs and outputs stand in the signature's order."""

@@ -11,9 +11,9 @@ from unikeras._keras.samples import Array
 from unikeras._specs.signature import TensorSpec
 from unikeras.export._metadata import FILE
 from unikeras.export.readers import _pt2_archive
-from unikeras.export.readers.artifact import Artifact, foreign
+from unikeras.export.readers.artifact import Artifact, foreign_signature
 from unikeras.export.readers.torch_tensors import to_numpy, to_tensor
-from unikeras.export.request.needs import lacking
+from unikeras.export.request.needs import describe_missing
 
 
 class Pt2Artifact(Artifact):
@@ -32,7 +32,7 @@ class Pt2Artifact(Artifact):
     @classmethod
     def missing(cls) -> str | None:
         """Say whether torch is absent."""
-        return lacking("running pt2", {"torch": ["torch"]})
+        return describe_missing("running pt2", {"torch": ["torch"]})
 
     def __init__(self, path: Path) -> None:
         content = path.read_bytes()
@@ -59,7 +59,7 @@ def _declared(program: Any) -> Any:
     """Return the signature of a program that something else made, where it takes tensors one by one."""
     placeholders = {node.name: node.meta.get("val") for node in program.graph.nodes}
     inputs = [_spec(name, placeholders[name]) for name in program.graph_signature.user_inputs]
-    return foreign(inputs, [])
+    return foreign_signature(inputs, [])
 
 
 def _spec(name: str, value: Any) -> TensorSpec:

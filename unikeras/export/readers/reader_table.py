@@ -8,9 +8,9 @@ from unikeras.export.readers.pt2 import Pt2Artifact
 from unikeras.export.readers.saved_model import SavedModelArtifact
 from unikeras.export.readers.torchscript import TorchScriptArtifact
 
-RUNTIMES: dict[str, type[Artifact]] = {
-    runtime.format: runtime
-    for runtime in (
+READERS: dict[str, type[Artifact]] = {
+    reader.format: reader
+    for reader in (
         SavedModelArtifact,
         TorchScriptArtifact,
         OnnxArtifact,

@@ -9,8 +9,8 @@ from unikeras._base.library_warnings import ignore_warnings
 from unikeras._keras.samples import Array
 from unikeras._specs.signature import TensorSpec
 from unikeras.export._metadata import FILE
-from unikeras.export.readers.artifact import Artifact, foreign
-from unikeras.export.request.needs import lacking
+from unikeras.export.readers.artifact import Artifact, foreign_signature
+from unikeras.export.request.needs import describe_missing
 
 
 class SavedModelArtifact(Artifact):
@@ -25,7 +25,7 @@ class SavedModelArtifact(Artifact):
     @classmethod
     def missing(cls) -> str | None:
         """Say whether TensorFlow is absent."""
-        return lacking("running a saved_model", {"tensorflow": ["tensorflow"]})
+        return describe_missing("running a saved_model", {"tensorflow": ["tensorflow"]})
 
     def __init__(self, path: Path) -> None:
         import tensorflow as tf
@@ -40,7 +40,7 @@ class SavedModelArtifact(Artifact):
         inputs = [_spec(*named) for named in sorted(self._serve.structured_input_signature[1].items())]
         outputs = [_spec(*named) for named in sorted(self._serve.structured_outputs.items())]
         note = path / "assets.extra" / FILE
-        self._read(note.read_bytes() if note.is_file() else None, foreign(inputs, outputs))
+        self._read(note.read_bytes() if note.is_file() else None, foreign_signature(inputs, outputs))
         self._keys = self.signature.identifiers if self.metadata else self.signature.input_names
 
     def run(self, inputs: list[Array]) -> list[Array]:

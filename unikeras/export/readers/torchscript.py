@@ -11,7 +11,7 @@ from unikeras._specs.signature import Signature, TensorSpec
 from unikeras.export._metadata import FILE
 from unikeras.export.readers.artifact import Artifact
 from unikeras.export.readers.torch_tensors import to_numpy, to_tensor
-from unikeras.export.request.needs import lacking
+from unikeras.export.request.needs import describe_missing
 
 
 class TorchScriptArtifact(Artifact):
@@ -27,7 +27,7 @@ class TorchScriptArtifact(Artifact):
     @classmethod
     def missing(cls) -> str | None:
         """Say whether torch is absent."""
-        return lacking("running torchscript", {"torch": ["torch"]})
+        return describe_missing("running torchscript", {"torch": ["torch"]})
 
     def __init__(self, path: Path) -> None:
         import torch

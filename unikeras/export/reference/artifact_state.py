@@ -1,4 +1,4 @@
-"""What an artifact knows of the memory that it takes and returns. Nothing here imports keras."""
+"""What an artifact knows of the state that it takes and returns. Nothing here imports keras."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unikeras._specs.states import StateSpec
 
 
 @dataclass(frozen=True)
-class Memory:
+class ArtifactState:
     """The states of an exported step, and which of its other tensors run over time.
 
     Attributes:
@@ -32,7 +32,7 @@ class Memory:
     initial: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the memory as data for JSON."""
+        """Return the state as data for JSON."""
         return {
             "states": [spec.to_dict() for spec in self.states],
             "fingerprint": self.fingerprint,
@@ -43,8 +43,8 @@ class Memory:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Memory:
-        """Return the memory that `to_dict` made this from."""
+    def from_dict(cls, data: Mapping[str, Any]) -> ArtifactState:
+        """Return the state that `to_dict` made this from."""
         states = tuple(map(StateSpec.from_dict, data["states"]))
         sequences = tuple(data["sequence_inputs"]), tuple(data["sequence_outputs"])
         return cls(states, data["fingerprint"], *sequences, data["results"], data["initial"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unikeras._specs.signature import Signature
-from unikeras.export.reference.artifact_state import Memory, ReferenceSequence
+from unikeras.export.reference.artifact_state import ArtifactState, ReferenceSequence
 from unikeras.export.reference.digests import sha256_of_config, sha256_of_weights
 from unikeras.export.reference.probe import KnownModel, SampleBatch, batches_of, know, probe
 from unikeras.export.reference.remarks import remarks_on, rounds_integers, shortest_of
@@ -35,7 +35,7 @@ class Reference:
     wanted: Mapping[str, Any]
     signature: Signature
     batches: list[SampleBatch]
-    state: Memory | None
+    state: ArtifactState | None
     sequence: ReferenceSequence | None
     remarks: tuple[str, ...]
     rounds_integers: bool
@@ -85,7 +85,7 @@ class Reference:
 def reference_of(
     model: Any,
     wanted: Mapping[str, Any] | None = None,
-    state: Memory | None = None,
+    state: ArtifactState | None = None,
     in_chunks: bool = True,
 ) -> Reference:
     """Return what an artifact of a model must reproduce.

@@ -79,7 +79,7 @@ def know(model: Any) -> KnownModel:
         inputs, unsure = observe_dtypes(model, declaration.arguments, declaration.inputs)
         declaration = replace(declaration, inputs=inputs)
     runs_eagerly = bool(getattr(model, "run_eagerly", False))
-    return KnownModel(model, declaration, tuple(unsure), Sampler.of(model), runs_eagerly)
+    return KnownModel(model, declaration, tuple(unsure), Sampler.of(model, declaration.tensors), runs_eagerly)
 
 
 def probe(

@@ -1,4 +1,4 @@
-"""Models whose memory is an input and an output: what an export has to know of them."""
+"""Models whose state is an input and an output: what an export has to know of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unikeras._keras.samples import Sizes
 from unikeras._specs.signature import Signature, TensorSpec
 from unikeras._specs.states import flat
 from unikeras.errors import ArgumentValueError, ExportError
-from unikeras.export.reference.artifact_state import Memory, ReferenceSequence
+from unikeras.export.reference.artifact_state import ArtifactState, ReferenceSequence
 from unikeras.export.reference.probe import KnownModel
 
 # How an artifact takes a sequence that the model takes at once; each times the steps that it takes in a run.
@@ -49,7 +49,7 @@ class StepLike(Protocol):
     initial_state: Any
 
 
-def memory_of(step: StepLike) -> Memory:
+def artifact_state_of(step: StepLike) -> ArtifactState:
     """Return what an artifact of a step has to know of its memory.
 
     Raises:
@@ -60,7 +60,7 @@ def memory_of(step: StepLike) -> Memory:
     _check_has_states(step, names)
     own = [name for name in names if name not in {spec.input_name for spec in states}]
     over_time = [name for name, timed in zip(own, step.sequence_inputs, strict=True) if timed]
-    return Memory(
+    return ArtifactState(
         states,
         step.fingerprint,
         tuple(over_time),
@@ -96,18 +96,20 @@ def _initial(step: StepLike) -> dict[str, Any]:
     return {spec.input_name: value[0].tolist() for spec, value in values if value.any()}
 
 
-def one_step(signature: Signature, memory: Memory) -> dict[str, Any]:
+def one_step(signature: Signature, artifact_state: ArtifactState) -> dict[str, Any]:
     """Return what to ask for, as `signature=`, so that a free time becomes one step."""
     import keras
 
     return {
         spec.name: keras.InputSpec(shape=(spec.shape[0], 1, *spec.shape[2:]), dtype=spec.dtype)
         for spec in signature.inputs
-        if spec.name in memory.sequence_inputs and spec.shape and spec.shape[1] is None
+        if spec.name in artifact_state.sequence_inputs and spec.shape and spec.shape[1] is None
     }
 
 
-def reference_sequence(known: KnownModel, signature: Signature, memory: Memory) -> ReferenceSequence:
+def reference_sequence(
+    known: KnownModel, signature: Signature, artifact_state: ArtifactState
+) -> ReferenceSequence:
     """Return a seeded sequence with what a step's model makes of it at once.
 
     Raises:
@@ -115,12 +117,12 @@ def reference_sequence(known: KnownModel, signature: Signature, memory: Memory) 
     """
     import keras
 
-    chunks = tuple(size * (memory.chunk(signature) or 1) for size in CHUNKS)
-    specs = [_of_length(spec, sum(chunks), memory) for spec in signature.inputs]
+    chunks = tuple(size * (artifact_state.chunk(signature) or 1) for size in CHUNKS)
+    specs = [_of_length(spec, sum(chunks), artifact_state) for spec in signature.inputs]
     sizes = Sizes(signature.batch or 3, signature.length, signature.stretch)
     arrays = known.sampler.sample(specs, sizes, len(CHUNKS), numbered=False)
     for spec, array in zip(specs, arrays, strict=True):
-        if spec.name in memory.sequence_inputs and spec.dtype != "string":
+        if spec.name in artifact_state.sequence_inputs and spec.dtype != "string":
             # What a mask takes for padding, where chunks begin: a masked step repeats what came before it.
             array[0, [0, *itertools.accumulate(chunks[:-1])]] = 0
     try:
@@ -130,12 +132,12 @@ def reference_sequence(known: KnownModel, signature: Signature, memory: Memory) 
             f"model {known.model.name!r} does not run on {sum(chunks)} steps: {plain(error)}"
         ) from error
     inputs = dict(zip(signature.input_names, arrays, strict=True))
-    state = {name: inputs.pop(name) for name in memory.input_names}
+    state = {name: inputs.pop(name) for name in artifact_state.input_names}
     results = map(backends.current().to_numpy, outputs)
     return ReferenceSequence(inputs, state, chunks, dict(zip(signature.output_names, results, strict=True)))
 
 
-def _of_length(spec: TensorSpec, length: int, memory: Memory) -> TensorSpec:
-    if spec.name not in memory.sequence_inputs or spec.shape is None:
+def _of_length(spec: TensorSpec, length: int, artifact_state: ArtifactState) -> TensorSpec:
+    if spec.name not in artifact_state.sequence_inputs or spec.shape is None:
         return spec
     return replace(spec, shape=(spec.shape[0], length, *spec.shape[2:]), axes=())

@@ -66,14 +66,14 @@ ALIASES = {row.suffix.removeprefix("."): row.name for row in FORMATS.values() if
 }
 
 
-def named(name: str) -> Format:
+def find_format(name: str) -> Format:
     """Return the format of this name, or whose files end in it.
 
     Raises:
         UnknownFormat: no format has this name.
 
     Example:
-        >>> named("tflite").name
+        >>> find_format("tflite").name
         'litert'
     """
     known = name.strip().lower().removeprefix(".")
@@ -85,14 +85,14 @@ def named(name: str) -> Format:
     return FORMATS[known]
 
 
-def of_path(path: Path) -> Format:
+def format_of_path(path: Path) -> Format:
     """Return the format that a path's suffix means; a path without one is a SavedModel folder.
 
     Raises:
         UnknownFormat: the suffix means no format.
 
     Example:
-        >>> of_path(Path("model.onnx")).name, of_path(Path("model")).name
+        >>> format_of_path(Path("model.onnx")).name, format_of_path(Path("model")).name
         ('onnx', 'saved_model')
     """
     for row in FORMATS.values():

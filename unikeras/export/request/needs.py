@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from unikeras._base.optional import is_installed, pip_line
 
 
-def lacking(purpose: str, needs: Mapping[str, Sequence[str]]) -> str | None:
+def describe_missing(purpose: str, needs: Mapping[str, Sequence[str]]) -> str | None:
     """Say which modules are absent and which command brings them, or None where all are there.
 
     Args:
@@ -15,9 +15,9 @@ def lacking(purpose: str, needs: Mapping[str, Sequence[str]]) -> str | None:
         needs: for each extra of the package, the top-level modules of it that are needed.
 
     Example:
-        >>> lacking("reading", {"demo": ["json"]}) is None
+        >>> describe_missing("reading", {"demo": ["json"]}) is None
         True
-        >>> lacking("flying", {"torch": ["no_such_module"]})
+        >>> describe_missing("flying", {"torch": ["no_such_module"]})
         'flying needs no_such_module, not installed here: pip install no_such_module'
     """
     absent = [name for modules in needs.values() for name in modules if not is_installed(name)]

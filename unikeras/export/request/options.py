@@ -43,10 +43,10 @@ ROUNDED = (1e-2, 5e-3)
 QUANTIZED: dict[str, tuple[float, float]] = {"float16": (1e-2, 5e-3), "int8": (1e-1, 1e-1)}
 
 
-def sorted_by_format(
+def sort_by_format(
     formats: Sequence[str], named: Mapping[str, Any], exporter: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Return for each format the options that its routes get.
+    """Return for each format the options that its writers get.
 
     Args:
         formats: those asked for.
@@ -57,7 +57,7 @@ def sorted_by_format(
         ArgumentValueError: no format asked for takes an option, or keyword arguments come with several formats.
 
     Example:
-        >>> sorted_by_format(["onnx", "pt2"], {"opset": 18}, {})
+        >>> sort_by_format(["onnx", "pt2"], {"opset": 18}, {})
         {'onnx': {'opset': 18}, 'pt2': {}}
     """
     given = {name: value for name, value in named.items() if value is not None}

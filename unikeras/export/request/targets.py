@@ -38,14 +38,14 @@ def targets(name: str, path: str | os.PathLike[str], format: str | Sequence[str]
         raise ArgumentError(f"path has to be the path of a file or folder; received {path!r}")
     final = Path(path)
     if format is None:
-        return [Target(format_table.of_path(final), final)]
+        return [Target(format_table.format_of_path(final), final)]
     if isinstance(format, str):
-        row = format_table.named(format)
+        row = format_table.find_format(format)
         format_table.check_suffix(final, row)
         return [Target(row, final)]
     if not isinstance(format, list | tuple) or not format or not all(isinstance(one, str) for one in format):
         raise ArgumentError(f"format has to be a name, a list of names, or None; received {format!r}")
-    rows = [format_table.named(one) for one in dict.fromkeys(format)]
+    rows = [format_table.find_format(one) for one in dict.fromkeys(format)]
     return [Target(row, final / f"{name}{row.suffix}") for row in rows]
 
 

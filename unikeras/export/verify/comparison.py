@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -62,22 +62,38 @@ def _error(name: str, expected: Array, received: Array, rtol: float, atol: float
         gap = np.where(np.isnan(gap), np.inf, gap)
         close = same | (gap <= atol + rtol * np.abs(left)) & np.isfinite(left)
     if not close.all():
-        raise ExportMismatch(_worst(name, expected, received, gap, close, rtol, atol))
+        raise ExportMismatch(_Mismatch(expected, received, gap, close).describe(name, rtol, atol))
     return float(gap.max(initial=0.0))
+
+
+@dataclass(frozen=True)
+class _Mismatch:
+    """Two arrays that are not equal enough.
+
+    Attributes:
+        expected: what the model computed.
+        received: what the artifact computed.
+        gap: the absolute differences.
+        close: where they are small enough.
+    """
+
+    expected: Array
+    received: Array
+    gap: Array
+    close: Array
+
+    def describe(self, name: str, rtol: float, atol: float) -> str:
+        """Say where they are furthest apart, beyond what the relative tolerance allows."""
+        allowed = np.nan_to_num(rtol * np.abs(_wide(self.expected)), nan=0.0, posinf=0.0)
+        excess = np.where(self.close, -np.inf, self.gap - allowed)
+        index = tuple(int(number) for number in np.unravel_index(np.argmax(excess), excess.shape))
+        size = np.size(self.close)
+        return (
+            f"{name} is {self.expected[index]} in the model and {self.received[index]} in the artifact at index "
+            f"{index}; {size - np.count_nonzero(self.close)} of {size} values differ by more than "
+            f"{atol:g} + {rtol:g} * |value|"
+        )
 
 
 def _wide(array: Array) -> Array:
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
-
-
-def _worst(
-    name: str, expected: Array, received: Array, gap: Array, close: Any, rtol: float, atol: float
-) -> str:
-    allowed = np.nan_to_num(rtol * np.abs(_wide(expected)), nan=0.0, posinf=0.0)
-    excess = np.where(close, -np.inf, gap - allowed)
-    index = tuple(int(number) for number in np.unravel_index(np.argmax(excess), excess.shape))
-    return (
-        f"{name} is {expected[index]} in the model and {received[index]} in the artifact at index {index}; "
-        f"{np.size(close) - np.count_nonzero(close)} of {np.size(close)} values differ by more than "
-        f"{atol:g} + {rtol:g} * |value|"
-    )

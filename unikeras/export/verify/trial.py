@@ -47,17 +47,17 @@ _ENVIRONMENT = {
 TRUST = "pass trust=True (--trust on the command line) if you know who made it"
 
 
-def attempt(
-    job: Mapping[str, Any],
+def run_trial(
+    request: Mapping[str, Any],
     what: str,
     bounds: Bounds,
     backend: str | None = None,
     add: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Run a job of `_trial_child` and return its answer.
+    """Run a task of `_trial_child` and return its answer.
 
     Args:
-        job: what to do, as data for JSON.
+        request: what to do, as data for JSON.
         what: how errors begin, such as "m.onnx is not a readable onnx artifact".
         bounds: of time and memory.
         backend: what KERAS_BACKEND says in the child.
@@ -68,8 +68,8 @@ def attempt(
         UnsafeArtifact: it holds what only a trusted file may.
     """
     limits = {"seconds": bounds.seconds, "memory": bounds.memory, "bytes": bounds.bytes, "text": bounds.text}
-    with _child(backend, Path(job["path"]).parent) as child:
-        child.send({**job, "bounds": limits})
+    with _child(backend, Path(request["path"]).parent) as child:
+        child.send({**request, "bounds": limits})
         child.wait_for(what, START_SECONDS, None)
         before, end = child.memory(), time.monotonic() + bounds.seconds
         while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unikeras.export.writers.cross_backend import Hop
+from unikeras.export.writers.cross_backend import CrossBackendWriter
 from unikeras.export.writers.keras_saved_model import KerasSavedModel
 from unikeras.export.writers.lowered import Lowered, LoweredOnnx
 from unikeras.export.writers.openvino_converter import OpenVino
@@ -11,11 +11,11 @@ from unikeras.export.writers.tflite_converter import LiteRt
 from unikeras.export.writers.torch_jit import TorchScriptTrace
 from unikeras.export.writers.torch_onnx import TorchOnnx, TorchTraceOnnx
 from unikeras.export.writers.torch_pt2 import TorchExport
-from unikeras.export.writers.writer import Route, WriteRequest
+from unikeras.export.writers.writer import Writer, WriteRequest
 
-__all__ = ["ROUTES", "Route", "WriteRequest", "routes_to"]
+__all__ = ["WRITERS", "WriteRequest", "Writer", "writers_to"]
 
-TO_ONNX: list[Route] = [
+TO_ONNX: list[Writer] = [
     LoweredOnnx(TorchOnnx()),
     LoweredOnnx(TorchTraceOnnx()),
     TorchOnnx(),
@@ -23,25 +23,30 @@ TO_ONNX: list[Route] = [
     Tf2Onnx(),
 ]
 
-ROUTES: list[Route] = [
+WRITERS: list[Writer] = [
     KerasSavedModel(),
     Lowered(),
     TorchScriptTrace(),
     *TO_ONNX,
     TorchExport(),
     LiteRt(),
-    *(OpenVino(route) for route in TO_ONNX),
+    *(OpenVino(writer) for writer in TO_ONNX),
 ]
 
 
-def routes_to(format: str, backend: str | None) -> list[Route]:
-    """Return all routes to a format, installed or not: those in this process first, then the cross-backend exports.
+def writers_to(format: str, backend: str | None) -> list[Writer]:
+    """Return all writers to a format, installed or not: those in this process first, then the cross-backend exports.
 
     Args:
         format: a format's name.
         backend: the backend in use; None where none is installed.
     """
-    writers = [route for route in ROUTES if format in route.formats]
-    here = [route for route in writers if backend in route.backends]
-    hopping = [route for route in writers if route.hops]
-    return here + [Hop(route, other) for route in hopping for other in route.backends if other != backend]
+    writers = [writer for writer in WRITERS if format in writer.formats]
+    here = [writer for writer in writers if backend in writer.backends]
+    crossing = [writer for writer in writers if writer.crosses_backends]
+    return here + [
+        CrossBackendWriter(writer, other)
+        for writer in crossing
+        for other in writer.backends
+        if other != backend
+    ]

@@ -1,4 +1,4 @@
-"""The last step of every ONNX route: the model's own names, named axes, metadata, and the file."""
+"""The last step of every ONNX writer: the model's own names, named axes, metadata, and the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from unikeras._specs.signature import Signature, TensorSpec, numpy_dtype, unique
 from unikeras.export._metadata import KEY, dumps
 
-# What a route calls inputs and outputs until `save`: names that no toolchain makes up by itself.
+# What a writer calls inputs and outputs until `save`: names that no toolchain makes up by itself.
 INPUT, OUTPUT = "unikeras_input_{}", "unikeras_output_{}"
 
 

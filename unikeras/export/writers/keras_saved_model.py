@@ -13,12 +13,12 @@ from unikeras._keras.time_distributed import time_joins_batch
 from unikeras._specs.signature import Signature
 from unikeras._specs.structure import leaves_as, put_together
 from unikeras.export._metadata import FILE, dumps
-from unikeras.export.request.needs import lacking
+from unikeras.export.request.needs import describe_missing
 from unikeras.export.writers._tf_names import legal_names
-from unikeras.export.writers.writer import Route, WriteRequest
+from unikeras.export.writers.writer import Writer, WriteRequest
 
 
-class KerasSavedModel(Route):
+class KerasSavedModel(Writer):
     """`keras.export.ExportArchive`, with the model's own names in the default signature.
 
     The artifact has `serve`, called as the model is and returning what it returns, and
@@ -33,9 +33,9 @@ class KerasSavedModel(Route):
 
     def missing(self, format: str) -> str | None:
         """Say whether TensorFlow is absent."""
-        return lacking("writing a saved_model", {"tensorflow": ["tensorflow"]})
+        return describe_missing("writing a saved_model", {"tensorflow": ["tensorflow"]})
 
-    def write(self, model: Any, path: Path, order: WriteRequest) -> None:
+    def write(self, model: Any, path: Path, request: WriteRequest) -> None:
         """Write the folder, and the metadata beside TensorFlow's own files."""
         import keras
 
@@ -44,11 +44,11 @@ class KerasSavedModel(Route):
         with hushed, legal_names(model), time_joins_batch():
             archive = keras.export.ExportArchive()
             archive.track(model)
-            specs, options = _specs(order.signature), backends.current().saved_model_options()
-            serve = _serve(model, order.signature)
+            specs, options = _specs(request.signature), backends.current().saved_model_options()
+            serve = _serve(model, request.signature)
             serve = archive.add_endpoint("serve", serve, input_signature=specs, **options)
-            archive.add_endpoint("serving_default", _by_name(serve, order.signature))
-            own = dict(order.options)
+            archive.add_endpoint("serving_default", _by_name(serve, request.signature))
+            own = dict(request.options)
             for name, (function, inputs) in own.pop("endpoints", {}).items():
                 archive.add_endpoint(
                     name, _bound(function, model, len(inputs)), input_signature=inputs, **options
@@ -56,7 +56,7 @@ class KerasSavedModel(Route):
             archive.write_out(str(path), verbose=False, **own)
         extra = path / "assets.extra"
         extra.mkdir(exist_ok=True)
-        (extra / FILE).write_text(dumps(order.metadata), encoding="utf-8")
+        (extra / FILE).write_text(dumps(request.metadata), encoding="utf-8")
 
 
 def _specs(signature: Signature) -> Any:

@@ -10,15 +10,15 @@ from unikeras._keras.samples import example
 from unikeras._specs.signature import Signature
 from unikeras._specs.structure import put_together
 from unikeras.export.readers.torch_tensors import to_tensor
-from unikeras.export.request.needs import lacking
+from unikeras.export.request.needs import describe_missing
 from unikeras.export.writers._float32 import in_float32
 from unikeras.export.writers.torch_jit import TorchScriptTrace, write_traced
 from unikeras.export.writers.torch_onnx import TorchOnnx, TorchTraceOnnx
 from unikeras.export.writers.torch_pt2 import TorchExport, write_program
-from unikeras.export.writers.writer import Route, WriteRequest
+from unikeras.export.writers.writer import Writer, WriteRequest
 
 
-class Lowered(Route):
+class Lowered(Writer):
     """The lowered model, traced to TorchScript or exported to .pt2."""
 
     name = "torch lowering"
@@ -26,19 +26,21 @@ class Lowered(Route):
     backends = tuple(backends.names())
     packages: tuple[str, ...] = ("torch",)
     options: tuple[str, ...] = (*TorchExport.options, *TorchScriptTrace.options)
-    hops = False  # it reads the weights as numpy arrays, and does the same under each backend
+    crosses_backends = False  # it reads the weights as numpy arrays, and does the same under each backend
 
     def missing(self, format: str) -> str | None:
         """Say whether torch is absent."""
-        return lacking(f"writing {format}", {"torch": ["torch"]})
+        return describe_missing(f"writing {format}", {"torch": ["torch"]})
 
-    def write(self, model: Any, path: Path, order: WriteRequest) -> str | None:
+    def write(self, model: Any, path: Path, request: WriteRequest) -> str | None:
         """Lower and write the file."""
         # torch.export takes the number of steps of torch's own recurrent layers for a constant.
-        scan = order.format == "pt2" and any(axis for spec in order.signature.inputs for axis in spec.dynamic)
-        module, tensors = lower(model, order.signature, "scan" if scan else "kernel")
-        write = write_program if order.format == "pt2" else write_traced
-        write(module, tensors, path, order)
+        scan = request.format == "pt2" and any(
+            axis for spec in request.signature.inputs for axis in spec.dynamic
+        )
+        module, tensors = lower(model, request.signature, "scan" if scan else "kernel")
+        write = write_program if request.format == "pt2" else write_traced
+        write(module, tensors, path, request)
         return None
 
 
@@ -61,15 +63,15 @@ class LoweredOnnx(Lowered):
         """Say which of the exporter's packages is absent."""
         return self._exporter.missing(format)
 
-    def write(self, model: Any, path: Path, order: WriteRequest) -> str | None:
+    def write(self, model: Any, path: Path, request: WriteRequest) -> str | None:
         """Lower and write the file; in float32 where the model computes in bfloat16."""
         import torch
 
         # ONNX has convolutions and pooling of bfloat16 on paper at best; onnxruntime runs neither on a CPU.
         coarse = any(layer.compute_dtype == "bfloat16" for layer in model._flatten_layers())
-        module, tensors = lower(in_float32(model) if coarse else model, order.signature, "kernel")
+        module, tensors = lower(in_float32(model) if coarse else model, request.signature, "kernel")
         with torch.no_grad():
-            self._exporter.write_onnx(module, tensors, path, order)
+            self._exporter.write_onnx(module, tensors, path, request)
         return "computes in float32, because few operators take bfloat16" if coarse else None
 
 

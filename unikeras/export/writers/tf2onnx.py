@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from unikeras._base.library_warnings import ignore_warnings
-from unikeras.export.request.needs import lacking
+from unikeras.export.request.needs import describe_missing
 from unikeras.export.writers import _onnx_file
-from unikeras.export.writers.writer import Route, WriteRequest
+from unikeras.export.writers.writer import Writer, WriteRequest
 
 
-class Tf2Onnx(Route):
+class Tf2Onnx(Writer):
     """`tf2onnx.convert` of the model as a `tf.function`."""
 
     name = "tf2onnx"
@@ -35,24 +35,24 @@ class Tf2Onnx(Route):
     def missing(self, format: str) -> str | None:
         """Say whether TensorFlow, onnx or tf2onnx is absent."""
         needs = {"tensorflow": ["tensorflow"], "onnx": ["onnx", "tf2onnx"]}
-        return lacking("writing onnx through TensorFlow", needs)
+        return describe_missing("writing onnx through TensorFlow", needs)
 
-    def write(self, model: Any, path: Path, order: WriteRequest) -> None:
+    def write(self, model: Any, path: Path, request: WriteRequest) -> None:
         """Convert and write the file."""
         import tensorflow as tf
 
         specs = [
             tf.TensorSpec(spec.shape, spec.dtype, name=_onnx_file.INPUT.format(number))
-            for number, spec in enumerate(order.signature.inputs)
+            for number, spec in enumerate(request.signature.inputs)
         ]
 
         def flat(*tensors: Any) -> dict[str, Any]:
-            outputs = order.signature.call(model, tensors)
+            outputs = request.signature.call(model, tensors)
             # An output that is an input, or another output, needs a name of its own.
             return {_onnx_file.OUTPUT.format(number): tf.identity(one) for number, one in enumerate(outputs)}
 
         function = tf.function(flat, input_signature=specs, autograph=False)
-        _onnx_file.save(_convert(function, specs, order.options), path, order.signature, order.metadata)
+        _onnx_file.save(_convert(function, specs, request.options), path, request.signature, request.metadata)
 
 
 def _convert(function: Any, specs: list[Any], options: Mapping[str, Any]) -> Any:

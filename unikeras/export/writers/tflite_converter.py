@@ -13,12 +13,12 @@ from unikeras._base.text import brief
 from unikeras._keras.time_distributed import time_joins_batch
 from unikeras._specs.signature import Signature
 from unikeras.export._metadata import dumps
-from unikeras.export.reference.artifact_state import Memory
-from unikeras.export.request.needs import lacking
+from unikeras.export.reference.artifact_state import ArtifactState
+from unikeras.export.request.needs import describe_missing
 from unikeras.export.writers import _flatbuffer, _litert_rewrites
 from unikeras.export.writers._float32 import in_float32
 from unikeras.export.writers._tf_names import legal_names
-from unikeras.export.writers.writer import Route, WriteRequest
+from unikeras.export.writers.writer import Writer, WriteRequest
 
 # A recurrence of more steps than this is written as a loop: unrolled, each step is operators of its own.
 MOST_STEPS = 256
@@ -47,7 +47,7 @@ CONVERTER = (
 )
 
 
-class LiteRt(Route):
+class LiteRt(Writer):
     """`tf.lite.TFLiteConverter` of a `tf.function` with the model's own names as its signature."""
 
     name = "tf.lite"
@@ -58,28 +58,30 @@ class LiteRt(Route):
 
     def missing(self, format: str) -> str | None:
         """Say whether TensorFlow, or LiteRT's own package, is absent."""
-        return lacking("writing litert", {"tensorflow": ["tensorflow"], "litert": ["ai_edge_litert"]})
+        return describe_missing(
+            "writing litert", {"tensorflow": ["tensorflow"], "litert": ["ai_edge_litert"]}
+        )
 
-    def write(self, model: Any, path: Path, order: WriteRequest) -> str | None:
+    def write(self, model: Any, path: Path, request: WriteRequest) -> str | None:
         """Convert and write the file; with a batch of one where the batch cannot be free."""
-        signature, remark = order.signature, None
-        unrolled = can_unroll(signature, order.memory)
-        content = _convert(model, signature, unrolled, order.options)
+        signature, remark = request.signature, None
+        unrolled = can_unroll(signature, request.artifact_state)
+        content = _convert(model, signature, unrolled, request.options)
         single = with_batch(signature, 1)
         if isinstance(content, Exception) and single != signature:
-            first, content = content, _convert(model, single, False, order.options)
+            first, content = content, _convert(model, single, False, request.options)
             axes = [name for spec in signature.inputs for axis, name in spec.dynamic.items() if axis]
             remark = ONE_BY_ONE.format(axes=", ".join(axes) or "what the model computes", why=brief(first))
             content = first if isinstance(content, Exception) else content
         if isinstance(content, Exception):
             raise content
-        path.write_bytes(_flatbuffer.with_note(content, dumps(order.metadata)))
+        path.write_bytes(_flatbuffer.with_note(content, dumps(request.metadata)))
         return remark
 
 
-def can_unroll(signature: Signature, memory: Memory | None = None) -> bool:
+def can_unroll(signature: Signature, artifact_state: ArtifactState | None = None) -> bool:
     """Say whether a recurrence over the inputs has a known, moderate number of steps; states have none."""
-    states = memory.input_names if memory else ()
+    states = artifact_state.input_names if artifact_state else ()
     inputs = [spec for spec in signature.inputs if spec.name not in states]
     steps = [spec.shape[1] for spec in inputs if len(spec.shape or ()) > 1]  # type: ignore[index]
     return all(step is not None and step <= MOST_STEPS for step in steps)

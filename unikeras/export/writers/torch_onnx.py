@@ -10,34 +10,34 @@ from typing import Any
 
 from unikeras._base.library_warnings import EXPORTED_PROGRAM, ignore_warnings
 from unikeras._specs.signature import Signature
-from unikeras.export.request.needs import lacking
+from unikeras.export.request.needs import describe_missing
 from unikeras.export.writers import _onnx_file
-from unikeras.export.writers.writer import Route, WriteRequest
+from unikeras.export.writers.writer import Writer, WriteRequest
 
 
-class _TorchOnnx(Route):
+class _TorchOnnx(Writer):
     """`torch.onnx.export` of the model as a module of flat tensors."""
 
     formats = ("onnx",)
     backends = ("torch",)
 
     def missing(self, format: str) -> str | None:
-        """Say which of the route's packages is absent."""
+        """Say which of the writer's packages is absent."""
         torch, *others = self.packages
-        return lacking("writing onnx through torch", {"torch": [torch], "onnx": others})
+        return describe_missing("writing onnx through torch", {"torch": [torch], "onnx": others})
 
-    def write(self, model: Any, path: Path, order: WriteRequest) -> None:
+    def write(self, model: Any, path: Path, request: WriteRequest) -> None:
         """Export and write the file."""
         from unikeras.export.writers._torch_module import example_tensors, frozen, of_keras
 
-        module = of_keras(model, order.signature)
+        module = of_keras(model, request.signature)
         with frozen(module):
-            self.write_onnx(module, example_tensors(order.signature), path, order)
+            self.write_onnx(module, example_tensors(request.signature), path, request)
 
-    def write_onnx(self, module: Any, tensors: tuple[Any, ...], path: Path, order: WriteRequest) -> None:
+    def write_onnx(self, module: Any, tensors: tuple[Any, ...], path: Path, request: WriteRequest) -> None:
         """Convert a module of flat tensors and write the file."""
-        proto = self._convert(module, tensors, order.signature, order.options)
-        _onnx_file.save(proto, path, order.signature, order.metadata)
+        proto = self._convert(module, tensors, request.signature, request.options)
+        _onnx_file.save(proto, path, request.signature, request.metadata)
 
     @staticmethod
     @abstractmethod

@@ -10,11 +10,11 @@ from typing import Any
 from unikeras._base.library_warnings import EXPORTED_PROGRAM, ignore_warnings
 from unikeras._specs.signature import Signature
 from unikeras.export._metadata import FILE, dumps
-from unikeras.export.request.needs import lacking
-from unikeras.export.writers.writer import Route, WriteRequest
+from unikeras.export.request.needs import describe_missing
+from unikeras.export.writers.writer import Writer, WriteRequest
 
 
-class TorchExport(Route):
+class TorchExport(Writer):
     """`torch.export` of the model as a module of flat tensors: operations and weights, no code."""
 
     name = "torch.export"
@@ -25,29 +25,29 @@ class TorchExport(Route):
 
     def missing(self, format: str) -> str | None:
         """Say whether torch is absent."""
-        return lacking("writing pt2", {"torch": ["torch"]})
+        return describe_missing("writing pt2", {"torch": ["torch"]})
 
-    def write(self, model: Any, path: Path, order: WriteRequest) -> None:
+    def write(self, model: Any, path: Path, request: WriteRequest) -> None:
         """Export and write the file."""
         from unikeras.export.writers._torch_module import example_tensors, frozen, of_keras
 
-        module = of_keras(model, order.signature)
+        module = of_keras(model, request.signature)
         with frozen(module):
-            write_program(module, example_tensors(order.signature), path, order)
+            write_program(module, example_tensors(request.signature), path, request)
 
 
-def write_program(module: Any, tensors: tuple[Any, ...], path: Path, order: WriteRequest) -> None:
+def write_program(module: Any, tensors: tuple[Any, ...], path: Path, request: WriteRequest) -> None:
     """Export a module of flat tensors and write the archive."""
     import torch
     import torch.fx.experimental._config
 
     from unikeras.export.writers._torch_module import with_parameters
 
-    named = with_parameters(module, order.signature.identifiers)
-    with torch.fx.experimental._config.patch(backed_size_oblivious=order.any_size):
-        program = _export(named, tensors, order.signature, order.options)
+    named = with_parameters(module, request.signature.identifiers)
+    with torch.fx.experimental._config.patch(backed_size_oblivious=request.any_size):
+        program = _export(named, tensors, request.signature, request.options)
     buffer = io.BytesIO()
-    torch.export.save(program, buffer, extra_files={FILE: dumps(order.metadata)})
+    torch.export.save(program, buffer, extra_files={FILE: dumps(request.metadata)})
     path.write_bytes(buffer.getbuffer())
 
 

@@ -1,4 +1,4 @@
-"""The contract of a route: one toolchain that turns a Keras model into an artifact."""
+"""The contract of a writer: one toolchain that turns a Keras model into an artifact."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from unikeras._specs.signature import Signature
-from unikeras.export.reference.artifact_state import Memory
+from unikeras.export.reference.artifact_state import ArtifactState
 
 
 @dataclass(frozen=True)
 class WriteRequest:
-    """What a route is to write.
+    """What a writer is to write.
 
     Attributes:
-        format: one of the route's formats.
+        format: one of the writer's formats.
         signature: names, shapes, dtypes and structure.
         metadata: data for JSON, to be kept in the artifact.
         options: what the user asks of the toolchain beyond that; names that it does not know are errors.
-        memory: which inputs and outputs are states, where the model is that of a step.
+        artifact_state: which inputs and outputs are states, where the model is that of a step.
         any_size: have torch.export assume nothing of dynamic axes, not that they are 2 or more either.
     """
 
@@ -29,11 +29,11 @@ class WriteRequest:
     signature: Signature
     metadata: Mapping[str, Any]
     options: Mapping[str, Any] = field(default_factory=dict)
-    memory: Memory | None = None
+    artifact_state: ArtifactState | None = None
     any_size: bool = False
 
 
-class Route(ABC):
+class Writer(ABC):
     """One toolchain; a new one is a file in this folder and a line in its `__init__`.
 
     Attributes:
@@ -41,16 +41,16 @@ class Route(ABC):
         formats: the names of the formats that it writes.
         backends: the backends under which `write` runs.
         packages: the distributions whose versions go into an artifact's metadata.
-        hops: whether another backend than the one in use is worth a try.
+        crosses_backends: whether another backend than the one in use is worth a try.
         options: what `WriteRequest.options` may hold: options of `export_model`, and keywords of the toolchain's
-            own function. A route is not asked for what it would ignore.
+            own function. A writer is not asked for what it would ignore.
     """
 
     name: str
     formats: tuple[str, ...]
     backends: tuple[str, ...]
     packages: tuple[str, ...]
-    hops: bool = True
+    crosses_backends: bool = True
     options: tuple[str, ...] = ()
 
     @abstractmethod
@@ -58,15 +58,15 @@ class Route(ABC):
         """Say in one sentence what is not installed, with the pip line, or None where all is there."""
 
     @abstractmethod
-    def write(self, model: Any, path: Path, order: WriteRequest) -> str | None:
-        """Write the artifact; whatever it raises means that this route cannot.
+    def write(self, model: Any, path: Path, request: WriteRequest) -> str | None:
+        """Write the artifact; whatever it raises means that this writer cannot.
 
         What is written computes `signature.call(model, inputs)`, under the signature's names.
 
         Args:
-            model: the model, on a backend of this route.
+            model: the model, on a backend of this writer.
             path: where nothing stands yet, beside the final place.
-            order: what to write.
+            request: what to write.
 
         Returns:
             What the report must say of the artifact, or None.
