@@ -145,7 +145,7 @@ class TracedRunner:
         self._by_signature: dict[CallSignature, CompiledCall] = {}
         self._compiled_calls: list[CompiledCall] = []
         self._warns = warns
-        self._traced: list[CallSignature] = []
+        self._traced_signatures: list[CallSignature] = []
 
     @functools.cached_property
     def _captured(self) -> Captured:
@@ -154,104 +154,106 @@ class TracedRunner:
     @property
     def trace_count(self) -> int:
         """How many programs were made."""
-        return len(self._traced)
+        return len(self._traced_signatures)
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
-        call, tensors = split(
+        signature, tensors = split(
             self._parameters.order(args, kwargs), self._backend, captured=self._captured.now()
         )
         try:
-            compiled = self._by_signature.get(call)
+            compiled = self._by_signature.get(signature)
         except TypeError as error:
-            raise ArgumentError(_unhashable(self._function.f, call, error)) from None
+            raise ArgumentError(_unhashable(self._function.f, signature, error)) from None
         with _writing if compiled is None or compiled.writes else contextlib.nullcontext():
-            compiled = compiled or self._find_or_trace(call)
+            compiled = compiled or self._find_or_trace(signature)
             return compiled(tensors)
 
-    def _find_or_trace(self, call: CallSignature) -> CompiledCall:
+    def _find_or_trace(self, signature: CallSignature) -> CompiledCall:
         # Another thread may have made it while this one waited, and its trace may have changed what is captured.
-        call = replace(call, captured=self._captured.now())
-        if call in self._by_signature:
-            return self._by_signature[call]
+        signature = replace(signature, captured=self._captured.now())
+        if signature in self._by_signature:
+            return self._by_signature[signature]
         similar = [
             compiled
             for compiled in self._compiled_calls
-            if compiled.call.ignoring_sizes == call.ignoring_sizes
+            if compiled.signature.ignoring_sizes == signature.ignoring_sizes
         ]
-        compiled = next((compiled for compiled in similar if _fits(compiled.call, call)), None)
+        compiled = next((compiled for compiled in similar if _fits(compiled.signature, signature)), None)
         if compiled is None:
-            compiled = self._trace_like(similar, call)
+            compiled = self._trace_like(similar, signature)
             self._compiled_calls.append(compiled)
         # What the trace changed is part of this kind of call as it is now.
-        self._by_signature[replace(call, captured=self._captured.now())] = compiled
+        self._by_signature[replace(signature, captured=self._captured.now())] = compiled
         return compiled
 
-    def _trace_like(self, similar: Sequence[CompiledCall], call: CallSignature) -> CompiledCall:
-        """Trace with the axes free whose sizes vary, or for these sizes where the function needs to know them."""
+    def _trace_like(self, similar: Sequence[CompiledCall], signature: CallSignature) -> CompiledCall:
+        """Trace with the axes dynamic whose sizes vary, or for these sizes where the function needs to know them."""
         if similar and self._backend.dynamic_axes:
             with contextlib.suppress(Exception):
-                return self._trace(_free_axes(similar[-1].call, call))
-        return self._trace(call)
+                return self._trace(_free_axes(similar[-1].signature, signature))
+        return self._trace(signature)
 
-    def _trace(self, call: CallSignature) -> CompiledCall:
+    def _trace(self, signature: CallSignature) -> CompiledCall:
         captured = self._captured
-        watch = None if self._traced else Watch(self._function.f)
-        if captured.begin(objects(self._function.f, call)):
+        watch = None if self._traced_signatures else Watch(self._function.f)
+        if captured.begin(objects(self._function.f, signature)):
             self._convert(captured)
-            call = replace(call, captured=captured.now())
+            signature = replace(signature, captured=captured.now())
         with explain_faults(self._function.f, self._backend):
-            compiled = CompiledCall(self._function, call, self._backend, self._compile, captured)
+            compiled = CompiledCall(self._function, signature, self._backend, self._compile, captured)
         if watch:
             watch.report(self._backend.is_symbolic)
-        self._traced.append(call)
+        self._traced_signatures.append(signature)
         if captured.finish(self._warns):
             self._convert(captured)
-        compiled.call = replace(call, captured=captured.now())
-        if self._warns and len(self._traced) == _retracing.RETRACES + 1:
-            _retracing.warn(self._function.f, self._traced)
+        compiled.signature = replace(signature, captured=captured.now())
+        if self._warns and len(self._traced_signatures) == _retracing.RETRACES + 1:
+            _retracing.warn(self._function.f, self._traced_signatures)
         return compiled
 
     def _convert(self, captured: Captured) -> None:
         """Let the kinds of earlier calls be told apart by what is known to be captured now."""
 
-        def convert(call: CallSignature) -> CallSignature:
-            return replace(call, captured=captured.convert(call.captured))
+        def convert(signature: CallSignature) -> CallSignature:
+            return replace(signature, captured=captured.convert(signature.captured))
 
-        self._by_signature = {convert(call): compiled for call, compiled in self._by_signature.items()}
-        self._traced = [convert(call) for call in self._traced]
+        self._by_signature = {
+            convert(signature): compiled for signature, compiled in self._by_signature.items()
+        }
+        self._traced_signatures = [convert(signature) for signature in self._traced_signatures]
         for compiled in self._compiled_calls:
-            compiled.call = convert(compiled.call)
+            compiled.signature = convert(compiled.signature)
 
 
 class CompiledCall:
     """A function for one kind of call, as a program of flat tensors.
 
     Attributes:
-        call: the kind; an axis of None stands for any size.
+        signature: of the calls that it serves; an axis of None stands for any size.
         writes: whether it changes variables.
     """
 
     def __init__(
         self,
         function: UserFunction,
-        call: CallSignature,
+        signature: CallSignature,
         backend: Backend,
         compile_: Callable[..., Program],
         captured: Captured,
     ) -> None:
-        self.call = call
+        self.signature = signature
         self._output: CallSignature
 
         def flat(tensors: Sequence[Any]) -> list[Any]:
             captured.before_run(keeps=function.created)
-            self._output, outputs = split(function(*merge(call, tensors)), backend)
+            self._output, outputs = split(function(*merge(signature, tensors)), backend)
             _refuse_holders(self._output, backend, function.f)
             return outputs
 
-        self._program = compile_(flat, call.shapes, call.dtypes)
+        self._program = compile_(flat, signature.shapes, signature.dtypes)
         if function.created and function.runs == 1:
             # As tf.function does: a second run shows that variables are created once.
-            self._program = compile_(flat, call.shapes, call.dtypes)
+            self._program = compile_(flat, signature.shapes, signature.dtypes)
         self.writes = self._program.writes
 
     def __call__(self, tensors: Sequence[Any]) -> Any:
@@ -270,8 +272,8 @@ def _refuse_holders(output: CallSignature, backend: Backend, f: Callable[..., An
             )
 
 
-def _unhashable(f: Callable[..., Any], call: CallSignature, error: TypeError) -> str:
-    for name, entry in zip(names(f, call.structure), call.static, strict=True):
+def _unhashable(f: Callable[..., Any], signature: CallSignature, error: TypeError) -> str:
+    for name, entry in zip(names(f, signature.structure), signature.static, strict=True):
         try:
             hash(entry)
         except TypeError:
@@ -287,18 +289,18 @@ def _unhashable(f: Callable[..., Any], call: CallSignature, error: TypeError) ->
     return f"an argument of {_source.name(f)} cannot be told from others: {error}"
 
 
-def _fits(free: CallSignature, call: CallSignature) -> bool:
+def _fits(free: CallSignature, signature: CallSignature) -> bool:
     return all(
         size is None or size == other
-        for shape, others in zip(free.shapes, call.shapes, strict=True)
+        for shape, others in zip(free.shapes, signature.shapes, strict=True)
         for size, other in zip(shape, others, strict=True)
     )
 
 
-def _free_axes(seen: CallSignature, call: CallSignature) -> CallSignature:
-    """Return a call with the axes free in which two calls differ: batches of any size share a trace."""
+def _free_axes(seen: CallSignature, signature: CallSignature) -> CallSignature:
+    """Return a signature with the axes dynamic in which two calls differ: batches of any size share a trace."""
     shapes = [
         tuple(size if size == other else None for size, other in zip(shape, others, strict=True))
-        for shape, others in zip(seen.shapes, call.shapes, strict=True)
+        for shape, others in zip(seen.shapes, signature.shapes, strict=True)
     ]
-    return replace(call, shapes=tuple(shapes))
+    return replace(signature, shapes=tuple(shapes))
