@@ -58,7 +58,7 @@ def only(monkeypatch):
     def install(names, chosen, reason="the test says so"):
         monkeypatch.setattr(_registry, "available", lambda: names)
         monkeypatch.setattr(unikeras.backends, "available", lambda: names)
-        monkeypatch.setattr(_diagnosis._config, "choose", lambda: Choice(chosen, reason))
+        monkeypatch.setattr(unikeras.backends, "choose", lambda: Choice(chosen, reason))
 
     return install
 
