@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 import unikeras as uk
@@ -41,3 +46,37 @@ def test_a_backend_that_forgets_a_method_cannot_be_made():
 
     with pytest.raises(TypeError, match="abstract"):
         Forgetful()
+
+
+def test_loading_a_backend_imports_no_keras(backend):
+    code = (
+        "import sys; from unikeras.backends import load; "
+        f"assert not load({backend.name!r}).is_tensor(1); assert 'keras' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+ROOM = Path(uk.backends.__file__).parent
+PARTS = {"tensors.py", "autodiff.py", "compile.py", "trainer.py", "kernels.py"}
+
+
+def _files(package):
+    return {path.name for path in (ROOM / package).glob("*.py")} - {"__init__.py"}
+
+
+def test_each_backend_has_the_files_of_the_contract(backend):
+    assert _files("_contract") == PARTS
+    assert {name for name in _files(backend.name) if not name.startswith("_")} == PARTS
+
+
+def test_the_readme_names_the_files_of_a_backend(backend):
+    named = set(re.findall(r"`(\w+\.py)`", (ROOM / "README.md").read_text()))
+    assert _files(backend.name) <= named
+    assert named <= {path.name for path in ROOM.rglob("*.py")}
+
+
+def test_no_backend_imports_another(backend):
+    others = set(uk.backends.names()) - {backend.name}
+    for path in (ROOM / backend.name).glob("*.py"):
+        imported = re.findall(r"unikeras\.backends\.(\w+)", path.read_text())
+        assert others.isdisjoint(imported), path

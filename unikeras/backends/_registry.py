@@ -1,4 +1,4 @@
-"""The backends that unikeras knows, by name. A new one is one line here and one room beside this file."""
+"""The backends that unikeras knows, by name. A new one is one line here and one package beside this file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from unikeras.errors import BackendUnavailable, UnknownBackend
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a backend's room and its framework are found.
+    """Where a backend and its framework are found.
 
     Attributes:
-        module: the module that holds the room's `Backend` subclass, as `create()`.
+        module: the package whose `create()` returns the `Backend`.
         framework: the framework's top-level module.
         distributions: the names under which the framework may be installed.
         requirement: what pip installs it by, quoted for a shell; the bounds are those of pyproject.toml.
@@ -140,7 +140,7 @@ def check(name: str) -> str:
 
 @cache
 def load(name: str) -> Backend:
-    """Import a backend's room, and its framework with it; keras is imported only when it is used.
+    """Import a backend, and its framework with it; keras is imported only when it is used.
 
     Args:
         name: such as `"torch"`.
@@ -158,7 +158,7 @@ def load(name: str) -> Backend:
     """
     entry = ENTRIES[check(name)]
     try:
-        room = importlib.import_module(entry.module)
+        package = importlib.import_module(entry.module)
     except ImportError as error:
         raise BackendUnavailable(f"backend {name!r} is installed but does not import: {error}") from error
-    return room.create()
+    return package.create()

@@ -1,8 +1,8 @@
 """Which tapes record in this thread, and how they learn that a Keras variable is read.
 
 A variable's value does not say whose it is: on JAX two variables may hold one array, on every backend
-`layer.trainable = False` is known to the variable alone. Keras passes every value that a variable gives
-out through `Variable._maybe_autocast`, before mixed precision casts it; there the tapes of the thread see
+`layer.trainable = False` is known to the variable alone. Keras passes every value that a variable
+returns through `Variable._maybe_autocast`, before mixed precision casts it; there the tapes of the thread see
 the variable and its value together. While no tape records, the method is Keras' own behind one comparison.
 """
 
@@ -23,7 +23,7 @@ class Reader(Protocol):
     """A tape, or what else sees the variables that this thread reads."""
 
     def _read(self, variable: Any, value: Any) -> Any:
-        """See what a variable gives out; return what it gives out instead: the same numbers."""
+        """See the value that a variable returns; return the tensor to return instead: the same values."""
 
 
 _local = threading.local()
@@ -49,7 +49,7 @@ def push(tape: Reader) -> None:
 
 
 def remove(tape: Reader) -> None:
-    """Let a tape see no more."""
+    """Stop showing a tape what this thread reads."""
     global _count
     tapes().remove(tape)
     with _lock:
@@ -57,13 +57,13 @@ def remove(tape: Reader) -> None:
 
 
 def unseen() -> AbstractContextManager[None]:
-    """Let variables give out in this block what they hold, and no tape of this thread see it."""
+    """Let variables return in this block what they hold, unseen by the tapes of this thread."""
     return seen_by([])
 
 
 @contextlib.contextmanager
 def seen_by(readers: list[Reader]) -> Iterator[None]:
-    """Let these see what this thread reads in this block, and no others."""
+    """Let only these readers see what this thread reads in this block."""
     before, _local.tapes = tapes(), readers
     try:
         yield
@@ -72,7 +72,7 @@ def seen_by(readers: list[Reader]) -> Iterator[None]:
 
 
 class _Reader:
-    """Notes the trainable variables that are read, in the place of a tape."""
+    """Notes the trainable variables that are read, instead of a tape."""
 
     def __init__(self) -> None:
         self.variables: dict[int, Any] = {}

@@ -156,13 +156,37 @@ class BackendContract:
         self._equal(add(_tensor([3.0, 4.0])), 20.0)
         self._equal(total.value, 10.0)
 
+    def test_a_program_runs_more_than_once(self) -> None:
+        x = _tensor([2.0, 3.0])
+        program = self.make_backend().compile(
+            lambda given: [given[0] * given[1]], [(2,), (2,)], [x.dtype, x.dtype], "auto"
+        )
+        for factor in ([1.0, 10.0], [2.0, 20.0]):
+            self._equal(program.run([x, _tensor(factor)])[0], [2.0 * factor[0], 3.0 * factor[1]])
+
+    def test_what_runs_eagerly_computes_the_same(self) -> None:
+        run = self.make_backend().eager(lambda x: x * 2.0, False)
+        if run is not None:  # else functions are always traced
+            self._equal(run(_tensor([1.0, 2.0])), [2.0, 4.0])
+
+    def test_a_gradient_hook_sees_the_gradient(self) -> None:
+        backend, x = self.make_backend(), _tensor([2.0, 3.0])
+        seen: list[Any] = []
+        tape = backend.tape(False, True)
+        tape.start()
+        tape.watch(x)
+        y = backend.with_gradient_hook(x * x, seen.append) * 5.0
+        tape.stop()
+        self._equal(tape.gradient([y], [x], [None])[0], [20.0, 30.0])
+        self._equal(seen[0], [5.0, 5.0])
+
     def test_a_kept_value_comes_back(self) -> None:
         import keras
 
         variable = keras.Variable([1.0, 2.0])
-        kept = self.make_backend().snapshot(variable)
+        snapshot = self.make_backend().snapshot(variable)
         variable.assign([5.0, 6.0])
-        kept.restore()
+        snapshot.restore()
         self._equal(variable.value, [1.0, 2.0])
 
     def test_the_recurrence_equals_an_lstm_in_numpy(self) -> None:

@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from unikeras.backends._contract import Autodiff, BackendTape, FlatFunction, Pullback, Vjp
 from unikeras.backends.torch import _custom_pullbacks
 from unikeras.backends.torch._levels import inside_transform
-from unikeras.backends.torch._memory_format import AnyMemoryFormat
 from unikeras.errors import TransformError
 
 
@@ -67,7 +67,7 @@ class TorchAutodiff(Autodiff):
 
     def vmap(self, f: Callable[[Sequence[Any]], list[Any]], batched: Sequence[Any]) -> list[Any]:
         try:
-            with AnyMemoryFormat():
+            with _AnyMemoryFormat():
                 return list(torch.func.vmap(lambda *elements: f(elements))(*batched))
         except RuntimeError as error:
             if "randomness" not in str(error) or isinstance(error, TransformError):
@@ -86,3 +86,16 @@ class TorchAutodiff(Autodiff):
 def _vjp(f: FlatFunction, primals: Sequence[Any]) -> tuple[list[Any], list[Any], Pullback]:
     outputs, pullback, others = torch.func.vjp(lambda *values: f(values), *primals, has_aux=True)
     return outputs, others, lambda weights: list(pullback(list(weights)))
+
+
+class _AnyMemoryFormat(TorchFunctionMode):
+    """A context in which asking for channels_last, as Keras' convolutions do for speed, asks for any format.
+
+    torch.func.vmap has no rule for memory formats.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in (torch.Tensor.is_contiguous, torch.Tensor.contiguous):
+            kwargs.pop("memory_format", None)
+        return func(*args, **kwargs)
