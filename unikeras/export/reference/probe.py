@@ -73,7 +73,8 @@ def know(model: Any) -> KnownModel:
     Raises:
         ExportError: a subclassed model was built without Keras recording its input shapes.
     """
-    declaration, unsure = declaration_of(model), []
+    declaration = declaration_of(model)
+    unsure: list[str] = []
     if declaration.results is None:
         inputs, unsure = observe_dtypes(model, declaration.arguments, declaration.inputs)
         declaration = replace(declaration, inputs=inputs)
