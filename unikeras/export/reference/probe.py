@@ -74,7 +74,7 @@ def know(model: Any) -> KnownModel:
         ExportError: a subclassed model was built without Keras recording its input shapes.
     """
     declaration = declaration_of(model)
-    unsure: Sequence[Any] = ()
+    unsure: list[str] = []
     if declaration.results is None:
         inputs, unsure = observe_dtypes(model, declaration.arguments, declaration.inputs)
         declaration = replace(declaration, inputs=inputs)
