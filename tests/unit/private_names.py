@@ -106,6 +106,8 @@ def describe_value(value: Any) -> str:
         return "module"
     value = getattr(value, "__func__", value)
     kind = "class " if inspect.isclass(value) else ""
+    if value is None or isinstance(value, bool):
+        return "flag"  # what is unknown before its first use may be None
     return f"{kind}{_parameters(value)}".strip() if callable(value) else type(value).__name__
 
 
