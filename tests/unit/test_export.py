@@ -266,7 +266,7 @@ def test_metadata_travels_inside_the_artifact(tmp_path, format):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_without_proof_the_artifact_says_so(tmp_path, format):
+def test_without_verification_the_artifact_says_so(tmp_path, format):
     model, x = _mlp()
     path, report = _export(model, tmp_path, format)
     if report is None:
