@@ -1,4 +1,4 @@
-"""Models that ask much of a format: free lengths, preprocessing, text, half precision; every backend, every format."""
+"""Models that ask much of a format: dynamic lengths, preprocessing, text, half precision; each backend and format."""
 
 from __future__ import annotations
 

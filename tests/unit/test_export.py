@@ -12,7 +12,7 @@ from unikeras.errors import MissingDependency
 from unikeras.export.readers.openvino_import import load_openvino
 from unikeras.export.request.format_table import FORMATS
 
-# The room that lowers a model to torch's own layers; without it the routes through it are skipped.
+# The formats and their exporters that are installed here.
 OFFERS = {row.format: row for row in uk.export_formats()}
 AVAILABLE = [name for name in FORMATS if OFFERS[name].available]
 RNG = np.random.default_rng(7)
