@@ -1,4 +1,4 @@
-"""How long exports take, and how fast the ONNX files are against those of torch modules written by hand.
+"""How long exports take, and how fast the ONNX files are against those of hand-written torch modules.
 
 KERAS_BACKEND=jax python benchmarks/export_speed.py [export formats inference]
 

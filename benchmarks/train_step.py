@@ -1,4 +1,4 @@
-"""Train steps against loops written by hand and against Keras' own fit, interleaved in one run.
+"""Train steps against hand-written loops and against Keras' own fit, interleaved in one run.
 
 KERAS_BACKEND=jax python benchmarks/train_step.py [mlp cnn lstm]
 

@@ -1,1 +1,1 @@
-"""Training loops written by hand in each framework, to compare with."""
+"""Hand-written training loops in each framework, to compare with."""

@@ -18,7 +18,7 @@ HEAD = """# Every model, every backend, every format
 
 Written by `python benchmarks/export_matrix.py --all`; the models are `tests/helpers/corpus`. A cell is one
 `uk.export_model`: *verified* means that the artifact was run in its own runtime and equals the model at
-several batch sizes and, where axes are free, at several lengths; beside it stands the largest absolute
+several batch sizes and, where axes are dynamic, at several lengths; beside it stands the largest absolute
 difference. Any other cell names its reason, listed below. A cell that is verified here has to be verified in
 each test run.
 

@@ -1,4 +1,4 @@
-"""Every example in this room's docstrings runs."""
+"""Every example in the docstrings of `unikeras.lowering` runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that ask much of a format: free lengths, preprocessing, text, half precision; every backend, every format."""
+"""Models that ask much of a format: dynamic lengths, preprocessing, text, half precision; each backend and format."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ CELLS = [
 
 @pytest.mark.rotated("name", "format")
 @pytest.mark.parametrize(("name", "backend", "format"), CELLS)
-def test_an_artifact_is_right_at_sizes_that_no_proof_has_seen(tmp_path, name, backend, format):
+def test_an_artifact_is_right_at_sizes_that_no_verification_has_seen(tmp_path, name, backend, format):
     row, runs = uk.run_on(backend, _export, MODELS[name], str(tmp_path), format)
     assert row["error"] is None
     artifact = uk.load_artifact(row["path"])

@@ -1,4 +1,4 @@
-"""Every backend to every format: trained there, written by whichever route, run where Keras is not."""
+"""Every backend to every format: trained there, written by whichever exporter, run where Keras is not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BACKENDS = _registry.names()
 SUFFIXES = {name: row.suffix for name, row in FORMATS.items()}
 MODELS = ("mlp", "cnn", "pooled", "two_by_two", "tokens")
 
-# The first route of each cell; a cross-backend export names the backend that it goes through.
+# The first exporter of each cell; a cross-backend export names the backend that it goes through.
 LOWERED = {
     "torchscript": "torch lowering",
     "onnx": "torch lowering",
@@ -215,7 +215,7 @@ def _in_structure(outputs, expected):
 
 
 def _export_mutated(mutation, route_name, format, path):
-    """Export a model by a route that makes one mistake; return the error's class and text."""
+    """Export a model with an exporter that makes one mistake; return the error's class and text."""
     import dataclasses
 
     import keras
@@ -309,7 +309,7 @@ def test_a_route_that_makes_a_mistake_is_caught(tmp_path, backend, format, route
 
 
 def _export_a_recurrence_of_free_length(path, routes):
-    """Export by the routes whose names are given, where any are."""
+    """Export with the exporters whose names are given, if any."""
     import keras
     from keras import layers
 

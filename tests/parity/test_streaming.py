@@ -48,7 +48,7 @@ def artifact(exported, cell, format):
 
 
 def _in_chunks(artifact, x, lengths):
-    """Return the outputs, joined by hand: what has a time is put together, of the rest the last counts."""
+    """Return the outputs, joined: what has a time axis is concatenated; of the rest the last counts."""
     state = artifact.initial_state(streaming.BATCH)
     parts, start = [], 0
     for length in lengths:

@@ -337,7 +337,7 @@ def test_axes_are_named_by_rank_and_layout():
     assert name_inputs([TensorSpec("x", (None, None), "float32")])[0].dynamic == {0: "batch", 1: "features"}
 
 
-def test_height_and_width_differ_in_a_proof():
+def test_height_and_width_differ_in_a_sample():
     image = TensorSpec("x", (None, None, None, 3), "float32")
     (first, *_), *others = _candidates([image])
     assert first.of(image) == (1, 1, 2, 3)

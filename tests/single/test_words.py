@@ -19,13 +19,6 @@ CHECK_IDENTIFIERS = False
 # (path or folder, phrase) -> why it may stand there
 EXCEPTIONS = {
     ("CONTRIBUTING.md", "*"): "the glossary itself",
-    ("unikeras/cli", "proof"): "help texts, which change together with the commands",
-    ("unikeras/cli", "shall"): "comments, which change together with the commands",
-    ("unikeras/apps/demo", "shall"): "comments, which change together with the demo",
-    ("unikeras/apps/demo", "came to its end"): "a text of the report, which changes together with the demo",
-    ("unikeras/apps/demo", "come to an end"): "a docstring, which changes together with the demo",
-    ("unikeras/apps/demo", "came to their end"): "a docstring, which changes together with the demo",
-    ("tests/unit/test_demo_report.py", "came to its end"): "matches that text of the report",
     ("tests/single/test_words.py", "*"): "this list",
 }
 

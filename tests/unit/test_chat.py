@@ -1,4 +1,4 @@
-"""Chats: what is said, remembered, refused and printed, by hand and by `unikeras chat`."""
+"""Chats: what is said, remembered, refused and printed, in Python and by `unikeras chat`."""
 
 from __future__ import annotations
 

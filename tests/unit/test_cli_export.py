@@ -30,7 +30,7 @@ def run():
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A saved model: tokens of free length in, a score out."""
+    """A saved model: tokens of dynamic length in, a score out."""
     import keras
     from keras import layers
 

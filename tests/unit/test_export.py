@@ -12,7 +12,7 @@ from unikeras.errors import MissingDependency
 from unikeras.export.readers.openvino_import import load_openvino
 from unikeras.export.request.format_table import FORMATS
 
-# The room that lowers a model to torch's own layers; without it the routes through it are skipped.
+# The formats and their exporters that are installed here.
 OFFERS = {row.format: row for row in uk.export_formats()}
 AVAILABLE = [name for name in FORMATS if OFFERS[name].available]
 RNG = np.random.default_rng(7)
@@ -266,7 +266,7 @@ def test_metadata_travels_inside_the_artifact(tmp_path, format):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_without_proof_the_artifact_says_so(tmp_path, format):
+def test_without_verification_the_artifact_says_so(tmp_path, format):
     model, x = _mlp()
     path, report = _export(model, tmp_path, format)
     if report is None:

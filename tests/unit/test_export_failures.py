@@ -41,7 +41,7 @@ def model():
 
 @pytest.fixture
 def use_routes(monkeypatch):
-    """Have `export_model` take these routes, whatever the format."""
+    """Have `export_model` take these exporters, whatever the format."""
 
     def use(*routes):
         monkeypatch.setattr(_export, "usable_writers", lambda format, backend, verify: list(routes))
@@ -50,7 +50,7 @@ def use_routes(monkeypatch):
 
 
 class Failing(Writer):
-    """A route that leaves half a file and raises."""
+    """An exporter that leaves half a file and raises."""
 
     name, formats, backends, packages = "failing", tuple(FORMATS), (), ()
 
@@ -68,7 +68,7 @@ class Failing(Writer):
 
 
 class Biased(Writer):
-    """A route that writes the model with one bias moved."""
+    """An exporter that writes the model with one bias moved."""
 
     name, formats, backends, packages = "biased", tuple(FORMATS), (), ()
 

@@ -40,7 +40,7 @@ OUTPUTS = ["y", "state_out/lstm/h", "state_out/lstm/c"]
 
 @dataclasses.dataclass
 class Step:
-    """A step wired by hand, rightly or wrongly."""
+    """A hand-wired step, right or wrong."""
 
     model: object
     name: str = "counter"

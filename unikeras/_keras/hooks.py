@@ -51,7 +51,7 @@ _TRACKING = (
 TABLE: tuple[Hook, ...] = (
     Hook(
         "keras.Variable._maybe_autocast",
-        "tapes see which variable is read, and give out a tensor of their own for it",
+        "tapes see which variable is read, and return a tensor of their own for it",
         _NONE_FILED,
         "Keras has a hook for reads of variables",
     ),

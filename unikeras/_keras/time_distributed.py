@@ -1,4 +1,4 @@
-"""TimeDistributed with a free time: Keras, when traced, takes as many steps as the batch has examples."""
+"""TimeDistributed with a dynamic time axis: Keras, when traced, takes as many steps as the batch has examples."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class Signature:
     def call(self, model: Any, tensors: Sequence[Any]) -> list[Any]:
         """Run a Keras model in inference mode on flat inputs and return its flat outputs.
 
-        This is the function that every route writes. Outputs are cast to the signature's dtypes: a
+        This is the function that every exporter writes. Outputs are cast to the signature's dtypes: a
         model that was moved to another backend may compute its integers in another width there.
 
         Args:

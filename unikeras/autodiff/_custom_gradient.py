@@ -1,4 +1,4 @@
-"""custom_gradient: a function of nested structures whose gradient is written by hand."""
+"""custom_gradient: a function of nested structures with a hand-written gradient."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def export_model(
     The format's toolchains are tried in order, where needed in a process of their own under another
     backend. Each result is loaded in the format's own runtime and compared with the model in inference
     mode on seeded inputs at batch 1, 3 and 8 (a fixed batch size: at that one) and, where other axes are
-    free, at three lengths; the first that is equal stays. A file or folder is written atomically.
+    dynamic, at three lengths; the first that is equal stays. A file or folder is written atomically.
 
     Args:
         model: a built `keras.Model`, or what `uk.stateful(model)` returns: its artifacts take states as

@@ -23,7 +23,7 @@ _open = 0
 
 @contextlib.contextmanager
 def check_layers() -> Iterator[None]:
-    """Check, in this block, what layers and losses give out and the gradients that go through them."""
+    """Check, in this block, what layers and losses return and the gradients that go through them."""
     global _open
     _install()
     with _lock:

@@ -13,7 +13,7 @@ from unikeras._keras import hooks
 
 
 def install() -> None:
-    """Let `Variable.numpy`, and so `get_weights`, give out tensors while a function is traced.
+    """Let `Variable.numpy`, and so `get_weights`, return tensors while a function is traced.
 
     A traced variable has no values that numpy could hold, and `target.set_weights(online.get_weights())` needs none:
     it copies variables to variables. As a numpy array would be, the tensor is what the variable held at this point, and

@@ -134,7 +134,7 @@ def _weights(cell: Any) -> list[Any]:
 
 
 def _mask_outputs(outputs: Any, mask: Any, zero: bool) -> Any:
-    """Return the states as what Keras gives out at steps that do not count."""
+    """Return the outputs, with what Keras returns at masked steps."""
     if zero:
         return ops.where(ops.expand_dims(mask, -1), outputs, ops.zeros_like(outputs))
     if backends.current().recurrence_begins_with_state:

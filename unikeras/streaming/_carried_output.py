@@ -1,4 +1,4 @@
-"""What a recurrent layer says before its first step that counts, when a state was handed to it."""
+"""What a recurrent layer says before its first unmasked step, when a state was handed to it."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def _samples(model: Any, graph: Streaming, length: int) -> list[Any]:
 def _with_a_last_step(value: Any, has_time: bool) -> Any:
     """Return an input whose last step, a chunk of its own, is no padding of zeros.
 
-    What a layer returns at the end of a chunk without a step that counts is of no consequence: the graph repeats what
+    What a layer returns at the end of a chunk without an unmasked step is of no consequence: the graph repeats what
     the chunk before returned.
     """
     if has_time:

@@ -13,7 +13,7 @@ def is_close(one: Any, other: Any, mask: Any = None) -> bool:
     Args:
         one: an array.
         other: an array.
-        mask: (batch, time): the steps that count; None for all of them.
+        mask: (batch, time): the unmasked steps; None for all of them.
     """
     if one.shape != other.shape:
         return False

@@ -208,7 +208,7 @@ class _Writer:
         options = {**kwargs, "mask": mask, "initial_state": before}
         outputs, *after = self.record(path, shared, args, options)
         self.graph.state_outputs += tree.flatten(after)
-        # Padding has no part in this: it stands behind steps that count.
+        # Padding has no part in this: it comes after the unmasked steps.
         if own is not None and not layer.zero_output_for_mask:
             if not isinstance(layer.cell, _OUTPUT_IS_STATE):
                 raise refusal(path, layer, "has a mask, and a cell whose last output no state holds")

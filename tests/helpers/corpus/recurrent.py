@@ -1,4 +1,4 @@
-"""Recurrent layers: each cell, both directions, stacked, masked, with a free and with a fixed length."""
+"""Recurrent layers: each cell, both directions, stacked, masked, with a dynamic and with a fixed length."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class JaxTape(BackendTape):
         self._operations: list[_Operation] = []
         # Active values by id; holding them keeps their ids from being given to anything else.
         self._active: dict[int, Any] = {}
-        # For each watched variable, by id: what it held when it was read, and what was given out for that.
+        # For each watched variable, by id: what it held when it was read, and what was returned for that.
         self._reads: dict[int, list[tuple[Any, Any]]] = {}
 
     def start(self) -> None:

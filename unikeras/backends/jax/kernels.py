@@ -1,4 +1,4 @@
-"""LSTM and GRU as scans, with a derivative by hand.
+"""LSTM and GRU as scans, with a hand-written derivative.
 
 JAX differentiates a scan step by step: on the way back each step adds its part to the gradients of the weights, as a
 matrix of their size. What a step's derivative multiplies is known once the scan has run, so all that does not depend on
@@ -22,7 +22,7 @@ Result = tuple[Array, list[Array]]
 
 
 class JaxKernels(Kernels):
-    """Scans with a derivative written by hand."""
+    """Scans with a hand-written derivative."""
 
     recurrence_begins_with_state = True
 

@@ -93,7 +93,7 @@ def _traced(f: Callable[[Sequence[Any]], list[Any]], tensors: Sequence[Any]) -> 
 
 
 class _Entry(keras.StatelessScope):
-    """Gives out the values that variables have where it was made, read there for whoever records there."""
+    """Returns the values that variables had where it was made, read there for whoever records there."""
 
     def __init__(self) -> None:
         super().__init__(initialize_variables=False)

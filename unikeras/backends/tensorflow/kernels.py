@@ -1,4 +1,4 @@
-"""LSTM and GRU as loops, with a backward pass by hand.
+"""LSTM and GRU as loops, with a hand-written backward pass.
 
 TensorFlow differentiates a loop step by step: each step on the way back adds its part to the gradients of the weights,
 as a matrix of their size. Here these are one product over all steps. The products with the input stay in the loops: one
@@ -17,12 +17,12 @@ from unikeras.backends._contract import Kernels
 
 Tensor = Any
 Result = tuple[Tensor, list[Tensor]]
-# What a loop carries on, and what it gives out for each step.
+# What a loop carries on, and what it returns for each step.
 Step = tuple[list[Tensor], list[Tensor]]
 
 
 class TensorflowKernels(Kernels):
-    """Loops with a backward pass written by hand."""
+    """Loops with a hand-written backward pass."""
 
     recurrence_begins_with_state = False
 

@@ -1,4 +1,4 @@
-"""The levels of torch.func's transforms, and the way out of them."""
+"""The levels of torch.func's transforms, and how to leave them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Torch modules inside Keras models (`keras.layers.TorchModuleWrapper`): their parameters are read as variables.
 
 Keras wraps each parameter in a variable, and the module then reads the parameter itself, unseen by whoever watches
-variables. While a tape records, or a scope holds other values, the module is called on what its variables give out.
+variables. While a tape records, or a scope holds other values, the module is called on what its variables return.
 """
 
 from __future__ import annotations

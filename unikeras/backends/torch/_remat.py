@@ -38,7 +38,7 @@ def remat(f: Callable[[Sequence[Any]], list[Any]], tensors: Sequence[Any]) -> li
 
 
 class _Entry(keras.StatelessScope):
-    """Sees what variables give out in the first run; as a scope, it gives out the same in the second."""
+    """Sees what variables return in the first run; as a scope, it returns the same in the second."""
 
     def __init__(self) -> None:
         super().__init__(initialize_variables=False)

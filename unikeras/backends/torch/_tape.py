@@ -58,7 +58,7 @@ class TorchTape(BackendTape):
         # A watched leaf is reached by its edge in autograd's graph, which outlives its requires_grad flag.
         self._edges: dict[int, tuple[torch.Tensor, GradientEdge]] = {}
         self._held: list[torch.Tensor] = []
-        # For each watched variable, by id: what it held when it was read, and what was given out for that.
+        # For each watched variable, by id: what it held when it was read, and what was returned for that.
         self._reads: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         # Variables, by id, that were read and not watched.
         self._passed: set[int] = set()
@@ -148,7 +148,7 @@ class TorchTape(BackendTape):
 
     def pass_by(self, variable: keras.Variable, value: torch.Tensor) -> torch.Tensor:
         if value is not variable._value or value.requires_grad:
-            return value  # what a scope or another tape gives out for it, which may have a gradient
+            return value  # what a scope or another tape returns for it, which may have a gradient
         # What autograd keeps for the backward pass must outlive an assignment, here too: a stateful layer's memory is
         # read and written in one call.
         self._passed.add(id(variable))
@@ -257,7 +257,7 @@ def no_grad() -> Iterator[None]:
 
 
 def _install_tracking() -> None:
-    """Let a layer that is built under a tape register its parameters, not what the tape gives out for them."""
+    """Let a layer that is built under a tape register its parameters, not what the tape returns for them."""
     for name in ("_track_variables", "_post_track_variable", "_untrack_variable"):
         hooks.use(f"keras.Layer.{name}", _unseen)
 

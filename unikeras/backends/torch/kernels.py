@@ -35,7 +35,7 @@ def recurrence(
 ) -> Result | None:
     """Run over a sequence; arguments and result are those of `Backend.recurrence`."""
     if torch.compiler.is_exporting():
-        return None  # the kernels would fix what an export keeps free
+        return None  # the kernels would fix what an export keeps dynamic
     if torch.compiler.is_compiling() or inside_transform():
         return by_steps(cell, x, states, mask, weights)  # neither has rules for the kernels
     if x.device.type == "cpu" or not torch.is_grad_enabled():
@@ -46,7 +46,7 @@ def recurrence(
 def by_kernel(
     cell: str, x: Tensor, states: Sequence[Tensor], mask: Tensor | None, weights: Sequence[Tensor]
 ) -> Result:
-    """Run torch's kernel, which has no masks: steps that count are moved to the front for it.
+    """Run torch's kernel, which has no masks: unmasked steps are moved to the front for it.
 
     What it makes of the steps behind them is not read, but an LSTM's cell has no outputs by step: there, an
     input of its own closes the gates.

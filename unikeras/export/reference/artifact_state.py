@@ -60,7 +60,7 @@ class ArtifactState:
         return [spec.output_name for spec in self.states]
 
     def chunk(self, signature: Signature) -> int | None:
-        """Return how many steps a run of the artifact takes; None where their number is free.
+        """Return how many steps a run of the artifact takes; None where their number is dynamic.
 
         Args:
             signature: the artifact's.

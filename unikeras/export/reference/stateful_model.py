@@ -19,9 +19,7 @@ from unikeras.export.reference.probe import KnownModel
 # How an artifact takes a sequence that the model takes at once; each times the steps that it takes in a run.
 CHUNKS = (1, 4, 7)
 
-ONE_STEP = (
-    "takes one step at a time, so that its batch is free; load_artifact(...).step takes any number of steps"
-)
+ONE_STEP = "takes one step at a time, so that its batch is dynamic; load_artifact(...).step takes any number of steps"
 
 
 @runtime_checkable
@@ -97,7 +95,7 @@ def _initial(step: StepLike) -> dict[str, Any]:
 
 
 def one_step(signature: Signature, artifact_state: ArtifactState) -> dict[str, Any]:
-    """Return what to ask for, as `signature=`, so that a free time becomes one step."""
+    """Return what to ask for, as `signature=`, so that a dynamic time axis becomes one step."""
     import keras
 
     return {

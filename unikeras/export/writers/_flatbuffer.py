@@ -1,4 +1,4 @@
-"""A note of ours inside a LiteRT file, where readers that do not know it pass over it."""
+"""A note of ours inside a LiteRT file, where readers that do not know it skip it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _spread(kernel: Any, axis: int, rate: int) -> Any:
 
 
 def with_known_channels(original: Any) -> Any:
-    """Return a repetition that, where an axis is free, does not lose the sizes of the others."""
+    """Return a repetition that, where an axis is dynamic, does not lose the sizes of the others."""
 
     @functools.wraps(original)
     def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:

@@ -16,7 +16,7 @@ def builtin_only(model: Any, unrolled: bool) -> Iterator[None]:
 
     Args:
         model: a Keras model under TensorFlow.
-        unrolled: have recurrent layers traced step by step, so that the batch can stay free.
+        unrolled: have recurrent layers traced step by step, so that the batch can stay dynamic.
     """
     import keras
     from keras.src import backend
@@ -36,7 +36,7 @@ def builtin_only(model: Any, unrolled: bool) -> Iterator[None]:
 
 
 def _masked(original: Any) -> Any:
-    """Return Keras' masking of attention, causal without a slice that adds two axes to a free length."""
+    """Return Keras' masking of attention, causal without a slice that adds two axes to a dynamic length."""
 
     def apply_masks(logits: Any, mask: Any, is_causal: bool) -> Any:
         import tensorflow as tf

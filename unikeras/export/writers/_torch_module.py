@@ -55,7 +55,7 @@ def with_parameters(module: Any, names: Sequence[str]) -> Any:
 
 
 def dynamic_shapes(signature: Signature, strictly: bool) -> tuple[dict[int, Any], ...]:
-    """Return for each input which axes `torch.export` is to keep free; all inputs share the batch.
+    """Return for each input which axes `torch.export` is to keep dynamic; all inputs share the batch.
 
     Args:
         signature: whose axes.

@@ -24,8 +24,8 @@ from unikeras.export.writers.writer import Writer, WriteRequest
 MOST_STEPS = 256
 
 ONE_BY_ONE = (
-    "holds one example at a time, because LiteRT cannot free the batch together with {axes}; "
-    "load_artifact(...).predict takes any number, signature= fixes another batch size (with a free batch: {why})"
+    "holds one example at a time, because LiteRT cannot keep the batch dynamic together with {axes}; "
+    "load_artifact(...).predict takes any number, signature= fixes another batch size (with a dynamic batch: {why})"
 )
 
 
@@ -63,7 +63,7 @@ class LiteRt(Writer):
         )
 
     def write(self, model: Any, path: Path, request: WriteRequest) -> str | None:
-        """Convert and write the file; with a batch of one where the batch cannot be free."""
+        """Convert and write the file; with a batch of one where the batch cannot be dynamic."""
         signature, remark = request.signature, None
         unrolled = can_unroll(signature, request.artifact_state)
         content = _convert(model, signature, unrolled, request.options)
@@ -88,7 +88,7 @@ def can_unroll(signature: Signature, artifact_state: ArtifactState | None = None
 
 
 def with_batch(signature: Signature, size: int) -> Signature:
-    """Return a signature whose inputs have this batch size where it was free."""
+    """Return a signature whose inputs have this batch size where it was dynamic."""
     inputs = [
         replace(spec, shape=(size, *spec.shape[1:]), axes=spec.axes[1:])
         if spec.shape and spec.shape[0] is None

@@ -62,7 +62,7 @@ def _export(module: Any, tensors: tuple[Any, ...], signature: Signature, options
             program = torch.export.export(module, tensors, **settings)
         except Exception:
             # What failed here is remembered of torch's scan operator: the next export would take its own
-            # free length for the one that this one was traced at.
+            # dynamic length for the one that this one was traced at.
             torch._dynamo.reset()
             raise
     # Where each operation came from: paths of this machine, which an artifact has no use for.

@@ -23,7 +23,7 @@ class Recurrence(nn.Module):
         kernel: `nn.LSTM`, `nn.GRU` or `nn.RNN` of one layer, batch first.
         backwards: run from the last step to the first; outputs come in the order in which they are made.
         zero_masked: give zeros at masked steps instead.
-        begins_with_state: before the first step that counts, the output is the initial state, not zeros.
+        begins_with_state: before the first unmasked step, the output is the initial state, not zeros.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Recurrence(nn.Module):
 
         Args:
             x: (batch, time, features).
-            mask: (batch, time) of booleans, False where a step does not count; any pattern.
+            mask: (batch, time) of booleans, False where a step is masked; any pattern.
             state: initial states of shape (batch, units), one for each that the layer has; None for zeros.
 
         Returns:
@@ -90,7 +90,7 @@ class Recurrence(nn.Module):
     def run_masked(
         self, x: Tensor, mask: Tensor, state: tuple[Tensor, ...] | None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run over the steps that count.
+        """Run over the unmasked steps.
 
         They are moved to the front, where the kernel meets them one after the other; each step then takes
         the output of the last one that counted. What the kernel makes of the steps behind them is not read,
@@ -148,7 +148,7 @@ class SteppedRecurrence(Recurrence):
     def run_masked(
         self, x: Tensor, mask: Tensor, state: tuple[Tensor, ...] | None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run over all steps, keeping the state where a step does not count."""
+        """Run over all steps, keeping the state where a step is masked."""
         kernel = self.kernel
         projected = nn.functional.linear(x, kernel.weight_ih_l0, kernel.bias_ih_l0 if kernel.bias else None)
         bias = kernel.bias_hh_l0 if kernel.bias else projected.new_zeros(kernel.weight_hh_l0.shape[0])
