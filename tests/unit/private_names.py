@@ -97,6 +97,8 @@ def describe(name: str) -> str:
 
 def describe_value(value: Any) -> str:
     """Say what a value is: its kind, and the parameters of what can be called."""
+    if type(value).__name__ == "LazyModule":
+        return "LazyModule"  # whatever it is asked for, it imports its module
     for kind in (dict, list):  # of whichever subclass
         if isinstance(value, kind):
             return kind.__name__

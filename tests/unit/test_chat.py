@@ -17,7 +17,7 @@ from keras import layers
 import unikeras as uk
 from unikeras import cli, errors
 from unikeras._specs.states import StateSpec
-from unikeras.apps.chat import Chat, byte_model, recall, train
+from unikeras.apps.chat import Chat, _chat, byte_model, recall, train
 from unikeras.apps.chat._conversations import NAMES, NEXT, conversation
 from unikeras.apps.chat._sampling import Sampler
 from unikeras.apps.chat._text import zen
@@ -126,6 +126,14 @@ def test_a_failed_turn_leaves_nothing(model, replies, monkeypatch):
 
 
 # ---------------------------------------------------------------- what is said
+
+
+def test_a_line_is_read_in_chunks_of_few_sizes():
+    for length in (1, 5, 300, 3001):
+        line = bytes(number % 256 for number in range(length))
+        chunks = _chat.split(line)
+        assert b"".join(chunks) == line
+        assert {len(chunk) for chunk in chunks} <= {256, 64, 16, 4, 1}
 
 
 @pytest.mark.parametrize("line", ["\0", "\U0001f600", "\ud800", "a\nb", "\x1b[2J", "x" * 3000])

@@ -12,6 +12,7 @@ from unikeras.errors import ArgumentValueError
 from unikeras.memory import Sessions, Store
 
 LENGTH = 200
+CHUNK_SIZES = (256, 64, 16, 4, 1)
 
 
 class Chat:
@@ -97,9 +98,20 @@ class Chat:
 
     def _reply(self, state: Any, heard: bytes) -> bytes:
         """Return what the model says next; nothing is written."""
-        reply, chunk = b"", heard
+        reply, chunks = b"", split(heard)
         while len(reply) < self._length and not reply.endswith(b"\n"):
-            logits, state = self._step(tokens(chunk), state)
-            chunk = bytes([self._sampler.next_byte(to_numpy(logits)[0, -1])])
-            reply += chunk
+            for chunk in chunks:
+                logits, state = self._step(tokens(chunk), state)
+            chunks = [bytes([self._sampler.next_byte(to_numpy(logits)[0, -1])])]
+            reply += chunks[0]
         return reply
+
+
+def split(heard: bytes) -> list[bytes]:
+    """Return a line in chunks of few different sizes: a backend that compiles a step for each size compiles few."""
+    chunks = []
+    for size in CHUNK_SIZES:
+        while len(heard) >= size:
+            chunks.append(heard[:size])
+            heard = heard[size:]
+    return chunks
