@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 
 import pytest
+from helpers.choosing import keras_json, run
 
 from unikeras.backends import _choose as _config
 from unikeras.backends import _registry
 
 INSTALLED = _registry.available()
-
-
-def run(code, tmp_path, **environment):
-    clean = {k: v for k, v in os.environ.items() if k not in ("KERAS_BACKEND", "KERAS_HOME")}
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env={**clean, "KERAS_HOME": str(tmp_path), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def keras_json(tmp_path, content):
-    (tmp_path / "keras.json").write_text(content if isinstance(content, str) else json.dumps(content))
 
 
 def test_the_first_installed_is_chosen_and_said_once(tmp_path):

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
+from helpers.choosing import keras_json, run
 
 from unikeras.backends import _registry
 
 INSTALLED = _registry.available()
 ABSENT = [name for name in _registry.names() if name not in INSTALLED]
-
-
-def run(code, tmp_path, **environment):
-    clean = {k: v for k, v in os.environ.items() if k not in ("KERAS_BACKEND", "KERAS_HOME")}
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env={**clean, "KERAS_HOME": str(tmp_path), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def keras_json(tmp_path, content):
-    (tmp_path / "keras.json").write_text(content if isinstance(content, str) else json.dumps(content))
 
 
 @pytest.mark.parametrize("name", ABSENT)
