@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import keras
+from keras.src.backend import get_stateless_scope
 from keras.src.backend import in_stateless_scope as in_stateless_scope
 from keras.src.backend.common import global_state
 from keras.src.backend.common.variables import initialize_all_variables
 
+from unikeras._keras import hooks
 from unikeras.errors import TransformError
 
 Answer = TypeVar("Answer")
@@ -27,6 +31,94 @@ def after_building(call: Callable[[], Answer]) -> Answer:
     except VariablesCreated:
         initialize_all_variables()
         return call()
+
+
+class RecordingScope(keras.StatelessScope):
+    """Notes which variables are read, and which are written, and returns the values that it was told.
+
+    Args:
+        values: the value of each variable, by the variable's id.
+        initialize_variables: give variables that are created inside their values at the scope's end.
+
+    Attributes:
+        read: the variables without such a value that were read, by id.
+        written: the variables that were assigned to, by id.
+    """
+
+    def __init__(self, values: dict[int, Any] | None = None, initialize_variables: bool = True) -> None:
+        super().__init__(collect_losses=True, initialize_variables=initialize_variables)
+        self.state_mapping.update(values or {})
+        self.read: dict[int, keras.Variable] = {}
+        self.written: dict[int, keras.Variable] = {}
+
+    def get_current_value(self, variable: keras.Variable) -> Any:
+        if id(variable) not in self.state_mapping:
+            return self.first_value(variable)
+        return self.state_mapping[id(variable)]
+
+    def outside(self) -> AbstractContextManager[Any]:
+        """Return a context in which tensors have values, whatever is traced around it."""
+        return nullcontext()
+
+    def has_value(self, tensor: Any) -> bool:
+        """Say whether a tensor has a value, and is no symbol of a trace."""
+        return True
+
+    def first_value(self, variable: keras.Variable) -> Any:
+        """Return the value of a variable that the scope was told none of, and note the read."""
+        self.read[id(variable)] = variable
+        # None only before the variable has a value; Keras then shows one made by its initializer.
+        return variable._value
+
+    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
+        variable, value = update
+        self.written[id(variable)] = variable
+        self.state_mapping[id(variable)] = value
+
+
+def take_created_variables() -> None:
+    """Let a RecordingScope take variables that are made of values, and those that a stateful layer makes."""
+    hooks.use("keras.Variable.__init__", _made_of_values)
+    hooks.use("keras.layers.RNN._create_state_variables", _created_outside)
+
+
+def _recording_scope() -> RecordingScope | None:
+    scope = get_stateless_scope()
+    return scope if isinstance(scope, RecordingScope) else None
+
+
+def _made_of_values(own: Callable[..., None]) -> Callable[..., None]:
+    """Let `keras.Variable(1.0)` make a variable inside a RecordingScope, as a variable with an initializer does."""
+
+    @functools.wraps(own)
+    def initialize(
+        self: keras.Variable, initializer: Any, shape: Any = None, dtype: Any = None, **kwargs: Any
+    ) -> None:
+        scope = _recording_scope()
+        if scope is not None and not callable(initializer) and not isinstance(initializer, str):
+            with scope.outside():
+                value = keras.ops.convert_to_tensor(initializer, dtype=dtype)
+            if scope.has_value(value):
+                initializer, shape, dtype = _giving(value), value.shape, dtype or value.dtype
+        own(self, initializer, shape=shape, dtype=dtype, **kwargs)
+
+    return initialize
+
+
+def _created_outside(own: Callable[..., None]) -> Callable[..., None]:
+    """Let a stateful layer make its state, of zeros, inside a RecordingScope."""
+
+    @functools.wraps(own)
+    def create(self: keras.layers.RNN, batch_size: int) -> None:
+        scope = _recording_scope()
+        with nullcontext() if scope is None else scope.outside():
+            own(self, batch_size)
+
+    return create
+
+
+def _giving(value: Any) -> Any:
+    return lambda shape, dtype=None: keras.ops.convert_to_tensor(value, dtype=dtype)
 
 
 class TransformScope(keras.StatelessScope):

@@ -104,6 +104,12 @@ class CallSignature:
         return self.structure, self.static, self.dtypes, tuple(map(len, self.shapes)), self.captured
 
 
+    @property
+    def ignoring_values(self) -> Hashable:
+        """What calls have in common that differ in sizes, and in what the function reads besides its arguments."""
+        return self.structure, self.static, self.dtypes
+
+
 class Parameters:
     """The parameters of a function: calls that mean the same become the same.
 

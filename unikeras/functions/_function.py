@@ -73,13 +73,11 @@ class Function:
         return self._runner(args, kwargs)
 
     def _make_runner(self, backend: backends.Backend) -> Any:
-        from unikeras.functions._runners import EagerRunner, TracedRunner
+        from unikeras.functions._runners import Options, TracedRunner
 
         _prepare_keras()
-        eager = backend.eager(self._f, self._jit_compile)
-        if eager:
-            return EagerRunner(eager, self._f if self._warns else None, self._records)
-        return TracedRunner(self._f, backend, self._jit_compile, self._warns, self._donate)
+        options = Options(self._jit_compile, self._donate, self._warns, self._records)
+        return TracedRunner(self._f, backend, options)
 
     def _as_python(self) -> Any:
         from unikeras.functions._runners import EagerRunner

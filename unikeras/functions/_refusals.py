@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -60,12 +61,50 @@ _SENTENCES = {
         "runs a loop whose body returns other shapes or dtypes than it was given",
         "Return from the body what it takes: the same structure, shapes and dtypes",
     ),
+    "operator": (
+        "calls what cannot be traced",
+        "Use an operator that has shapes without values (a custom one needs register_fake), or run under uk.debug()",
+    ),
     "backward": (
         "calls backward() of PyTorch's own",
         "A uk.function records for uk.GradientTape and uk.grad: use one of them, or torch.enable_grad() around what is "
         "computed",
     ),
 }
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a function did that it cannot do while it is traced.
+
+    Attributes:
+        what: what it did, and where.
+        instead: what to do in its place.
+        cause: what the framework raised.
+    """
+
+    what: str
+    instead: str
+    cause: BaseException
+
+    def error(self) -> TraceError:
+        """Return an error that is also of the class that the framework raised."""
+        return _error_of(type(self.cause))(f"{self.what}. {self.instead}")
+
+
+def find_refusal(f: Callable[..., Any], backend: Backend, error: BaseException) -> Refusal | None:
+    """Tell from an error what a traced function did; None where the error is about something else."""
+    if isinstance(error, UnikerasError):
+        return None
+    found = next(((e, fault) for e in _walk_causes(error) if (fault := backend.trace_fault(e))), None)
+    if found is None:
+        return None
+    cause, fault = found
+    what, instead = _SENTENCES[fault]
+    line = _users_line(cause.__traceback__) or _users_line(error.__traceback__) or _source.first_line(f)
+    if fault == "operator":
+        what = f"{what} ({_first_line(cause)})"
+    return Refusal(f"{_source.name(f)} {what} at {line}", instead, cause)
 
 
 @contextlib.contextmanager
@@ -76,16 +115,16 @@ def explain_faults(f: Callable[..., Any], backend: Backend) -> Iterator[None]:
     """
     try:
         yield
-    except UnikerasError:
-        raise
     except Exception as error:
-        found = next(((e, fault) for e in _walk_causes(error) if (fault := backend.trace_fault(e))), None)
-        if found is None:
+        refusal = find_refusal(f, backend, error)
+        if refusal is None:
             raise
-        cause, fault = found
-        what, instead = _SENTENCES[fault]
-        line = _users_line(cause.__traceback__) or _users_line(error.__traceback__) or _source.first_line(f)
-        raise _error_of(type(cause))(f"{_source.name(f)} {what} at {line}. {instead}") from cause
+        raise refusal.error() from refusal.cause
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _walk_causes(error: BaseException) -> Iterator[BaseException]:

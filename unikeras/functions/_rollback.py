@@ -61,6 +61,9 @@ def all_or_nothing() -> Iterator[None]:
 
 def keep(variables: list[keras.Variable]) -> None:
     """Keep the values of variables that are about to be changed in place, where a block asks for it."""
+    if backends.current().is_tracing():
+        backends.current().own(variables)
+        return
     transaction = _open()
     if transaction is not None:
         for variable in variables:

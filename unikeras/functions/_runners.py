@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+import warnings
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from unikeras import backends
@@ -29,11 +30,28 @@ from unikeras.functions._call_arguments import (
 from unikeras.functions._captured import Captured
 from unikeras.functions._created_variables import created_variables
 from unikeras.functions._leaks import Watch
-from unikeras.functions._refusals import explain_faults
+from unikeras.functions._refusals import Refusal, explain_faults, find_refusal
 from unikeras.functions._rollback import all_or_nothing
 
 # Calls that write take turns, those of different functions too: these may share variables.
 _writing = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a function is compiled.
+
+    Attributes:
+        jit_compile: as `uk.function` takes it.
+        donate: as `uk.function` takes it.
+        warns: whether many programs, and what runs as Python, are worth a warning.
+        records: whether the framework's own gradients go through it, where no tape asks for any.
+    """
+
+    jit_compile: bool | str = "auto"
+    donate: bool = True
+    warns: bool = True
+    records: bool = False
 
 
 class UserFunction:
@@ -71,52 +89,23 @@ class EagerRunner:
         trace_count: 0, for nothing is traced.
 
     Args:
-        f: the function, or what runs it.
-        of: the function, where Python values that it changes are worth a warning: another backend would trace it.
+        f: the function.
         records: whether the framework's own gradients go through it, where no tape asks for any.
     """
 
     trace_count = 0
 
-    def __init__(
-        self, f: Callable[..., Any], of: Callable[..., Any] | None = None, records: bool = False
-    ) -> None:
+    def __init__(self, f: Callable[..., Any], records: bool = False) -> None:
         self._function = UserFunction(f)
-        self._of = of
         self._records = records
-        self._captured: Captured | None = None
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
         backend = backends.current()
         arguments = with_tensors((args, kwargs), backend)
-        with (
-            _writing,
-            all_or_nothing(),
-            self._watch_captured(arguments),
-            explain_faults(self._function.f, backend),
-        ):
+        with _writing, all_or_nothing(), explain_faults(self._function.f, backend):
             if self._records or is_differentiated():
                 return self._function(*arguments)
             return backend.run_detached(lambda: self._function(*arguments), leaves(arguments))
-
-    @contextlib.contextmanager
-    def _watch_captured(self, arguments: Any) -> Iterator[None]:
-        if self._of is None:
-            yield
-            return
-        # A run that creates variables may change a flag that says so; then the next run is the first that counts.
-        is_first = self._captured is None or self._function.created
-        captured = Captured(self._of) if self._captured is None or is_first else self._captured
-        self._captured = captured
-        if not (is_first or captured.may_change):
-            yield
-            return
-        with contextlib.suppress(ArgumentError):  # another backend would refuse them
-            captured.begin(objects(self._of, split(arguments, backends.current())[0]))
-        captured.before_run()
-        yield
-        if not self._function.created:
-            captured.finish(warns=True, look_again=is_first)
 
 
 class TracedRunner:
@@ -125,26 +114,22 @@ class TracedRunner:
     Args:
         f: the function.
         backend: the one that compiles it.
-        jit_compile: as `uk.function` takes it.
-        warns: whether many programs are worth a warning.
-        donate: as `uk.function` takes it.
+        options: how.
     """
 
-    def __init__(
-        self,
-        f: Callable[..., Any],
-        backend: Backend,
-        jit_compile: bool | str,
-        warns: bool = True,
-        donate: bool = True,
-    ) -> None:
+    def __init__(self, f: Callable[..., Any], backend: Backend, options: Options) -> None:
         self._function = UserFunction(f)
+        self._python = EagerRunner(f, options.records)
+        self._falls_back = backend.falls_back and options.jit_compile is not True
+        self._untraceable: dict[Hashable, Refusal] = {}
         self._parameters = Parameters(f)
         self._backend = backend
-        self._compile = functools.partial(backend.compile, jit_compile=jit_compile, donate=donate)
+        self._compile = functools.partial(
+            backend.compile, jit_compile=options.jit_compile, donate=options.donate
+        )
         self._by_signature: dict[CallSignature, CompiledCall] = {}
         self._compiled_calls: list[CompiledCall] = []
-        self._warns = warns
+        self._warns = options.warns
         self._traced_signatures: list[CallSignature] = []
 
     @functools.cached_property
@@ -160,13 +145,38 @@ class TracedRunner:
         signature, tensors = split(
             self._parameters.order(args, kwargs), self._backend, captured=self._captured.now()
         )
+        if self._backend.is_recorded(tensors):
+            return self._python(args, kwargs)
         try:
             compiled = self._by_signature.get(signature)
         except TypeError as error:
             raise ArgumentError(_unhashable(self._function.f, signature, error)) from None
+        if compiled is None and self._untraceable and signature.ignoring_values in self._untraceable:
+            return self._python(args, kwargs)
         with _writing if compiled is None or compiled.writes else contextlib.nullcontext():
-            compiled = compiled or self._find_or_trace(signature)
+            try:
+                compiled = compiled or self._find_or_trace(signature)
+            except Exception as error:
+                return self._run_as_python(signature, args, kwargs, error)
             return compiled(tensors)
+
+    def _run_as_python(self, signature: CallSignature, args: Any, kwargs: Any, error: Exception) -> Any:
+        """Run what could not be traced; if that works, say so once, and do not try again."""
+        refusal = find_refusal(self._function.f, self._backend, error)
+        if refusal is None:
+            raise error
+        if not self._falls_back:
+            raise refusal.error() from refusal.cause
+        self._captured.before_run(keeps=self._function.created)
+        result = self._python(args, kwargs)
+        self._untraceable[signature.ignoring_values] = refusal
+        if self._warns:
+            warnings.warn(
+                f"{refusal.what}. It runs as Python on {self._backend.name}, which is slower. {refusal.instead}",
+                UserWarning,
+                stacklevel=4,
+            )
+        return result
 
     def _find_or_trace(self, signature: CallSignature) -> CompiledCall:
         # Another thread may have made it while this one waited, and its trace may have changed what is captured.
@@ -199,8 +209,7 @@ class TracedRunner:
         if captured.begin(objects(self._function.f, signature)):
             self._convert(captured)
             signature = replace(signature, captured=captured.now())
-        with explain_faults(self._function.f, self._backend):
-            compiled = CompiledCall(self._function, signature, self._backend, self._compile, captured)
+        compiled = CompiledCall(self._function, signature, self._backend, self._compile, captured)
         if watch:
             watch.report(self._backend.is_symbolic)
         self._traced_signatures.append(signature)

@@ -12,8 +12,9 @@ from typing import Any, Literal
 TensorFunction = Callable[[Sequence[Any]], list[Any]]
 
 # What a traced function may not do: choose by a tensor's value, make a Python number or a numpy array of it, iterate
-# over it, make a shape of it; return branches or loops that do not fit; and ask for a gradient that nothing recorded.
-TraceFault = Literal["choice", "number", "numpy", "iteration", "size", "branches", "loop", "backward"]
+# over it, make a shape of it; return branches or loops that do not fit; ask for a gradient that nothing recorded; and
+# call what the framework's tracer does not take.
+TraceFault = Literal["choice", "number", "numpy", "iteration", "size", "branches", "loop", "backward", "operator"]
 
 
 @dataclass(frozen=True)
@@ -34,23 +35,11 @@ class Compiler(ABC):
 
     Attributes:
         dynamic_axes: whether one program may serve any size of an axis.
+        falls_back: whether a function that cannot be traced runs as Python; else it is an error.
     """
 
     dynamic_axes: bool
-
-    @abstractmethod
-    def eager(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any] | None:
-        """Return the function that runs `f` call by call, without a program of `compile`.
-
-        This is a query: it installs nothing in Keras.
-
-        Args:
-            f: takes and returns anything.
-            jit_compile: as for `compile`.
-
-        Returns:
-            `f` itself, or `f` under the framework's own compiler; None where `f` must be traced by `compile`.
-        """
+    falls_back: bool = False
 
     @abstractmethod
     def compile(
@@ -64,11 +53,11 @@ class Compiler(ABC):
         """Make a program of a function of flat tensors; the Keras variables that it reads and writes are its state.
 
         Args:
-            f: takes native tensors, returns a list of them. A backend that traces runs it here, once or twice, and not
-                again; where `eager` never returns None, it may run at each call instead.
+            f: takes native tensors, returns a list of them. It runs here, once or twice, and not again.
             shapes: of its arguments; None, where `dynamic_axes` is true, for an axis of any size.
             dtypes: of its arguments, as native tensors have them.
-            jit_compile: True, False, or `"auto"` for what is fastest where it is supported.
+            jit_compile: True for the framework's compiler, False for the traced operators one by one, or `"auto"` for
+                what is fastest where it is supported.
             donate: whether the memory of variables that `f` writes may be reused for what it writes.
 
         Returns:
@@ -76,6 +65,21 @@ class Compiler(ABC):
 
         Raises:
             StateError: the runs of `f` use different variables, or a later one creates some.
+        """
+
+    def is_recorded(self, tensors: Sequence[Any]) -> bool:
+        """Say whether somebody outside differentiates what is called now, and could not see into a program.
+
+        Args:
+            tensors: the native tensors that a function is called with.
+        """
+        return False
+
+    def own(self, variables: Sequence[Any]) -> None:  # noqa: B027 - most frameworks change nothing in place
+        """Prepare for a change of variables in place while a program is traced: the program holds it back.
+
+        Args:
+            variables: Keras variables.
         """
 
     def saved_model_options(self) -> dict[str, Any]:

@@ -34,9 +34,6 @@ class JaxCompiler(Compiler):
         # A SavedModel would hold the gradients too, and where tracing them fails there would be none at all.
         return {"jax2tf_kwargs": {"with_gradient": False}}
 
-    def eager(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any] | None:
-        return f if jit_compile is False else None
-
     def compile(
         self,
         f: TensorFunction,
@@ -45,10 +42,10 @@ class JaxCompiler(Compiler):
         jit_compile: bool | str,
         donate: bool = True,
     ) -> Program:
-        from unikeras.backends.jax import _scope
+        from unikeras._keras.scopes import take_created_variables
 
-        _scope.install()
-        return compile_program(f, shapes, dtypes, donate)
+        take_created_variables()
+        return compile_program(f, shapes, dtypes, donate, compiles=jit_compile is not False)
 
     def prepare(self) -> None:
         from unikeras.backends.jax import _control_flow
@@ -72,8 +69,12 @@ def compile_program(
     shapes: Sequence[tuple[Any, ...]],
     dtypes: Sequence[Any],
     donate: bool = True,
+    compiles: bool = True,
 ) -> Program:
-    """Trace `f` twice: once on abstract values to see which variables are its state, then as a function of them."""
+    """Trace `f` twice: once on abstract values to see which variables are its state, then as a function of them.
+
+    Where it is not to be compiled, the traced operators run one by one.
+    """
     from unikeras.backends.jax._scope import RecordingScope
 
     # numpy's int64 and float64 arrive as 32 bits unless jax_enable_x64 is set; jax 0.12 warns where they are described.
@@ -82,7 +83,7 @@ def compile_program(
     with RecordingScope() as scope:
         jax.eval_shape(f, arguments)
     read = [variable for key, variable in scope.read.items() if key not in scope.written]
-    program = _Program(f, list(scope.written.values()), read, donate)
+    program = _Program(f, list(scope.written.values()), read, donate, compiles)
     program.trace(arguments)
     return Program(program, writes=bool(scope.written))
 
@@ -96,9 +97,11 @@ class _Program:
         written: list[keras.Variable],
         read: list[keras.Variable],
         donate: bool,
+        compiles: bool,
     ) -> None:
         self._f = f
-        self._donate = donate
+        self._donate = donate and compiles
+        self._compiles = compiles
         self._owner = Owner(written)
         self._written = written
         self._read = read
@@ -110,7 +113,8 @@ class _Program:
         written, read = [v.value for v in self._written], [v.value for v in self._read]
         traced = self._in_place.trace(written, read, arguments)
         self._careful = may_fail(traced.jaxpr)
-        self._copying = jax.jit(_flat_function(traced))
+        one_by_one = _flat_function(traced)
+        self._copying = jax.jit(one_by_one) if self._compiles else one_by_one
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         results: list[Any] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -21,9 +21,6 @@ class TensorflowCompiler(Compiler):
     """`tf.function`, without autograph; XLA on a GPU where it compiles."""
 
     dynamic_axes = True
-
-    def eager(self, f: Callable[..., Any], jit_compile: bool | str) -> None:
-        return None
 
     def compile(
         self,

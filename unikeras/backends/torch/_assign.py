@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -39,6 +39,15 @@ def protect(reader: Reader) -> None:
 def is_read(variable: keras.Variable) -> bool:
     """Say whether a tape may still answer for a value that a variable gave out."""
     return any(reader.has_read(variable) for reader in list(_readers))
+
+
+def keep_read_values(variables: Iterable[Any]) -> None:
+    """Give variables that tapes have read new memory, with the same numbers, before they are changed in place."""
+    if not _readers:
+        return
+    for variable in variables:
+        if is_read(variable):
+            variable._value.data = variable._value.data.clone()
 
 
 def _protecting(own: Callable[..., None]) -> Callable[..., None]:

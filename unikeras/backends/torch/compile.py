@@ -1,25 +1,24 @@
-"""Functions on PyTorch: they run as Python, or under torch.compile."""
+"""Functions on PyTorch: traced into one graph of ATen operators, which is run without Python and without autograd."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
+from unikeras.backends import variable_reads
 from unikeras.backends._contract import Compiler, Program, TensorFunction, TraceFault
+from unikeras.backends.torch import _faults
+from unikeras.backends.torch._levels import inside_transform
 
 
 class TorchCompiler(Compiler):
-    """The function itself, or `torch.compile` where it is asked for."""
+    """One graph for each kind of call; under Inductor where that is asked for."""
 
     dynamic_axes = False
-
-    def eager(self, f: Callable[..., Any], jit_compile: bool | str) -> Callable[..., Any]:
-        # Keras' optimizers and metrics break torch.compile's graph at every variable, and the many small
-        # graphs cost more than they save: "auto" runs the function eagerly.
-        return torch.compile(f) if jit_compile is True else f
+    falls_back = True
 
     def compile(
         self,
@@ -29,14 +28,30 @@ class TorchCompiler(Compiler):
         jit_compile: bool | str,
         donate: bool = True,
     ) -> Program:
-        # Nothing is traced ahead of a call, so it is not known what the function writes.
-        return Program(self.eager(f, jit_compile), writes=True)
+        from unikeras.backends.torch._program import compile_program
+
+        return compile_program(f, shapes, dtypes, jit_compile)
+
+    def is_recorded(self, tensors: Sequence[Any]) -> bool:
+        # A graph lies below autograd, which would see nothing of what is computed in it.
+        if inside_transform() or variable_reads.tapes():
+            return True
+        return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
     def disable_compile(self) -> AbstractContextManager[None]:
         return torch.compiler.set_stance("force_eager")
 
     def is_tracing(self) -> bool:
-        return torch.compiler.is_compiling()
+        from keras.src.backend import in_stateless_scope
+
+        return bool(in_stateless_scope()) or torch.compiler.is_compiling()
+
+    def own(self, variables: Sequence[Any]) -> None:
+        from unikeras.backends.torch import _tracing
+
+        scope = _tracing.current()
+        if scope is not None:
+            scope.own(variables)
 
     def trace_fault(self, error: BaseException) -> TraceFault | None:
-        return "backward" if "does not require grad and does not have a grad_fn" in str(error) else None
+        return _faults.fault(error)

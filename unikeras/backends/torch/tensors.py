@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 
 from unikeras.backends._contract import Composite, Tensors
@@ -24,7 +25,7 @@ class TorchTensors(Tensors):
         return isinstance(value, torch.Tensor)
 
     def is_symbolic(self, value: Any) -> bool:
-        return isinstance(value, torch.Tensor) and value.device.type == "meta"
+        return isinstance(value, torch.Tensor) and (value.device.type == "meta" or isinstance(value, FakeTensor))
 
     def children(self, value: Any) -> tuple[Composite, list[Any]] | None:
         node = pytree.SUPPORTED_NODES.get(type(value))
