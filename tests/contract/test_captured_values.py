@@ -215,7 +215,7 @@ def test_a_trace_that_fails_leaves_what_was_traced(backend):
         assert number(f(ONE, config)) == 1.0
     other.beta = 4.0
     assert number(f(ONE, other)) == 4.0
-    assert f.trace_count == (2 if backend.eager(f, "auto") is None else 0)
+    assert f.trace_count == 2
 
 
 def test_values_come_and_go():
@@ -275,7 +275,7 @@ def test_values_of_other_types_are_other_values(backend, values):
                 box.value = value
                 f(ONE)
     assert set(kinds) == set(map(repr, values))
-    assert f.trace_count == (len(set(kinds)) if backend.eager(f, "auto") is None else 0)
+    assert f.trace_count == len(set(kinds))
 
 
 def test_an_unchanged_value_is_no_new_trace(backend):
@@ -284,7 +284,7 @@ def test_an_unchanged_value_is_no_new_trace(backend):
         holder.beta = value + 0.0
         holder.attribute(ONE)
         holder.attribute(np.ones(3, "float32"))
-    assert holder.attribute.trace_count == (4 if backend.eager(holder.attribute, "auto") is None else 0)
+    assert holder.attribute.trace_count == 4
 
 
 class Weighed(layers.Layer):
@@ -354,7 +354,7 @@ def test_many_values_are_warned_of_by_name(backend):
             holder.beta = i / 8
             holder.attribute(ONE)
     messages = [str(w.message) for w in caught]
-    if backend.eager(holder.attribute, "auto") is None:
+    if traces(backend):
         assert len(messages) == 1
         assert "9 times" in messages[0]
         assert "'beta' (an attribute of Holder) was 0.0, 0.125" in messages[0]
@@ -467,7 +467,7 @@ def test_a_value_that_the_function_changes_is_warned_of_once(backend, name):
     assert f"changes {named}" in messages[0]
     assert "test_captured_values.py:" in messages[0]
     assert "keras.Variable" in messages[0]
-    if isinstance(f, Function) and backend.eager(f, "auto") is None:
+    if isinstance(f, Function):
         assert f.trace_count == 1
 
 
@@ -493,7 +493,7 @@ def test_threads_share_the_trace_of_a_function_that_counts(backend):
     with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
         warnings.simplefilter("ignore")
         list(pool.map(lambda _: counting.attribute(ONE), range(40)))
-    assert counting.attribute.trace_count == (1 if backend.eager(counting.attribute, "auto") is None else 0)
+    assert counting.attribute.trace_count == 1
 
 
 def test_the_line_is_the_one_that_stores():
@@ -520,7 +520,7 @@ def test_every_second_call_updates_or_a_warning_says_why(backend):
         step.run(ONE)
     for _ in range(3):
         step.run(ONE)
-    assert number(total) == (0.0 if backend.eager(step.run, "auto") is None else 2.0)
+    assert number(total) == 0.0
 
 
 def test_a_step_that_builds_itself_once_is_not_warned_of():

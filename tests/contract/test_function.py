@@ -301,12 +301,8 @@ def test_equal_calls_share_a_trace(backend):
         warnings.simplefilter("ignore")
         for _ in range(5):
             double(np.ones(3, "float32"), mode="a")
-    if backend.eager(double, "auto") is None:
-        assert double.trace_count == 1
-        assert len(runs) <= 3
-    else:
-        assert double.trace_count == 0
-        assert len(runs) == 5
+    assert double.trace_count == 1
+    assert len(runs) <= 3
 
 
 def test_a_changing_last_batch_costs_one_more_trace():
@@ -414,13 +410,10 @@ def test_many_retraces_are_warned_of_once_and_named(backend):
         for i in range(12):
             scale(ops.ones(()), i / 8)
     messages = [str(w.message) for w in caught if "traced" in str(w.message)]
-    if backend.eager(scale, "auto") is None:
-        assert len(messages) == 1
-        assert "9 times" in messages[0]
-        assert "'rate' was 0.0, 0.125" in messages[0]
-        assert "'x'" not in messages[0]
-    else:
-        assert not messages
+    assert len(messages) == 1
+    assert "9 times" in messages[0]
+    assert "'rate' was 0.0, 0.125" in messages[0]
+    assert "'x'" not in messages[0]
 
 
 def test_threads_take_turns():
@@ -461,15 +454,12 @@ def test_a_tensor_that_outlives_its_trace_is_named(backend):
 
     step = Step()
     step.run(ops.ones(()))
-    if backend.eager(step.run, "auto") is None:
-        with pytest.raises(
-            LeakedTensorError, match=r"'last' \(an attribute of Step\).*test_function.py:\d+ while"
-        ):
-            float(step.last)
-        with pytest.raises(LeakedTensorError, match="Return it from the function"):
-            ops.add(step.last, 1.0)
-    else:
-        assert float(step.last) == 2.0
+    with pytest.raises(
+        LeakedTensorError, match=r"'last' \(an attribute of Step\).*test_function.py:\d+ while"
+    ):
+        float(step.last)
+    with pytest.raises(LeakedTensorError, match="Return it from the function"):
+        ops.add(step.last, 1.0)
 
 
 def test_a_list_that_a_trace_changes_is_warned_of_once(backend):
@@ -485,13 +475,10 @@ def test_a_list_that_a_trace_changes_is_warned_of_once(backend):
         for _ in range(3):
             run(ops.ones(()))
     messages = [str(w.message) for w in caught if "history" in str(w.message)]
-    if backend.eager(run, "auto") is None:
-        assert len(messages) == 1
-        assert "keras.Variable" in messages[0]
-        with pytest.raises(LeakedTensorError, match="history"):
-            float(history[0])
-    else:
-        assert not messages
+    assert len(messages) == 1
+    assert "keras.Variable" in messages[0]
+    with pytest.raises(LeakedTensorError, match="history"):
+        float(history[0])
 
 
 def test_copies_compile_for_themselves():

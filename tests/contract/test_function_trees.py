@@ -79,7 +79,7 @@ def test_they_go_in_and_out(backend, made):
         inner = rest["nested"][0].values
         assert numpy(inner["b"][0]) == 2
         assert inner["b"][1] == 1
-    assert double.trace_count == (1 if backend.eager(double, "auto") is None else 0)
+    assert double.trace_count == 1
 
 
 def test_what_they_hold_besides_tensors_chooses_a_trace(made):
@@ -116,11 +116,10 @@ class Unknown:
 
 
 def test_a_class_that_nobody_registered_is_refused_by_name(backend):
-    if backend.eager(len, "auto") is None:
-        with pytest.raises(ArgumentError, match=r"argument 'state' of .* is a Unknown.*registered as a tree"):
-            uk.function(lambda state: state.values)(Unknown(TWO))
-        with pytest.raises(ArgumentError, match="returns a Unknown that holds tensors"):
-            uk.function(lambda x: Unknown(x * 2))(TWO)
+    with pytest.raises(ArgumentError, match=r"argument 'state' of .* is a Unknown.*registered as a tree"):
+        uk.function(lambda state: state.values)(Unknown(TWO))
+    with pytest.raises(ArgumentError, match="returns a Unknown that holds tensors"):
+        uk.function(lambda x: Unknown(x * 2))(TWO)
 
 
 def test_complex_numbers_are_values(backend):
@@ -128,4 +127,4 @@ def test_complex_numbers_are_values(backend):
     assert f(TWO, 1 + 2j)[1] == 1 + 2j
     f(TWO, complex(0.0, -0.0))
     f(TWO, complex(0.0, 0.0))
-    assert f.trace_count == (3 if backend.eager(f, "auto") is None else 0)
+    assert f.trace_count == 3

@@ -231,10 +231,7 @@ def test_a_step_is_compiled(backend):
     model.compile("sgd", "mse")
     fit(model, epochs=3)
     fit(model)
-    if backend.eager(model.train_step, model.jit_compile) is None:
-        assert len(runs) <= 3
-    else:
-        assert len(runs) == 16
+    assert len(runs) <= 3
 
 
 def test_callbacks_read_and_write_weights_in_mid_epoch():

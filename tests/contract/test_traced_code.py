@@ -22,10 +22,6 @@ pytestmark = [
 ONES = np.ones((2, 3), "float32")
 
 
-def traces(backend):
-    return backend.eager(lambda: None, "auto") is None
-
-
 # Weights from one model to another
 
 
@@ -159,9 +155,7 @@ NAMED = {"if": "chooses by the value", "float": "a Python number", "numpy": r"nu
 
 @pytest.mark.parametrize("name", ASKING)
 def test_what_asks_for_values_is_named(backend, name):
-    f = uk.function(ASKING[name])
-    if not traces(backend):
-        return
+    f = uk.function(ASKING[name], jit_compile=True if backend.falls_back else "auto")
     with pytest.raises(TraceError, match=NAMED.get(name)) as caught:
         f(ONES)
     line = (Choosing.call if name == "in a layer" else ASKING[name]).__code__.co_firstlineno
@@ -184,9 +178,6 @@ BRANCHES = {
 @pytest.mark.parametrize("name", BRANCHES)
 def test_branches_that_do_not_fit_are_named(backend, name):
     f = uk.function(BRANCHES[name])
-    if not traces(backend):
-        f(ONES)
-        return
     with pytest.raises(
         TraceError, match=r"branches that return different .* at .*test_traced_code\.py:\d+\. Return"
     ):
@@ -195,9 +186,8 @@ def test_branches_that_do_not_fit_are_named(backend, name):
 
 def test_a_loop_whose_state_changes_its_shape_is_named(backend):
     f = uk.function(lambda x: ops.scan(lambda carry, row: (carry[None], row), x[0], x))
-    if traces(backend):
-        with pytest.raises(TraceError, match=r"body returns other shapes .* at .*test_traced_code\.py"):
-            f(ONES)
+    with pytest.raises(TraceError, match=r"body returns other shapes .* at .*test_traced_code\.py"):
+        f(ONES)
 
 
 def test_errors_of_the_users_are_their_own():
@@ -224,7 +214,7 @@ def test_errors_of_the_users_are_their_own():
 def test_a_failed_trace_leaves_a_function_that_runs(backend):
     f = uk.function(lambda x, ask=False: x * (float(ops.sum(x)) if ask else 2.0))
     for _ in range(2):
-        if traces(backend):
+        if not backend.falls_back:
             with pytest.raises(TraceError):
                 f(ONES, ask=True)
         np.testing.assert_array_equal(numpy(f(ONES)), 2 * ONES)
@@ -259,16 +249,15 @@ def foreign_tensors(backend):
 
 def test_tensors_of_another_framework_are_named(backend):
     f = uk.function(lambda x: x["a"])
-    for tensor in foreign_tensors(backend) if traces(backend) else ():
+    for tensor in foreign_tensors(backend):
         with pytest.raises(ArgumentError, match=rf"runs on {backend.name}. Pass a numpy array"):
             f({"a": tensor})
 
 
 def test_what_cannot_choose_a_trace_is_named(backend):
     f = uk.function(lambda x, options: x)
-    if traces(backend):
-        with pytest.raises(ArgumentError, match=r"argument 'options\[1\]' of .* is a set, .* hashable"):
-            f(ONES, [1, {1, 2}])
+    with pytest.raises(ArgumentError, match=r"argument 'options\[1\]' of .* is a set, .* hashable"):
+        f(ONES, [1, {1, 2}])
 
 
 def test_the_loss_of_keras_2_runs_everywhere():

@@ -35,7 +35,7 @@ def as_predicted(f: Flat, specs: Sequence[TensorSpec], arrays: Sequence[Array], 
     backend = backends.current()
     tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
     with backend.no_grad():
-        run = (f if eager else backend.eager(f, "auto")) or _compiled(f, specs, tensors)
+        run = f if eager else _compiled(f, specs, tensors)
         return list(map(backend.to_numpy, run(tensors)))
 
 
