@@ -37,6 +37,11 @@ _CONTROL_FLOW = (
     "https://github.com/keras-team/keras/issues/20724",
     "Keras carries state through its control flow on JAX",
 )
+_CHOICES = (
+    "on PyTorch, Python chooses by a tensor's value, which a trace does not have",
+    _NONE_FILED,
+    "Keras uses torch.cond and torch.while_loop, with variables that bodies assign to",
+)
 _APPLY = (
     "gradients are checked against their variables; a failing step gets its variables back",
     _NONE_FILED,
@@ -120,6 +125,10 @@ TABLE: tuple[Hook, ...] = (
         "on TensorFlow, the function is called once more than there are elements",
         "https://github.com/keras-team/keras/pull/19903",  # which brought in the extra call
         "Keras learns what the function returns from a trace",
+    ),
+    *(
+        Hook(f"keras.src.backend.torch.core.{name}", *_CHOICES)
+        for name in ("cond", "switch", "while_loop", "fori_loop")
     ),
     Hook("keras.src.backend.jax.core.cond", *_CONTROL_FLOW),
     Hook("keras.src.backend.jax.core.switch", *_CONTROL_FLOW),

@@ -19,6 +19,8 @@ _TEXTS: list[tuple[str, TraceFault]] = [
     ("Cannot access data pointer of Tensor (e.g. FakeTensor", "numpy"),
     ("It appears that you're trying to get value out of a tracing tensor", "number"),
     ("unsupported format string passed to", "number"),
+    ("the branches return different structures, shapes or dtypes", "branches"),
+    ("the body of the loop returns another structure", "loop"),
 ]
 
 

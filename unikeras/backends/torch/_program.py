@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from unikeras._keras.scopes import take_created_variables
 from unikeras.backends._contract import Program, TensorFunction
-from unikeras.backends.torch import _assign, _modules
+from unikeras.backends.torch import _assign, _control_flow, _modules
 from unikeras.backends.torch._tracing import Trace, trace
 
 
@@ -25,6 +25,7 @@ def compile_program(
     """Trace a function; once more where the first run created variables, which had no values in it."""
     take_created_variables()
     _modules.install()
+    _control_flow.install()
     traced = _trace(f, shapes, dtypes)
     if traced.created:
         traced = _trace(f, shapes, dtypes)

@@ -17,7 +17,12 @@ from keras.src.backend import get_stateless_scope
 from keras.src.backend.common.variables import initialize_all_variables
 from keras.src.backend.torch.core import to_torch_dtype
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx, track_tensor_tree
+from torch.fx.experimental.proxy_tensor import (
+    disable_proxy_modes_tracing,
+    get_proxy_mode,
+    make_fx,
+    track_tensor_tree,
+)
 from torch.utils._python_dispatch import _disable_current_modes
 
 from unikeras._keras.scopes import RecordingScope
@@ -46,12 +51,25 @@ class Trace:
     created: bool
 
 
+def innermost() -> Any:
+    """Return the scope that holds back what is assigned here, which may be one inside that of the trace, or None."""
+    return get_stateless_scope()
+
+
 def current() -> LiftingScope | None:
     """Return the scope of the trace that this thread is in, or None."""
-    scope = get_stateless_scope()
+    scope = innermost()
     while scope is not None and not isinstance(scope, LiftingScope):
         scope = scope.original_scope
     return scope
+
+
+def own(variables: Sequence[Any]) -> None:
+    """Give variables memory of their own in the program, because Keras changes them in place."""
+    if current() is not None:
+        scope = innermost()
+        for variable in variables:
+            scope.add_update((variable, scope.get_current_value(variable).clone()))
 
 
 class LiftingScope(RecordingScope):
@@ -70,11 +88,6 @@ class LiftingScope(RecordingScope):
         self.get_current_value(variable)  # what is written is state, whether it was read or not
         super().add_update((variable, self._lifted.as_own(value)))
 
-    def own(self, variables: Sequence[Any]) -> None:
-        """Give variables memory of their own in the program, because Keras changes them in place."""
-        for variable in variables:
-            super().add_update((variable, self.get_current_value(variable).clone()))
-
     def outside(self) -> AbstractContextManager[Any]:
         return _disable_current_modes()
 
@@ -92,13 +105,8 @@ class _Lifted:
     _storages: set[int] = field(default_factory=set)
 
     def lift(self, variable: Any) -> Any:
-        if variable._value is None:  # created in this run, which shows shapes, and is repeated for the graph
-            self.created = True
-            return torch.empty(variable.shape, dtype=to_torch_dtype(variable.dtype))
+        fake = self._symbol(variable)
         tracer = get_proxy_mode().tracer
-        with _disable_current_modes():
-            value = variable._value.detach()
-        fake = self.mode.from_tensor(value, static_shapes=True)
         inputs = [node for node in tracer.graph.nodes if node.op == "placeholder"]
         name = f"state_{len(self.variables)}"
         with tracer.graph.inserting_after(inputs[-1]):
@@ -107,6 +115,15 @@ class _Lifted:
         self.variables.append(variable)
         self._storages.add(_storage(fake))
         return fake
+
+    def _symbol(self, variable: Any) -> Any:
+        if variable._value is None:  # created in this run, which shows shapes, and is repeated for the graph
+            self.created = True
+            with disable_proxy_modes_tracing():
+                return torch.empty(variable.shape, dtype=to_torch_dtype(variable.dtype))
+        with _disable_current_modes():
+            value = variable._value.detach()
+        return self.mode.from_tensor(value, static_shapes=True)
 
     def as_own(self, value: Any) -> Any:
         """Return a tensor that shares no memory with a variable's, which may be written to before this is read."""

@@ -49,9 +49,7 @@ class TorchCompiler(Compiler):
     def own(self, variables: Sequence[Any]) -> None:
         from unikeras.backends.torch import _tracing
 
-        scope = _tracing.current()
-        if scope is not None:
-            scope.own(variables)
+        _tracing.own(variables)
 
     def trace_fault(self, error: BaseException) -> TraceFault | None:
         return _faults.fault(error)
