@@ -651,7 +651,7 @@ def test_calls_that_mean_the_same_share_a_trace(backend):
     scale(x, 2.0)
     scale(x=x, factor=2.0)
     scale(factor=2.0, training=False, x=x, name=None)
-    assert scale.trace_count == (backend.name != "torch")
+    assert scale.trace_count == 1
     assert float(numpy(scale(x, training=True))[0]) == 2.0
     with pytest.raises(TypeError, match="unknown"):
         scale(x, unknown=1)
@@ -663,9 +663,8 @@ def test_what_can_be_read_once_is_refused(backend):
 
     with pytest.raises(ArgumentError, match="numbers is a generator"):
         uk.function(numbers)
-    if backend.name != "torch":  # PyTorch runs the Python
-        with pytest.raises(ArgumentError, match="a generator goes into"):
-            uk.function(sum)(x for x in [np.float32(1), np.float32(2)])
+    with pytest.raises(ArgumentError, match="a generator goes into"):
+        uk.function(sum)(x for x in [np.float32(1), np.float32(2)])
 
 
 class _Box:
@@ -678,9 +677,6 @@ def test_an_object_that_takes_tensors_out_of_a_trace_is_named(backend):
     def boxed(x):
         return _Box(x * 2.0)
 
-    if backend.name == "torch":
-        assert float(numpy(boxed(np.float32(2)).content)) == 4.0
-        return
     with pytest.raises(ArgumentError, match="boxed returns a _Box that holds tensors"):
         boxed(np.float32(2))
 
@@ -751,4 +747,4 @@ def test_zeros_of_two_signs_are_two_numbers(backend):
     assert [float(numpy(inverse(one, zero))) for zero in (0.0, -0.0)] == [float("inf"), float("-inf")]
     for _ in range(3):
         assert np.isnan(numpy(inverse(one, float("nan"))))
-    assert inverse.trace_count == (0 if backend.name == "torch" else 3)
+    assert inverse.trace_count == 3

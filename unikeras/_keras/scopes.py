@@ -82,9 +82,12 @@ def take_created_variables() -> None:
     hooks.use("keras.layers.RNN._create_state_variables", _created_outside)
 
 
-def _recording_scope() -> RecordingScope | None:
+def recording_scope() -> RecordingScope | None:
+    """Return the RecordingScope that this thread is in, around others perhaps; None where there is none."""
     scope = get_stateless_scope()
-    return scope if isinstance(scope, RecordingScope) else None
+    while scope is not None and not isinstance(scope, RecordingScope):
+        scope = scope.original_scope
+    return scope
 
 
 def _made_of_values(own: Callable[..., None]) -> Callable[..., None]:
@@ -94,7 +97,7 @@ def _made_of_values(own: Callable[..., None]) -> Callable[..., None]:
     def initialize(
         self: keras.Variable, initializer: Any, shape: Any = None, dtype: Any = None, **kwargs: Any
     ) -> None:
-        scope = _recording_scope()
+        scope = recording_scope()
         if scope is not None and not callable(initializer) and not isinstance(initializer, str):
             with scope.outside():
                 value = keras.ops.convert_to_tensor(initializer, dtype=dtype)
@@ -110,7 +113,7 @@ def _created_outside(own: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(own)
     def create(self: keras.layers.RNN, batch_size: int) -> None:
-        scope = _recording_scope()
+        scope = recording_scope()
         with nullcontext() if scope is None else scope.outside():
             own(self, batch_size)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 import torch
+from keras.src.backend import get_stateless_scope
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import (
     disable_proxy_modes_tracing,
@@ -25,8 +26,7 @@ from torch.fx.experimental.proxy_tensor import (
 from torch.fx.node import has_side_effect
 
 from unikeras._keras import hooks
-from unikeras._keras.scopes import WriteOnce
-from unikeras.backends.torch import _tracing
+from unikeras._keras.scopes import WriteOnce, recording_scope
 
 DIFFERENT_BRANCHES = "the branches return different structures, shapes or dtypes"
 DIFFERENT_STATE = "the body of the loop returns another structure, other shapes or dtypes than it takes"
@@ -97,7 +97,7 @@ def _while_loop(own: Callable[..., Any]) -> Callable[..., Any]:
         state = keras.tree.map_structure(
             keras.ops.convert_to_tensor, tuple(loop_vars) if is_tuple else (loop_vars,)
         )
-        if _tracing.current() is None or not _is_traced(keras.ops.convert_to_tensor(cond(*state))):
+        if recording_scope() is None or not _is_traced(keras.ops.convert_to_tensor(cond(*state))):
             return own(cond, body, loop_vars, maximum_iterations)
         again = lambda: own(cond, body, loop_vars, maximum_iterations)  # noqa: E731
         last = _repeat(cond, body, state, maximum_iterations, again)
@@ -124,7 +124,7 @@ _OPERATORS = {"cond": _cond, "switch": _switch, "while_loop": _while_loop, "fori
 
 def _is_traced(value: Any) -> bool:
     value = value.value if isinstance(value, keras.Variable) else value
-    return isinstance(value, FakeTensor) and value.device.type != "meta" and _tracing.current() is not None
+    return isinstance(value, FakeTensor) and value.device.type != "meta" and recording_scope() is not None
 
 
 @dataclass
@@ -227,7 +227,7 @@ def _repeat(
     if any(tensor.requires_grad for tensor in run.tensors):
         return untraced()
     written = _written([run])
-    scope = _tracing.innermost()
+    scope = get_stateless_scope()
     carried = [*initial, *(scope.get_current_value(variable).clone() for variable in written)]
     before = _last_node()
     inside = _placeholders(carried)
@@ -259,7 +259,7 @@ def _hand_out(node: torch.fx.Node, run: _Run, results: Sequence[Any], written: S
     """Return the results of a node in the structure of one of its branches, and assign to the variables."""
     tracer = _tracer()
     with disable_proxy_modes_tracing():
-        outputs = [torch.empty_like(result) for result in results]
+        outputs = [_symbol_like(result) for result in results]
     for number, output in enumerate(outputs):
         part = torch.fx.Proxy(tracer.graph.call_function(operator.getitem, (node, number)), tracer)
         track_tensor_tree(output, part, constant=None, tracer=tracer)
@@ -297,11 +297,16 @@ def _placeholders(like: Sequence[Any]) -> list[Any]:
     tracer, made = _tracer(), []
     for tensor in like:
         with disable_proxy_modes_tracing():
-            inside = torch.empty_like(tensor)
+            inside = _symbol_like(tensor)
         proxy = torch.fx.Proxy(tracer.graph.create_node("placeholder", "carried"), tracer)
         track_tensor_tree(inside, proxy, constant=None, tracer=tracer)
         made.append(inside)
     return made
+
+
+def _symbol_like(tensor: Any) -> Any:
+    # Not torch.empty_like: where it is known what numbers a tensor has, it would be known of this one too.
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
 
 
 def _attribute(name: str) -> torch.fx.Node:

@@ -15,7 +15,7 @@ import torch
 from keras.src.backend import get_stateless_scope
 
 from unikeras._keras import hooks
-from unikeras._keras.scopes import TransformScope
+from unikeras._keras.scopes import RecordingScope, TransformScope, recording_scope
 from unikeras.backends import variable_reads
 from unikeras.backends.torch._flags import flags
 
@@ -37,24 +37,50 @@ def _on_values(own: Callable[..., Any]) -> Callable[..., Any]:
         if not _is_seen() or torch.compiler.is_compiling():
             return own(self, *args, training=training, **kwargs)
         self.train(training is not False)
-        return torch.func.functional_call(self.module, _values(self), args, kwargs)
+        if recording_scope() is None:
+            return torch.func.functional_call(self.module, _values(self), args, kwargs)
+        buffers = _copied_buffers(self)
+        result = torch.func.functional_call(self.module, {**_values(self), **buffers}, args, kwargs)
+        _assign_changed(self, buffers)
+        return result
 
     return call
 
 
 def _tell_of_buffers(wrapper: Any) -> None:
-    known = vars(wrapper).setdefault("_unikeras_buffers", {})  # one object for each, so that it is kept once
-    for buffer in wrapper.module.buffers():
-        if id(buffer) not in known:
-            known[id(buffer)] = SimpleNamespace(_value=buffer)
+    holders = list(_buffers(wrapper).values())
     for listener in tuple(listeners):
-        listener(list(known.values()))
+        listener(holders)
+
+
+def _buffers(wrapper: Any) -> dict[str, Any]:
+    """Return for each buffer, by name, the one object that stands for it as a variable."""
+    known = vars(wrapper).setdefault("_unikeras_buffers", {})
+    for name, buffer in wrapper.module.named_buffers():
+        if id(buffer) not in known:
+            known[id(buffer)] = SimpleNamespace(_value=buffer, path=f"{wrapper.path}/{name}")
+    return {name: known[id(buffer)] for name, buffer in wrapper.module.named_buffers()}
+
+
+def _copied_buffers(wrapper: Any) -> dict[str, torch.Tensor]:
+    """Return copies of the buffers for a traced module to change: the program writes them at its end."""
+    scope = get_stateless_scope()
+    return {name: scope.get_current_value(holder).clone() for name, holder in _buffers(wrapper).items()}
+
+
+def _assign_changed(wrapper: Any, buffers: dict[str, torch.Tensor]) -> None:
+    scope = get_stateless_scope()
+    for name, holder in _buffers(wrapper).items():
+        if buffers[name]._version:
+            scope.add_update((holder, buffers[name]))
 
 
 def _is_seen() -> bool:
     scope = get_stateless_scope()
     # Keras' own scopes infer shapes, on tensors without numbers; buffers have none of that kind.
-    return isinstance(scope, TransformScope) or (scope is None and bool(variable_reads.tapes()))
+    if isinstance(scope, TransformScope | RecordingScope):
+        return True
+    return scope is None and bool(variable_reads.tapes())
 
 
 def _values(wrapper: Any) -> dict[str, torch.Tensor]:

@@ -13,6 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from unikeras._keras.scopes import take_created_variables
 from unikeras.backends._contract import Program, TensorFunction
 from unikeras.backends.torch import _assign, _control_flow, _modules
+from unikeras.backends.torch._indexing import TensorIndices
+from unikeras.backends.torch._operators import traceable_operators
 from unikeras.backends.torch._tracing import Trace, trace
 
 
@@ -37,7 +39,7 @@ def _trace(f: TensorFunction, shapes: Sequence[tuple[int | None, ...]], dtypes: 
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with mode:
         examples = [torch.empty(shape, dtype=dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
-    with _quiet():
+    with _quiet(), traceable_operators(), TensorIndices():
         return trace(f, examples, mode)
 
 

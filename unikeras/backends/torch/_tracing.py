@@ -25,7 +25,7 @@ from torch.fx.experimental.proxy_tensor import (
 )
 from torch.utils._python_dispatch import _disable_current_modes
 
-from unikeras._keras.scopes import RecordingScope
+from unikeras._keras.scopes import RecordingScope, recording_scope
 from unikeras.backends._contract import TensorFunction
 
 
@@ -51,23 +51,10 @@ class Trace:
     created: bool
 
 
-def innermost() -> Any:
-    """Return the scope that holds back what is assigned here, which may be one inside that of the trace, or None."""
-    return get_stateless_scope()
-
-
-def current() -> LiftingScope | None:
-    """Return the scope of the trace that this thread is in, or None."""
-    scope = innermost()
-    while scope is not None and not isinstance(scope, LiftingScope):
-        scope = scope.original_scope
-    return scope
-
-
 def own(variables: Sequence[Any]) -> None:
     """Give variables memory of their own in the program, because Keras changes them in place."""
-    if current() is not None:
-        scope = innermost()
+    if recording_scope() is not None:
+        scope = get_stateless_scope()
         for variable in variables:
             scope.add_update((variable, scope.get_current_value(variable).clone()))
 

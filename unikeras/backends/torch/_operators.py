@@ -1,0 +1,43 @@
+"""Operators of our own, where torch takes a Python number that a trace has only as a tensor."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensor
+
+from unikeras._keras.patched import patched
+
+
+@torch.library.custom_op(
+    "unikeras::foreach_add_scaled_", mutates_args={"tensors"}, schema="(Tensor(a!)[] tensors, Tensor[] others, Tensor scale) -> ()"
+)
+def foreach_add_scaled_(tensors: list[torch.Tensor], others: list[torch.Tensor], scale: torch.Tensor) -> None:
+    """Add scaled tensors to others in place, as `torch._foreach_add_(tensors, others, alpha=float(scale))` does."""
+    torch._foreach_add_(tensors, others, alpha=scale.item())
+
+
+@foreach_add_scaled_.register_fake
+def _(tensors: list[torch.Tensor], others: list[torch.Tensor], scale: torch.Tensor) -> None:
+    """Say that nothing is returned."""
+
+
+@contextlib.contextmanager
+def traceable_operators() -> Iterator[None]:
+    """Let Keras' optimizers scale by tensors in this block: SGD and Adadelta pass the learning rate as a number."""
+    with patched(torch, "_foreach_add_", _taking_tensors):
+        yield
+
+
+def _taking_tensors(own: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(own)
+    def foreach_add_(tensors: Any, others: Any, alpha: Any = 1, **options: Any) -> Any:
+        if isinstance(alpha, FakeTensor):
+            return torch.ops.unikeras.foreach_add_scaled_(tensors, others, alpha)
+        return own(tensors, others, alpha=alpha, **options) if isinstance(others, list | tuple) else own(tensors, others)
+
+    return foreach_add_
