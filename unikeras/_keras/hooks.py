@@ -47,6 +47,11 @@ _TRACKING = (
     _NONE_FILED,
     "TorchLayer registers variable._value instead of variable.value",
 )
+_DRAWS = (
+    "on PyTorch, a traced program draws anew at every run; Keras needs the seed's number, which a trace has not",
+    "https://github.com/pytorch/pytorch/issues/88576",  # no generators in traces: what Keras names in its code
+    "Keras' torch backend draws by operators that take the seed's tensor",
+)
 
 TABLE: tuple[Hook, ...] = (
     Hook(
@@ -121,6 +126,17 @@ TABLE: tuple[Hook, ...] = (
         "https://github.com/keras-team/keras/pull/19903",  # which brought in the extra call
         "Keras learns what the function returns from a trace",
     ),
+    Hook("keras.src.backend.torch.random.torch_seed_generator", *_DRAWS),
+    Hook("keras.src.backend.torch.random.normal", *_DRAWS),
+    Hook("keras.src.backend.torch.random.uniform", *_DRAWS),
+    Hook("keras.src.backend.torch.random.randint", *_DRAWS),
+    Hook("keras.src.backend.torch.random.truncated_normal", *_DRAWS),
+    Hook("keras.src.backend.torch.random.categorical", *_DRAWS),
+    Hook("keras.src.backend.torch.random.dropout", *_DRAWS),
+    Hook("keras.src.backend.torch.random.shuffle", *_DRAWS),
+    Hook("keras.src.backend.torch.random.gamma", *_DRAWS),
+    Hook("keras.src.backend.torch.random.binomial", *_DRAWS),
+    Hook("keras.src.backend.torch.random.beta", *_DRAWS),
     Hook("keras.src.backend.jax.core.cond", *_CONTROL_FLOW),
     Hook("keras.src.backend.jax.core.switch", *_CONTROL_FLOW),
     Hook("keras.src.backend.jax.core.scan", *_CONTROL_FLOW),
