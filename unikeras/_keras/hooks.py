@@ -137,6 +137,18 @@ TABLE: tuple[Hook, ...] = (
     Hook("keras.src.backend.torch.random.gamma", *_DRAWS),
     Hook("keras.src.backend.torch.random.binomial", *_DRAWS),
     Hook("keras.src.backend.torch.random.beta", *_DRAWS),
+    Hook(
+        "keras.layers.RandomCrop.transform_images",
+        "on PyTorch, a traced program crops where a tensor says",
+        _NONE_FILED,
+        "RandomCrop crops by ops.slice or ops.take on PyTorch",
+    ),
+    Hook(
+        "keras.src.backend.torch.image.gaussian_blur",
+        "on PyTorch, a trace needs the size of the kernel as Python numbers",
+        _NONE_FILED,
+        "gaussian_blur makes no tensor of its kernel_size",
+    ),
     Hook("keras.src.backend.jax.core.cond", *_CONTROL_FLOW),
     Hook("keras.src.backend.jax.core.switch", *_CONTROL_FLOW),
     Hook("keras.src.backend.jax.core.scan", *_CONTROL_FLOW),
