@@ -52,6 +52,11 @@ _TRACKING = (
     _NONE_FILED,
     "TorchLayer registers variable._value instead of variable.value",
 )
+_DRAWS = (
+    "on PyTorch, a traced program draws anew at every run; Keras needs the seed's number, which a trace has not",
+    "https://github.com/pytorch/pytorch/issues/88576",  # no generators in traces: what Keras names in its code
+    "Keras' torch backend draws by operators that take the seed's tensor",
+)
 
 TABLE: tuple[Hook, ...] = (
     Hook(
@@ -125,6 +130,29 @@ TABLE: tuple[Hook, ...] = (
         "on TensorFlow, the function is called once more than there are elements",
         "https://github.com/keras-team/keras/pull/19903",  # which brought in the extra call
         "Keras learns what the function returns from a trace",
+    ),
+    Hook("keras.src.backend.torch.random.torch_seed_generator", *_DRAWS),
+    Hook("keras.src.backend.torch.random.normal", *_DRAWS),
+    Hook("keras.src.backend.torch.random.uniform", *_DRAWS),
+    Hook("keras.src.backend.torch.random.randint", *_DRAWS),
+    Hook("keras.src.backend.torch.random.truncated_normal", *_DRAWS),
+    Hook("keras.src.backend.torch.random.categorical", *_DRAWS),
+    Hook("keras.src.backend.torch.random.dropout", *_DRAWS),
+    Hook("keras.src.backend.torch.random.shuffle", *_DRAWS),
+    Hook("keras.src.backend.torch.random.gamma", *_DRAWS),
+    Hook("keras.src.backend.torch.random.binomial", *_DRAWS),
+    Hook("keras.src.backend.torch.random.beta", *_DRAWS),
+    Hook(
+        "keras.layers.RandomCrop.transform_images",
+        "on PyTorch, a traced program crops where a tensor says",
+        _NONE_FILED,
+        "RandomCrop crops by ops.slice or ops.take on PyTorch",
+    ),
+    Hook(
+        "keras.src.backend.torch.image.gaussian_blur",
+        "on PyTorch, a trace needs the size of the kernel as Python numbers",
+        _NONE_FILED,
+        "gaussian_blur makes no tensor of its kernel_size",
     ),
     *(
         Hook(f"keras.src.backend.torch.core.{name}", *_CHOICES)

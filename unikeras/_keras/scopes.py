@@ -90,6 +90,11 @@ def recording_scope() -> RecordingScope | None:
     return scope
 
 
+def is_recording() -> bool:
+    """Say whether this thread is in a RecordingScope."""
+    return recording_scope() is not None
+
+
 def _made_of_values(own: Callable[..., None]) -> Callable[..., None]:
     """Let `keras.Variable(1.0)` make a variable inside a RecordingScope, as a variable with an initializer does."""
 

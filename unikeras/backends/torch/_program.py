@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from unikeras._keras.scopes import take_created_variables
+from unikeras._keras.scopes import is_recording, take_created_variables
 from unikeras.backends._contract import Program, TensorFunction
-from unikeras.backends.torch import _assign, _control_flow, _modules
+from unikeras.backends.torch import _assign, _augmentation, _control_flow, _draws, _modules
 from unikeras.backends.torch._indexing import TensorIndices
 from unikeras.backends.torch._operators import traceable_operators
 from unikeras.backends.torch._tracing import Trace, trace
@@ -28,6 +28,8 @@ def compile_program(
     take_created_variables()
     _modules.install()
     _control_flow.install()
+    _draws.install(is_recording)
+    _augmentation.install(is_recording)
     traced = _trace(f, shapes, dtypes)
     if traced.created:
         traced = _trace(f, shapes, dtypes)
