@@ -38,6 +38,7 @@ _OUT = {
 
 def reuse_buffers(graph: Graph) -> int:
     """Let elementwise calls write over an argument that dies with them."""
+    # It stays true of what comes later: no later call uses what is written over.
     memory, count = Memory(graph), 0
     for node in list(graph.nodes):
         if node.target not in _IN_PLACE and node.target not in _OUT:
@@ -54,7 +55,6 @@ def reuse_buffers(graph: Graph) -> int:
             if dying is not node.args[0]:
                 node.args = (dying, node.args[0])
         node.target = target
-        memory = Memory(graph)
         count += 1
     return count
 

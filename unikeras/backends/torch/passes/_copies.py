@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.fx import Graph, Node
 
-from unikeras.backends.torch.passes._layouts import VIEWS, is_dense, replace, update, value
+from unikeras.backends.torch.passes._layouts import VIEWS, is_dense, update, value
 from unikeras.backends.torch.passes._memory import Memory
 
 A = torch.ops.aten
@@ -15,27 +15,16 @@ _MATRIX_PRODUCTS = {A.mm.default, A.addmm.default, A.bmm.default, A.baddbmm.defa
 
 def drop_casts(graph: Graph) -> int:
     """Drop casts to the dtype, device and layout that a value has, and a widening cast that is undone."""
-    count = 0
-    for node in list(graph.nodes):
-        if node.target != A._to_copy.default:
-            continue
-        source = node.args[0]
-        inner = source.args[0] if source.target == A._to_copy.default else None
-        if inner is not None and _same_kind(inner, node) and _holds(source.meta["val"].dtype, inner.meta["val"].dtype):
-            source = inner
-        if _same_kind(source, node) and _may_share(Memory(graph), node, source):
-            count += _merge(graph, node, source)
-    return count
+    memory = Memory(graph)
+    casts = [node for node in graph.nodes if node.target == A._to_copy.default]
+    return sum(_merge(memory, node, source) for node in casts if _same_kind(source := _narrow(node), node))
 
 
 def drop_copies(graph: Graph) -> int:
     """Drop clones with the strides of their source: both hold the same values until one of them is written."""
-    count = 0
-    for node in list(graph.nodes):
-        if node.target in _CLONES and _strides(node) is not None and _strides(node) == _strides(node.args[0]):
-            if _may_share(Memory(graph), node, node.args[0]):
-                count += _merge(graph, node, node.args[0])
-    return count
+    memory = Memory(graph)
+    clones = [node for node in graph.nodes if node.target in _CLONES]
+    return sum(_merge(memory, node, node.args[0]) for node in clones if _has_strides_of(node.args[0], node))
 
 
 def drop_layout_copies(graph: Graph) -> int:
@@ -43,16 +32,10 @@ def drop_layout_copies(graph: Graph) -> int:
 
     The kernels behind them then run in the layout of the source, so that one layout goes through a network.
     """
-    count = 0
+    memory, count = Memory(graph), 0
     for node in list(graph.nodes):
-        if node.target != A.clone.default:
-            continue
-        source = node.args[0]
-        fake = value(source)
-        if fake is None or not is_dense(fake) or not _gains(node):
-            continue
-        if _may_share(Memory(graph), node, source):
-            count += _merge(graph, node, source)
+        if node.target == A.clone.default and (fake := value(node.args[0])) is not None:
+            count += _merge(memory, node, node.args[0]) if is_dense(fake) and _gains(node) else 0
     return count
 
 
@@ -71,6 +54,21 @@ def _takes(user: Node, fake: torch.Tensor) -> bool:
     return user.target not in _MATRIX_PRODUCTS or 1 in fake.stride()[-2:]
 
 
+def _merge(memory: Memory, copy: Node, source: Node) -> int:
+    """Use the source for the copy, where nothing can tell; put the copy back where the graph would not run without it."""
+    if not _may_share(memory, copy, source):
+        return 0
+    before = {user: (user.args, user.kwargs) for user in copy.users}
+    copy.replace_all_uses_with(source)
+    if not _has_strides_of(source, copy) and not update(copy.graph, memory, source):
+        for user, (args, kwargs) in before.items():
+            user.args, user.kwargs = args, kwargs
+        return 0
+    memory.merge(copy, source)
+    copy.graph.erase_node(copy)
+    return 1
+
+
 def _may_share(memory: Memory, copy: Node, source: Node) -> bool:
     """Say whether a copy may use the memory of its source: until its last use, neither of them is written."""
     if not memory.is_own(copy) or not memory.is_constant(copy) or memory.is_returned(copy):
@@ -78,19 +76,14 @@ def _may_share(memory: Memory, copy: Node, source: Node) -> bool:
     return not memory.is_written(source, memory.position[copy], memory.last_use(copy))
 
 
-def _merge(graph: Graph, copy: Node, source: Node) -> int:
-    """Use the source for the copy; put the copy back where the graph would not run without it."""
-    if _strides(copy) == _strides(source):
-        replace(copy, source)
-        return 1
-    before = {user: (user.args, user.kwargs) for user in copy.users}
-    copy.replace_all_uses_with(source)
-    if update(graph, [source]):
-        graph.erase_node(copy)
-        return 1
-    for user, (args, kwargs) in before.items():
-        user.args, user.kwargs = args, kwargs
-    return 0
+def _narrow(cast: Node) -> Node:
+    """Return what a cast casts, or what was widened before it is narrowed again."""
+    source: Node = cast.args[0]  # type: ignore[assignment]
+    inner = source.args[0] if source.target == A._to_copy.default else None
+    if isinstance(inner, Node) and inner.meta["val"].dtype == cast.meta["val"].dtype:
+        if _holds(source.meta["val"].dtype, inner.meta["val"].dtype):
+            return inner
+    return source
 
 
 def _same_kind(source: Node, cast: Node) -> bool:
@@ -98,7 +91,7 @@ def _same_kind(source: Node, cast: Node) -> bool:
     return bool(
         (old.dtype, old.device, old.layout) == (new.dtype, new.device, new.layout)
         and not cast.kwargs.get("pin_memory")
-        and _strides(source) == _strides(cast)
+        and _has_strides_of(source, cast)
     )
 
 
@@ -108,6 +101,6 @@ def _holds(wide: torch.dtype, narrow: torch.dtype) -> bool:
     return narrow == torch.bool or (len(kinds) == 1 and torch.promote_types(wide, narrow) == wide)
 
 
-def _strides(node: Node) -> object:
-    fake = value(node)
-    return None if fake is None else (tuple(fake.shape), fake.stride())
+def _has_strides_of(source: Node, copy: Node) -> bool:
+    old, new = value(source), value(copy)
+    return old is not None and new is not None and (old.shape, old.stride()) == (new.shape, new.stride())

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch.fx import Graph, Node
 from torch.utils import _pytree
 
-from unikeras.backends.torch.passes._memory import Memory, is_operator, nodes_in
+from unikeras.backends.torch.passes._memory import Memory, is_operator
 
 A = torch.ops.aten
 VIEWS = (A.view.default, A._unsafe_view.default)
@@ -45,7 +43,7 @@ def is_dense(fake: torch.Tensor) -> bool:
 def run(node: Node) -> Any:
     """Return the fake value that a node has for the fake values of its arguments."""
     args, kwargs = _pytree.tree_map_only(Node, lambda argument: argument.meta["val"], (node.args, node.kwargs))
-    mode = next((mode for argument in nodes_in((node.args, node.kwargs)) if (mode := _mode(argument))), None)
+    mode = next((mode for argument in node.all_input_nodes if (mode := _mode(argument))), None)
     if mode is None:
         return node.meta.get("val")
     with mode, torch.no_grad():
@@ -66,16 +64,15 @@ def replace(old: Node, new: Node) -> None:
     old.graph.erase_node(old)
 
 
-def update(graph: Graph, changed: Iterable[Node]) -> bool:
-    """Compute fake values again behind nodes whose strides changed; say whether the graph still runs.
+def update(graph: Graph, memory: Memory, changed: Node) -> bool:
+    """Compute fake values again behind a node whose strides changed; say whether the graph still runs.
 
     A view that its new strides do not allow becomes a reshape, which may copy. Where such a copy could miss a write,
     nothing is changed and the answer is False.
     """
-    memory = Memory(graph)
-    stale, reshaped, kept = set(changed), [], {}
+    stale, reshaped, kept = {changed}, [], {}
     for node in graph.nodes:
-        if node.op != "call_function" or stale.isdisjoint(nodes_in((node.args, node.kwargs))):
+        if node.op != "call_function" or stale.isdisjoint(node.all_input_nodes):
             continue
         kept[node] = node.meta.get("val")
         try:
@@ -91,10 +88,6 @@ def update(graph: Graph, changed: Iterable[Node]) -> bool:
             stale.add(node)
         node.meta["val"] = new
     return True
-
-
-def elements(fake: torch.Tensor) -> int:
-    return math.prod(fake.shape)
 
 
 def _undo(kept: dict[Node, Any], reshaped: list[tuple[Node, Any]]) -> bool:

@@ -16,12 +16,14 @@ _VIEWS = {A.view.default, A._unsafe_view.default}
 
 def bias_into_convolution(graph: Graph) -> int:
     """add(permute(convolution(x, w)), b) becomes permute(convolution(x, w, b)), for one number b per channel."""
-    return sum(_bias_into_convolution(graph, node) for node in list(graph.nodes) if node.target == A.add.Tensor)
+    memory = Memory(graph)
+    return sum(_bias_into_convolution(memory, node) for node in list(graph.nodes) if node.target == A.add.Tensor)
 
 
 def bias_into_product(graph: Graph) -> int:
     """add(view(mm(x, w)), b) becomes view(addmm(b, x, w)), for a b that has one number per column."""
-    return sum(_bias_into_product(graph, node) for node in list(graph.nodes) if node.target == A.add.Tensor)
+    memory = Memory(graph)
+    return sum(_bias_into_product(memory, node) for node in list(graph.nodes) if node.target == A.add.Tensor)
 
 
 def single_products(graph: Graph) -> int:
@@ -38,7 +40,8 @@ def single_products(graph: Graph) -> int:
     return count
 
 
-def _bias_into_convolution(graph: Graph, node: Node) -> int:
+def _bias_into_convolution(memory: Memory, node: Node) -> int:
+    graph = node.graph
     for outer, bias in _sides(node):
         permuted = outer.target == A.permute.default
         inner = outer.args[0] if permuted else outer
@@ -46,8 +49,8 @@ def _bias_into_convolution(graph: Graph, node: Node) -> int:
         if inner.target != A.convolution.default or inner.args[2] is not None or fake is None:
             continue
         axis = list(outer.args[1]).index(1) if permuted else 1
-        vector = _bias(graph, node, outer, bias, axis) if _only_for(node, outer, inner) else None
-        if vector is None or not _may_move(graph, inner, node):
+        vector = _bias(node, outer, bias, axis) if _only_for(node, outer, inner) else None
+        if vector is None or not _may_move(memory, inner, node):
             continue
         new = add_call(graph, inner.target, (*inner.args[:2], vector, *inner.args[3:]), before=node)
         replace(node, add_call(graph, A.permute.default, (new, outer.args[1]), before=node) if permuted else new)
@@ -55,7 +58,8 @@ def _bias_into_convolution(graph: Graph, node: Node) -> int:
     return 0
 
 
-def _bias_into_product(graph: Graph, node: Node) -> int:
+def _bias_into_product(memory: Memory, node: Node) -> int:
+    graph = node.graph
     for outer, bias in _sides(node):
         viewed = outer.target in _VIEWS
         inner = outer.args[0] if viewed else outer
@@ -63,8 +67,8 @@ def _bias_into_product(graph: Graph, node: Node) -> int:
         if inner.target != A.mm.default or fake is None or not _only_for(node, outer, inner):
             continue
         columns = _columns(value(outer), fake.shape[1])
-        vector = None if columns is None else _bias(graph, node, outer, bias, *columns)
-        if vector is None or not _may_move(graph, inner, node):
+        vector = None if columns is None else _bias(node, outer, bias, *columns)
+        if vector is None or not _may_move(memory, inner, node):
             continue
         new = add_call(graph, A.addmm.default, (vector, *inner.args), before=node)
         replace(node, add_call(graph, A.view.default, (new, outer.args[1]), before=node) if viewed else new)
@@ -96,7 +100,7 @@ def _columns(fake: torch.Tensor | None, columns: int) -> list[int] | None:
     return None
 
 
-def _bias(graph: Graph, node: Node, outer: Node, bias: Node, *axes: int) -> Node | None:
+def _bias(node: Node, outer: Node, bias: Node, *axes: int) -> Node | None:
     """Return a vector with one number for each element of these axes, None where the bias varies along others."""
     total, part = value(outer), value(bias)
     assert total is not None
@@ -108,13 +112,12 @@ def _bias(graph: Graph, node: Node, outer: Node, bias: Node, *axes: int) -> Node
     if part.ndim == 1:
         return bias
     try:
-        return add_call(graph, A.view.default, (bias, [part.numel()]), before=node)
+        return add_call(node.graph, A.view.default, (bias, [part.numel()]), before=node)
     except RuntimeError:  # its strides allow no view
         return None
 
 
-def _may_move(graph: Graph, node: Node, to: Node) -> bool:
+def _may_move(memory: Memory, node: Node, to: Node) -> bool:
     """Say whether a call may run later: nothing that it reads is written on the way."""
-    memory = Memory(graph)
     start, end = memory.position[node], memory.position[to]
     return not any(memory.is_written(read, start, end) for read in node.all_input_nodes)

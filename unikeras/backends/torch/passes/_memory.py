@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch.fx import Graph, Node
@@ -102,9 +104,18 @@ class Memory:
         """Say whether the memory of a value may be written at a position in `after < position <= until`."""
         return any(after < at <= until for owner in self._owners[node] for at in self._writes[owner])
 
+    def merge(self, copy: Node, source: Node) -> None:
+        """Note that a copy now uses the memory of its source."""
+        last = self.last_use(copy)
+        for node, owners in self._owners.items():
+            if copy in owners:
+                self._owners[node] = owners - {copy} | self._owners[source]
+        for owner in self._owners[source]:
+            self._last_use[owner] = max(self._last_use[owner], last)
+
     def _add(self, node: Node) -> None:
         at = self.position[node]
-        arguments = set(nodes_in((node.args, node.kwargs)))
+        arguments = node.all_input_nodes
         for argument in arguments:
             for owner in self._owners[argument]:
                 self._last_use[owner] = at
@@ -124,49 +135,53 @@ class Memory:
         return frozenset(shared if shared and not _allocates(node) else {*shared, node})
 
 
-def _pairs(node: Node) -> Iterator[tuple[torch.Argument, object]]:
-    schema = node.target._schema  # type: ignore[union-attr]
-    for index, argument in enumerate(schema.arguments):
-        if index < len(node.args):
-            yield argument, node.args[index]
-        elif argument.name in node.kwargs:
-            yield argument, node.kwargs[argument.name]
+class _Facts(NamedTuple):
+    """What the schema of an operator says of memory: names of arguments, with their positions."""
+
+    written: tuple[tuple[int, str], ...]
+    shared: tuple[tuple[int, str], ...]
+    allocates: bool
 
 
-def _written(node: Node) -> Iterator[Node]:
-    if not is_operator(node):
-        if node.op in ("call_module", "call_method") or (node.op == "call_function" and not _on_numbers(node)):
-            yield from nodes_in((node.args, node.kwargs))  # unknown code may write all that it is given
-        return
-    for argument, value in _pairs(node):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            yield from nodes_in(value)
-    for index in _UNDECLARED_WRITES.get(node.target, ()):  # type: ignore[arg-type]
-        yield from nodes_in(node.args[index])
+@functools.cache
+def _facts(target: Any) -> _Facts:
+    schema = target._schema
+    places = [(index, argument.name) for index, argument in enumerate(schema.arguments)]
+    infos = [argument.alias_info for argument in schema.arguments]
+    shared = [place for place, info in zip(places, infos, strict=True) if info is not None]
+    written = [place for place, info in zip(places, infos, strict=True) if info is not None and info.is_write]
+    if target in _UNDECLARED_VIEWS:
+        return _Facts((), (places[0],), allocates=False)
+    returns = [result.alias_info for result in schema.returns]
+    return _Facts(
+        (*written, *(places[index] for index in _UNDECLARED_WRITES.get(target, ()))),
+        tuple(shared) if any(info is not None for info in returns) else (),
+        allocates=any(info is None for info in returns),
+    )
 
 
-def _shared(node: Node) -> Iterator[Node]:
-    """Yield the arguments whose memory a node's value may share."""
-    if not is_operator(node):
-        if node.op != "get_attr":
-            yield from nodes_in((node.args, node.kwargs))
-    elif node.target in _UNDECLARED_VIEWS:
-        yield from nodes_in(node.args[0])
-    elif any(result.alias_info is not None for result in node.target._schema.returns):  # type: ignore[union-attr]
-        for argument, value in _pairs(node):
-            if argument.alias_info is not None:
-                yield from nodes_in(value)
+def _given(node: Node, places: tuple[tuple[int, str], ...]) -> Iterator[Node]:
+    for index, name in places:
+        yield from nodes_in(node.args[index] if index < len(node.args) else node.kwargs.get(name))
+
+
+def _written(node: Node) -> Iterable[Node]:
+    if is_operator(node):
+        return _given(node, _facts(node.target).written)
+    unknown = node.op in ("call_module", "call_method") or (node.op == "call_function" and not _on_numbers(node))
+    return node.all_input_nodes if unknown else ()  # unknown code may write all that it is given
+
+
+def _shared(node: Node) -> Iterable[Node]:
+    """Return the arguments whose memory a node's value may share."""
+    return _given(node, _facts(node.target).shared) if is_operator(node) else node.all_input_nodes
 
 
 def _allocates(node: Node) -> bool:
     """Say whether some of what a node returns may be memory of its own."""
-    if not is_operator(node):
-        return not _on_numbers(node)
-    if node.target in _UNDECLARED_VIEWS:
-        return False
-    return any(result.alias_info is None for result in node.target._schema.returns)  # type: ignore[union-attr]
+    return _facts(node.target).allocates if is_operator(node) else not _on_numbers(node)
 
 
 def _on_numbers(node: Node) -> bool:
     """Say whether a node is Python on sizes, or takes an element of a list."""
-    return node.target in _ON_NUMBERS or getattr(node.target, "__module__", "") in ("math", "torch")
+    return node.target in _ON_NUMBERS or getattr(node.target, "__module__", "") == "math"

@@ -14,10 +14,10 @@ from unikeras.backends.torch.passes._memory import Memory, is_pure
 
 def merge_common(graph: Graph) -> int:
     """Use the first of two equal pure calls for both, where no write between them changes what they read."""
-    memory, first, count = Memory(graph), {}, 0
-    aliases: dict[Node, Node] = {}
+    memory, count = Memory(graph), 0
+    first: dict[Hashable, Node] = {}
     for node in list(graph.nodes):
-        key = _key(node, aliases) if is_pure(node) or node.op == "get_attr" else None
+        key = _key(node) if is_pure(node) or node.op == "get_attr" else None
         if key is None:
             continue
         other = first.setdefault(key, node)
@@ -26,10 +26,8 @@ def merge_common(graph: Graph) -> int:
         if not _may_merge(memory, other, node):
             first[key] = node
             continue
-        aliases[node] = other
         node.replace_all_uses_with(other)
         graph.erase_node(node)
-        memory = Memory(graph)
         count += 1
     return count
 
@@ -53,10 +51,9 @@ def _may_merge(memory: Memory, first: Node, second: Node) -> bool:
     return True
 
 
-def _key(node: Node, aliases: dict[Node, Node]) -> Hashable | None:
+def _key(node: Node) -> Hashable | None:
     """Return what two equal calls have in common; None for arguments that have no hash."""
-    args = _pytree.tree_map_only(Node, lambda argument: aliases.get(argument, argument), (node.args, node.kwargs))
-    leaves, structure = _pytree.tree_flatten(args)
+    leaves, structure = _pytree.tree_flatten((node.args, node.kwargs))
     key = (node.op, node.target, str(structure), tuple(map(_exact, leaves)))
     try:
         hash(key)
