@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from unikeras._keras.scopes import is_recording, take_created_variables
 from unikeras.backends._contract import Program, TensorFunction
-from unikeras.backends.torch import _assign, _augmentation, _control_flow, _draws, _modules
+from unikeras.backends.torch import _assign, _augmentation, _control_flow, _draws, _modules, passes
 from unikeras.backends.torch._indexing import TensorIndices
 from unikeras.backends.torch._operators import traceable_operators
 from unikeras.backends.torch._tracing import Trace, trace
@@ -33,8 +33,7 @@ def compile_program(
     traced = _trace(f, shapes, dtypes)
     if traced.created:
         traced = _trace(f, shapes, dtypes)
-    module = torch.fx.GraphModule(traced.holder, traced.graph)
-    return Program(GraphProgram(traced, module.forward), writes=bool(traced.written))
+    return Program(GraphProgram(traced, simplifies=jit_compile is not False), writes=bool(traced.written))
 
 
 def _trace(f: TensorFunction, shapes: Sequence[tuple[int | None, ...]], dtypes: Sequence[Any]) -> Trace:
@@ -62,17 +61,23 @@ class GraphProgram:
 
     Args:
         trace: the graph, and the variables that are its state.
-        run: the graph as a function of flat tensors.
+        simplifies: whether the passes run over it first.
     """
 
-    def __init__(self, trace: Trace, run: Any) -> None:
-        self._run = run
+    def __init__(self, trace: Trace, simplifies: bool) -> None:
+        self.removed = passes.simplify(trace.graph) if simplifies else {}
+        in_place = _write_in_place(trace) if simplifies else []
+        self._in_place = in_place
         self._state = trace.state
-        self._written = trace.written
+        self._written = [variable for variable in trace.written if variable not in _Identities(in_place)]
         self._results = trace.results
+        self.module = torch.fx.GraphModule(trace.holder, trace.graph)
+        self._run = self.module.forward
 
     def __call__(self, tensors: Sequence[Any]) -> list[Any]:
-        _assign.keep_read_values(self._written)
+        _assign.keep_read_values([*self._written, *self._in_place])
+        if self._in_place:
+            tensors = _apart(tensors, self._in_place)
         with torch.no_grad():
             outputs = self._run(*tensors, *[variable._value for variable in self._state])
             results = list(outputs[: self._results])
@@ -81,3 +86,34 @@ class GraphProgram:
                 targets = [variable._value for variable in self._written]
                 torch._foreach_copy_(targets, list(outputs[self._results :]))
         return results
+
+
+class _Identities:
+    """A set of variables, which compare element by element."""
+
+    def __init__(self, variables: Sequence[Any]) -> None:
+        self._ids = set(map(id, variables))
+
+    def __contains__(self, variable: Any) -> bool:
+        return id(variable) in self._ids
+
+
+def _write_in_place(trace: Trace) -> list[Any]:
+    """Let the graph write what it can where it is, and return those variables; they are no outputs any more."""
+    inputs = [node for node in trace.graph.nodes if node.op == "placeholder"]
+    nodes = dict(zip(map(id, trace.state), inputs[len(inputs) - len(trace.state) :], strict=True))
+    output = trace.graph.output_node()
+    results, new = output.args[0][: trace.results], output.args[0][trace.results :]
+    values = dict(zip((nodes[id(variable)] for variable in trace.written), new, strict=True))
+    done = passes.write_in_place(trace.graph, list(nodes.values()), values)
+    kept = [output.args[0][i] for i, node in enumerate(values, trace.results) if node not in done]
+    output.args = ((*results, *kept),)
+    return [variable for variable in trace.written if nodes[id(variable)] in done]
+
+
+def _apart(tensors: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
+    """Copy arguments that share memory with variables which the graph changes while it runs."""
+    memory = {variable._value.untyped_storage().data_ptr() for variable in variables}
+    return [
+        tensor.clone() if tensor.untyped_storage().data_ptr() in memory else tensor for tensor in tensors
+    ]

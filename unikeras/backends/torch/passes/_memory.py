@@ -63,10 +63,11 @@ class Memory:
     """Owners, writes and uses of the memory of one graph; made anew after a change.
 
     The owner of a value is the node whose execution allocated it. All inputs have one owner, because a caller may pass
-    one tensor twice, or an argument that is a variable.
+    one tensor twice, or an argument that is a variable; but for those inputs that are said to be distinct.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, distinct: Iterable[Node] = ()) -> None:
+        self._distinct = frozenset(distinct)
         self.position = {node: index for index, node in enumerate(graph.nodes)}
         self._owners: dict[Node, frozenset[Node]] = {}
         self._writes: dict[Node, list[int]] = defaultdict(list)
@@ -104,6 +105,10 @@ class Memory:
         """Say whether the memory of a value may be written at a position in `after < position <= until`."""
         return any(after < at <= until for owner in self._owners[node] for at in self._writes[owner])
 
+    def first_write(self, node: Node) -> int | None:
+        """Return the position of the first node that may write the memory of a value."""
+        return min((at for owner in self._owners[node] for at in self._writes[owner]), default=None)
+
     def merge(self, copy: Node, source: Node) -> None:
         """Note that a copy now uses the memory of its source."""
         last = self.last_use(copy)
@@ -130,7 +135,7 @@ class Memory:
 
     def _of(self, node: Node) -> frozenset[Node]:
         if node.op == "placeholder":
-            return frozenset((self._inputs,))  # type: ignore[arg-type]
+            return frozenset((node if node in self._distinct else self._inputs,))  # type: ignore[arg-type]
         shared = set().union(*(self._owners[argument] for argument in _shared(node)))
         return frozenset(shared if shared and not _allocates(node) else {*shared, node})
 
