@@ -122,6 +122,7 @@ class TracedRunner:
         self._python = EagerRunner(f, options.records)
         self._falls_back = backend.falls_back and options.jit_compile is not True
         self._untraceable: dict[Hashable, Refusal] = {}
+        self._fixed: set[Hashable] = set()  # kinds of calls that are traced for each size
         self._parameters = Parameters(f)
         self._backend = backend
         self._compile = functools.partial(
@@ -188,7 +189,7 @@ class TracedRunner:
             for compiled in self._compiled_calls
             if compiled.signature.ignoring_sizes == signature.ignoring_sizes
         ]
-        compiled = next((compiled for compiled in similar if _fits(compiled.signature, signature)), None)
+        compiled = next((compiled for compiled in similar if compiled.serves(signature)), None)
         if compiled is None:
             compiled = self._trace_like(similar, signature)
             self._compiled_calls.append(compiled)
@@ -198,18 +199,22 @@ class TracedRunner:
 
     def _trace_like(self, similar: Sequence[CompiledCall], signature: CallSignature) -> CompiledCall:
         """Trace with the axes dynamic whose sizes vary, or for these sizes where the function needs to know them."""
-        if similar and self._backend.dynamic_axes:
-            with contextlib.suppress(Exception):
-                return self._trace(_free_axes(similar[-1].signature, signature))
+        kind = signature.ignoring_sizes
+        if similar and self._backend.dynamic_axes and kind not in self._fixed:
+            try:
+                return self._trace(_free_axes(similar[-1].signature, signature), signature.shapes)
+            except Exception:
+                self._fixed.add(kind)
         return self._trace(signature)
 
-    def _trace(self, signature: CallSignature) -> CompiledCall:
+    def _trace(self, signature: CallSignature, sizes: Sequence[Any] | None = None) -> CompiledCall:
         captured = self._captured
         watch = None if self._traced_signatures else Watch(self._function.f)
         if captured.begin(objects(self._function.f, signature)):
             self._convert(captured)
             signature = replace(signature, captured=captured.now())
-        compiled = CompiledCall(self._function, signature, self._backend, self._compile, captured)
+        compile_ = functools.partial(self._compile, sizes=sizes)
+        compiled = CompiledCall(self._function, signature, self._backend, compile_, captured)
         if watch:
             watch.report(self._backend.is_symbolic)
         self._traced_signatures.append(signature)
@@ -267,6 +272,11 @@ class CompiledCall:
 
     def __call__(self, tensors: Sequence[Any]) -> Any:
         return merge(self._output, self._program.run(tensors))
+
+    def serves(self, signature: CallSignature) -> bool:
+        """Say whether calls of a signature that differs at most in sizes run through it."""
+        shapes: Any = signature.shapes
+        return _fits(self.signature, signature) and self._program.accepts(shapes)
 
 
 def _refuse_holders(output: CallSignature, backend: Backend, f: Callable[..., Any]) -> None:

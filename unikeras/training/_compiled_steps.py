@@ -22,7 +22,15 @@ def prepare_step(model: Any, name: str, step: Callable[[Any], Any]) -> Callable[
         runner = EagerRunner(step, records=True)
         return lambda data: runner((data,), {})
     # A step of the user's may call PyTorch's own backward().
-    return Function(step, model.jit_compile, records=True)
+    return Function(step, _jit_compile(model), records=True)
+
+
+def _jit_compile(model: Any) -> bool | str:
+    # Keras takes "auto" for False where it would not compile: on PyTorch for each model.
+    if backends.current().falls_back and model._asked_jit_compile == "auto":
+        return "auto"
+    compiles: bool = model.jit_compile
+    return compiles
 
 
 def build_train_function(model: Any) -> Callable[[Sequence[Any]], Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +20,8 @@ class DefaultSteps(Loop):
 
     Source: keras/src/backend/tensorflow/trainer.py.
     """
+
+    _asked_jit_compile: bool | str = "auto"
 
     def train_step(self: Any, data: Any) -> dict[str, Any]:
         """Train on one batch.
@@ -64,6 +68,12 @@ class DefaultSteps(Loop):
         """
         return self._predict(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)
 
+    @functools.wraps(keras.Model.compile)
+    def compile(self: Any, *args: Any, **kwargs: Any) -> None:
+        super().compile(*args, **kwargs)  # type: ignore[misc]
+        asked = _COMPILE.bind(self, *args, **kwargs).arguments.get("jit_compile", "auto")
+        self._asked_jit_compile = asked
+
     def compute_loss(
         self: Any,
         x: Any = None,
@@ -99,6 +109,9 @@ class DefaultSteps(Loop):
     def _builds_itself(self: Any) -> bool:
         # A model of models has its own steps and often no call(); its first step builds it.
         return not any(_is_overridden(self, step) for step in ("train_step", "test_step"))
+
+
+_COMPILE = inspect.signature(keras.Model.compile)
 
 
 def _batch_size(x: Any) -> Any:

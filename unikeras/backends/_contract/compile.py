@@ -24,10 +24,12 @@ class Program:
     Attributes:
         run: takes native tensors, reads and writes the state, returns native tensors.
         writes: whether it may change variables.
+        accepts: says whether it serves arguments of these shapes, which fit those that it was made for.
     """
 
     run: TensorFunction
     writes: bool
+    accepts: Callable[[Sequence[tuple[int, ...]]], bool] = lambda shapes: True
 
 
 class Compiler(ABC):
@@ -49,6 +51,7 @@ class Compiler(ABC):
         dtypes: Sequence[Any],
         jit_compile: bool | str,
         donate: bool = True,
+        sizes: Sequence[tuple[int, ...]] | None = None,
     ) -> Program:
         """Make a program of a function of flat tensors; the Keras variables that it reads and writes are its state.
 
@@ -59,6 +62,7 @@ class Compiler(ABC):
             jit_compile: True for the framework's compiler, False for the traced operators one by one, or `"auto"` for
                 what is fastest where it is supported.
             donate: whether the memory of variables that `f` writes may be reused for what it writes.
+            sizes: the shapes of one call, where axes of any size are among `shapes`.
 
         Returns:
             The program.

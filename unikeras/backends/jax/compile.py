@@ -41,6 +41,7 @@ class JaxCompiler(Compiler):
         dtypes: Sequence[Any],
         jit_compile: bool | str,
         donate: bool = True,
+        sizes: Sequence[tuple[int, ...]] | None = None,
     ) -> Program:
         from unikeras._keras.scopes import take_created_variables
 

@@ -29,6 +29,7 @@ class TensorflowCompiler(Compiler):
         dtypes: Sequence[Any],
         jit_compile: bool | str,
         donate: bool = True,
+        sizes: Sequence[tuple[int, ...]] | None = None,
     ) -> Program:
         from unikeras.backends.tensorflow import _control_flow
 

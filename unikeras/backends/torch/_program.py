@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from unikeras._keras.scopes import is_recording, take_created_variables
 from unikeras.backends._contract import Program, TensorFunction
 from unikeras.backends.torch import _assign, _augmentation, _control_flow, _draws, _modules, passes
 from unikeras.backends.torch._indexing import TensorIndices
+from unikeras.backends.torch._inputs import Inputs
 from unikeras.backends.torch._operators import traceable_operators
 from unikeras.backends.torch._tracing import Trace, trace
 
@@ -22,6 +22,7 @@ def compile_program(
     f: TensorFunction,
     shapes: Sequence[tuple[int | None, ...]],
     dtypes: Sequence[Any],
+    sizes: Sequence[tuple[int, ...]] | None,
     jit_compile: bool | str,
 ) -> Program:
     """Trace a function; once more where the first run created variables, which had no values in it."""
@@ -30,18 +31,19 @@ def compile_program(
     _control_flow.install()
     _draws.install(is_recording)
     _augmentation.install(is_recording)
-    traced = _trace(f, shapes, dtypes)
+    inputs = Inputs(shapes, dtypes, sizes)
+    traced = _trace(f, inputs)
     if traced.created:
-        traced = _trace(f, shapes, dtypes)
-    return Program(GraphProgram(traced, simplifies=jit_compile is not False), writes=bool(traced.written))
+        inputs = Inputs(shapes, dtypes, sizes)
+        traced = _trace(f, inputs)
+    inputs.check_dynamic()
+    program = GraphProgram(traced, simplifies=jit_compile is not False)
+    return Program(program, writes=bool(traced.written), accepts=inputs.accept)
 
 
-def _trace(f: TensorFunction, shapes: Sequence[tuple[int | None, ...]], dtypes: Sequence[Any]) -> Trace:
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with mode:
-        examples = [torch.empty(shape, dtype=dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
+def _trace(f: TensorFunction, inputs: Inputs) -> Trace:
     with _quiet(), traceable_operators(), TensorIndices():
-        return trace(f, examples, mode)
+        return trace(f, inputs)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from unikeras._keras.scopes import RecordingScope, recording_scope
 from unikeras.backends._contract import TensorFunction
+from unikeras.backends.torch._inputs import Inputs
 
 
 @dataclass
@@ -121,15 +122,14 @@ def _storage(tensor: Any) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-def trace(f: TensorFunction, examples: Sequence[torch.Tensor], mode: FakeTensorMode) -> Trace:
+def trace(f: TensorFunction, inputs: Inputs) -> Trace:
     """Run a function once on fake tensors.
 
     Args:
         f: takes and returns native tensors.
-        examples: fake tensors of `mode`, one for each argument.
-        mode: makes fake tensors of what the function finds elsewhere.
+        inputs: its arguments.
     """
-    lifted = _Lifted(mode)
+    lifted = _Lifted(inputs.mode)
     results: list[Any] = []
     scope = LiftingScope(lifted)
 
@@ -142,8 +142,8 @@ def trace(f: TensorFunction, examples: Sequence[torch.Tensor], mode: FakeTensorM
 
     try:
         # Where a function has no arguments, the first input says where inputs end.
-        with mode, torch.no_grad():
-            module = make_fx(run, _allow_non_fake_inputs=True)(torch.empty(()), *examples)
+        with inputs.mode, torch.no_grad():
+            module = make_fx(run, _allow_non_fake_inputs=True)(torch.empty(()), *inputs.examples)
     finally:
         with _disable_current_modes():
             initialize_all_variables()

@@ -17,7 +17,7 @@ from unikeras.backends.torch._levels import inside_transform
 class TorchCompiler(Compiler):
     """One graph for each kind of call; under Inductor where that is asked for."""
 
-    dynamic_axes = False
+    dynamic_axes = True
     falls_back = True
 
     def compile(
@@ -27,10 +27,11 @@ class TorchCompiler(Compiler):
         dtypes: Sequence[Any],
         jit_compile: bool | str,
         donate: bool = True,
+        sizes: Sequence[tuple[int, ...]] | None = None,
     ) -> Program:
         from unikeras.backends.torch._program import compile_program
 
-        return compile_program(f, shapes, dtypes, jit_compile)
+        return compile_program(f, shapes, dtypes, sizes, jit_compile)
 
     def is_recorded(self, tensors: Sequence[Any]) -> bool:
         # A graph lies below autograd, which would see nothing of what is computed in it.

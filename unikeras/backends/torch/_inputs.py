@@ -1,0 +1,79 @@
+"""The inputs of a trace: fake tensors, some of whose axes stand for any size; and the sizes that the trace is good for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sympy
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+
+
+class FixedSizeError(RuntimeError):
+    """A function needs to know the size of an axis that was to be dynamic."""
+
+
+class Inputs:
+    """Fake tensors for a trace.
+
+    Args:
+        shapes: of the arguments; None for a dynamic axis.
+        dtypes: of the arguments.
+        sizes: the shapes of one call; needed where an axis is dynamic.
+
+    Attributes:
+        mode: makes fake tensors of what the function finds elsewhere.
+        examples: one fake tensor for each argument.
+    """
+
+    def __init__(
+        self,
+        shapes: Sequence[tuple[int | None, ...]],
+        dtypes: Sequence[Any],
+        sizes: Sequence[tuple[int, ...]] | None,
+    ) -> None:
+        self._env = ShapeEnv() if any(None in shape for shape in shapes) else None
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=self._env)
+        self.examples = [
+            self._example(shape, dtype, size)
+            for shape, dtype, size in zip(shapes, dtypes, sizes or shapes, strict=True)
+        ]
+
+    def _example(self, shape: tuple[int | None, ...], dtype: Any, size: Any) -> torch.Tensor:
+        if None not in shape:
+            with self.mode:
+                return torch.empty(shape, dtype=dtype)
+        dynamic = [DimDynamic.DYNAMIC if axis is None else DimDynamic.STATIC for axis in shape]
+        context: Any = StatelessSymbolicContext(dynamic_sizes=dynamic)
+        return self.mode.from_tensor(torch.empty(size, dtype=dtype), symbolic_context=context)
+
+    def check_dynamic(self) -> None:
+        """Raise if the function asked for the size of a dynamic axis.
+
+        Raises:
+            FixedSizeError: the graph is good for one size only.
+        """
+        for example in self.examples:
+            for size in example.shape:
+                if isinstance(size, torch.SymInt) and self._simplify(size).is_number:
+                    raise FixedSizeError(f"the function needs to know that an axis has the size {size}")
+
+    def accept(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Say whether the graph is good for arguments of these shapes."""
+        if self._env is None:
+            return True
+        known: dict[Any, int] = {}
+        for example, shape in zip(self.examples, shapes, strict=True):
+            for size, actual in zip(example.shape, shape, strict=True):
+                if isinstance(size, torch.SymInt):
+                    expression = self._simplify(size)
+                    # The tracer takes for granted that a dynamic axis has two elements or more.
+                    if actual < 2 or known.setdefault(expression, actual) != actual:
+                        return False
+        return all(guard.expr.xreplace(known) in (True, sympy.true) for guard in self._env.guards)
+
+    def _simplify(self, size: torch.SymInt) -> Any:
+        assert self._env is not None
+        return self._env.simplify(size.node.expr)
