@@ -201,10 +201,12 @@ class TracedRunner:
         """Trace with the axes dynamic whose sizes vary, or for these sizes where the function needs to know them."""
         kind = signature.ignoring_sizes
         if similar and self._backend.dynamic_axes and kind not in self._fixed:
+            free = _free_axes(similar[-1].signature, signature)
             try:
-                return self._trace(_free_axes(similar[-1].signature, signature), signature.shapes)
+                return self._trace(free, signature.shapes)
             except Exception:
-                self._fixed.add(kind)
+                if _smallest_free(free, signature) > 1:  # an axis of one element may be a case of its own
+                    self._fixed.add(kind)
         return self._trace(signature)
 
     def _trace(self, signature: CallSignature, sizes: Sequence[Any] | None = None) -> CompiledCall:
@@ -323,3 +325,10 @@ def _free_axes(seen: CallSignature, signature: CallSignature) -> CallSignature:
         for shape, others in zip(seen.shapes, signature.shapes, strict=True)
     ]
     return replace(signature, shapes=tuple(shapes))
+
+
+def _smallest_free(free: CallSignature, signature: CallSignature) -> int:
+    """Return the smallest size that a dynamic axis has in a call."""
+    pairs = zip(free.shapes, signature.shapes, strict=True)
+    sizes = [size for axes, shape in pairs for axis, size in zip(axes, shape, strict=True) if axis is None]
+    return min(size or 0 for size in sizes)

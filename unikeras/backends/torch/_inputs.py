@@ -45,6 +45,8 @@ class Inputs:
         if None not in shape:
             with self.mode:
                 return torch.empty(shape, dtype=dtype)
+        if any(axis is None and number < 2 for axis, number in zip(shape, size, strict=True)):
+            raise FixedSizeError("the tracer takes an axis of no or one element for one that never varies")
         dynamic = [DimDynamic.DYNAMIC if axis is None else DimDynamic.STATIC for axis in shape]
         context: Any = StatelessSymbolicContext(dynamic_sizes=dynamic)
         return self.mode.from_tensor(torch.empty(size, dtype=dtype), symbolic_context=context)
@@ -57,7 +59,7 @@ class Inputs:
         """
         for example in self.examples:
             for size in example.shape:
-                if isinstance(size, torch.SymInt) and self._simplify(size).is_number:
+                if isinstance(size, torch.SymInt) and size.node.expr.is_number:
                     raise FixedSizeError(f"the function needs to know that an axis has the size {size}")
 
     def accept(self, shapes: Sequence[tuple[int, ...]]) -> bool:
@@ -68,12 +70,7 @@ class Inputs:
         for example, shape in zip(self.examples, shapes, strict=True):
             for size, actual in zip(example.shape, shape, strict=True):
                 if isinstance(size, torch.SymInt):
-                    expression = self._simplify(size)
-                    # The tracer takes for granted that a dynamic axis has two elements or more.
-                    if actual < 2 or known.setdefault(expression, actual) != actual:
+                    if actual < 2:
                         return False
+                    known[size.node._expr] = actual  # the symbol, also where it was found to equal another one
         return all(guard.expr.xreplace(known) in (True, sympy.true) for guard in self._env.guards)
-
-    def _simplify(self, size: torch.SymInt) -> Any:
-        assert self._env is not None
-        return self._env.simplify(size.node.expr)

@@ -28,8 +28,11 @@ def _(tensors: list[torch.Tensor], others: list[torch.Tensor], scale: torch.Tens
 
 @contextlib.contextmanager
 def traceable_operators() -> Iterator[None]:
-    """Let Keras' optimizers scale by tensors in this block: SGD and Adadelta pass the learning rate as a number."""
-    with patched(torch, "_foreach_add_", _taking_tensors):
+    """Let Keras' optimizers scale by tensors in this block, and let sizes of dynamic axes become tensors.
+
+    SGD and Adadelta pass the learning rate as a number; `torch.as_tensor` asks a size for its value.
+    """
+    with patched(torch, "_foreach_add_", _taking_tensors), patched(torch, "as_tensor", _taking_sizes):
         yield
 
 
@@ -41,3 +44,15 @@ def _taking_tensors(own: Callable[..., Any]) -> Callable[..., Any]:
         return own(tensors, others, alpha=alpha, **options) if isinstance(others, list | tuple) else own(tensors, others)
 
     return foreach_add_
+
+
+def _taking_sizes(own: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(own)
+    def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
+        if isinstance(data, torch.SymInt):
+            return torch.scalar_tensor(data, dtype=dtype or torch.int64, device=device)
+        if isinstance(data, list | tuple) and any(isinstance(entry, torch.SymInt) for entry in data):
+            return torch.stack([as_tensor(entry, dtype or torch.int64, device) for entry in data])
+        return own(data, dtype=dtype, device=device)
+
+    return as_tensor
