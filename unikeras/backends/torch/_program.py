@@ -12,6 +12,8 @@ import torch
 from unikeras._keras.scopes import is_recording, take_created_variables
 from unikeras.backends._contract import Program, TensorFunction
 from unikeras.backends.torch import _assign, _augmentation, _control_flow, _draws, _modules, passes
+from unikeras.backends.torch._fused_normalization import fused_normalization
+from unikeras.backends.torch._fused_optimizers import fused_updates
 from unikeras.backends.torch._indexing import TensorIndices
 from unikeras.backends.torch._inputs import Inputs
 from unikeras.backends.torch._operators import traceable_operators
@@ -31,19 +33,26 @@ def compile_program(
     _control_flow.install()
     _draws.install(is_recording)
     _augmentation.install(is_recording)
-    inputs = Inputs(shapes, dtypes, sizes)
-    traced = _trace(f, inputs)
-    if traced.created:
+    simplifies = jit_compile is not False
+    for _ in range(2):
         inputs = Inputs(shapes, dtypes, sizes)
-        traced = _trace(f, inputs)
+        traced = _trace(f, inputs, simplifies)
+        if not traced.created:
+            break
     inputs.check_dynamic()
-    program = GraphProgram(traced, simplifies=jit_compile is not False)
+    program = GraphProgram(traced, simplifies)
     return Program(program, writes=bool(traced.written), accepts=inputs.accept)
 
 
-def _trace(f: TensorFunction, inputs: Inputs) -> Trace:
-    with _quiet(), traceable_operators(), TensorIndices():
+def _trace(f: TensorFunction, inputs: Inputs, fuses: bool) -> Trace:
+    with contextlib.ExitStack() as stack:
+        for context in (_quiet, traceable_operators, TensorIndices, *(_FUSED if fuses else ())):
+            stack.enter_context(context())
         return trace(f, inputs)
+
+
+# Keras' own computations, each as one operator. They may round otherwise than the many that they stand for.
+_FUSED = (fused_updates, fused_normalization)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from torch.fx import Graph
 
 from unikeras.backends.torch.passes._buffers import reuse_buffers
 from unikeras.backends.torch.passes._constants import fold_constants
-from unikeras.backends.torch.passes._copies import drop_casts, drop_copies, drop_layout_copies
+from unikeras.backends.torch.passes._copies import drop_casts, drop_copies, drop_layout_copies, transpose_copies
 from unikeras.backends.torch.passes._in_place import write_in_place as write_in_place
 from unikeras.backends.torch.passes._matrices import bias_into_convolution, bias_into_product, single_products
 from unikeras.backends.torch.passes._outputs import restore_strides, strides_of_outputs
@@ -37,7 +37,7 @@ _PASSES: dict[str, Callable[[Graph], int]] = {
     "dead_code": drop_dead_code,
 }
 # Written over memory tells the other passes less: once, at the end.
-_LAST: dict[str, Callable[[Graph], int]] = {"buffers": reuse_buffers}
+_LAST: dict[str, Callable[[Graph], int]] = {"transposed_copies": transpose_copies, "buffers": reuse_buffers}
 
 NAMES = (*_PASSES, *_LAST)
 REORDERS = frozenset(("layout_copies", "single_products", "convolution_bias", "product_bias"))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.fx import Graph, Node
 
-from unikeras.backends.torch.passes._layouts import VIEWS, is_dense, update, value
+from unikeras.backends.torch.passes._layouts import VIEWS, add_call, axes_in_memory, is_dense, replace, update, value
 from unikeras.backends.torch.passes._memory import Memory
 
 A = torch.ops.aten
 _CLONES = {A.clone.default, A.lift_fresh_copy.default}
+# Which argument is the kernel.
+_KERNELS = {A.convolution.default: 1, A.convolution_backward.default: 2}
 _MATRIX_PRODUCTS = {A.mm.default, A.addmm.default, A.bmm.default, A.baddbmm.default}
 
 
@@ -39,13 +43,46 @@ def drop_layout_copies(graph: Graph) -> int:
     return count
 
 
+def transpose_copies(graph: Graph) -> int:
+    """Copy as a matrix where a clone turns the axes of its memory round: torch copies a transposed matrix by blocks.
+
+    A convolution's kernel is one: its last axis becomes the first.
+    """
+    return sum(_transpose(graph, node) for node in list(graph.nodes) if node.target == A.clone.default)
+
+
+def _transpose(graph: Graph, node: Node) -> int:
+    old, new = value(node.args[0]), value(node)
+    if old is None or new is None or old.ndim < 3 or not (is_dense(old) and is_dense(new)):
+        return 0
+    source, wanted = axes_in_memory(old), axes_in_memory(new)
+    turn = source.index(wanted[0])
+    if turn == 0 or source[turn:] + source[:turn] != wanted:
+        return 0
+    rows = math.prod(old.shape[axis] for axis in source[:turn])
+    call = add_call(graph, A.permute.default, (node.args[0], source), before=node)
+    for target, argument in (
+        (A.view.default, [rows, old.numel() // rows]),
+        (A.permute.default, [1, 0]),
+        (A.contiguous.default, None),
+        (A.view.default, [old.shape[axis] for axis in wanted]),
+        (A.permute.default, [wanted.index(axis) for axis in range(old.ndim)]),
+    ):
+        call = add_call(graph, target, (call,) if argument is None else (call, argument), before=node)
+    replace(node, call)
+    return 1
+
+
 def _gains(node: Node) -> bool:
     """Say whether dropping the clone saves a copy: no user would have to make one."""
     old = value(node.args[0])
-    return old is not None and all(_takes(user, old) for user in node.users)
+    return old is not None and all(_takes(user, node, old) for user in node.users)
 
 
-def _takes(user: Node, fake: torch.Tensor) -> bool:
+def _takes(user: Node, node: Node, fake: torch.Tensor) -> bool:
+    kernel = _KERNELS.get(user.target)
+    if kernel is not None and user.args[kernel] is node:
+        return False  # forward and backward pass would each copy it
     if user.target in VIEWS:
         try:
             fake.view(user.args[1])

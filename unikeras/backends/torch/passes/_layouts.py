@@ -40,6 +40,11 @@ def is_dense(fake: torch.Tensor) -> bool:
     return fake.numel() > 0
 
 
+def axes_in_memory(fake: torch.Tensor) -> list[int]:
+    """Return the axes in the order of memory, the one with the largest steps first."""
+    return sorted(range(fake.ndim), key=lambda axis: (-fake.stride(axis), fake.shape[axis] == 1, axis))
+
+
 def run(node: Node) -> Any:
     """Return the fake value that a node has for the fake values of its arguments."""
     args, kwargs = _pytree.tree_map_only(Node, lambda argument: argument.meta["val"], (node.args, node.kwargs))
