@@ -63,8 +63,9 @@ def device_check(x):
 
         with tf.control_dependencies([tf.debugging.assert_less(ops.max(x), 100.0, "the device says no")]):
             return tf.identity(x)
-    if float(numpy(ops.max(x))) > 100:
-        raise ValueError("the device says no")
+    import torch
+
+    torch._assert_async(ops.max(x) < 100, "the device says no")
     return x
 
 

@@ -28,6 +28,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from unikeras._keras.scopes import RecordingScope, recording_scope
 from unikeras.backends._contract import TensorFunction
 from unikeras.backends.torch._inputs import Inputs
+from unikeras.backends.torch._levels import below_transforms
 
 
 @dataclass
@@ -93,6 +94,10 @@ class _Lifted:
     _storages: set[int] = field(default_factory=set)
 
     def lift(self, variable: Any) -> Any:
+        with below_transforms():  # else it would belong to a transform that is under way
+            return self._lift(variable)
+
+    def _lift(self, variable: Any) -> Any:
         fake = self._symbol(variable)
         tracer = get_proxy_mode().tracer
         inputs = [node for node in tracer.graph.nodes if node.op == "placeholder"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,7 @@ class TorchTensors(Tensors):
         if node is None:
             return None
         children, context = node.flatten_fn(value)
-        return Composite(
-            context, len(children), lambda kind, parts: node.unflatten_fn(list(parts), kind)
-        ), list(children)
+        return Composite((type(value), context), len(children), _join), list(children)
 
     def to_native(self, array: Any) -> Any:
         from keras import ops
@@ -53,3 +52,8 @@ class TorchTensors(Tensors):
     def synchronize(self, *values: Any) -> None:
         if torch.accelerator.is_available():
             torch.accelerator.synchronize()
+
+
+def _join(kind: tuple[type, Any], parts: Sequence[Any]) -> Any:
+    cls, context = kind
+    return pytree.SUPPORTED_NODES[cls].unflatten_fn(list(parts), context)
