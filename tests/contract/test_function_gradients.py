@@ -153,6 +153,7 @@ def test_pytorchs_own_backward_is_named_or_runs(backend):
     np.testing.assert_allclose(model.weights[0].value.grad.numpy()[:, 0], X.sum(0))
 
 
+@pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")  # of numpy, about torch's tensors
 def test_a_step_of_pytorchs_own_trains(backend):
     if backend.name != "torch":
         pytest.skip("asks of PyTorch's own autograd")

@@ -27,13 +27,10 @@ from unikeras.training._model import Functional
 
 BACKEND = keras.backend.backend()
 
-_STEPS_ARE_PYTHON = (
-    "counts runs of a step's Python, which on PyTorch runs for each batch unless jit_compile=True"
-)
 # By backend, a test of Keras' suite -> why it does not apply. One that passes all the same fails here.
 NOT_APPLYING: dict[str, dict[str, str]] = {
     "tensorflow": {},
-    "torch": {"test_retracing": _STEPS_ARE_PYTHON, "test_retracing_predict": _STEPS_ARE_PYTHON},
+    "torch": {},
     "jax": {
         "test_fit_eval_flow_for_jax_model_weights": (
             "asserts that variables hold no value while fit runs; here they hold their values after every batch, so "

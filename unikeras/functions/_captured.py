@@ -143,8 +143,8 @@ class Captured:
     def _warn(self, place: Place) -> None:
         warnings.warn(
             f"{_source.name(self._f)} changes {place.name!r} ({place.of}) at {self._reads.stores[place.name]}. That is "
-            "Python's, and a compiled function runs its Python when it is traced, not at each call (on PyTorch, and "
-            "under uk.debug, at each call). Keep it in a keras.Variable, and change it with assign",
+            "Python's, and a compiled function runs its Python when it is traced, not at each call (under uk.debug, at "
+            "each call). Keep it in a keras.Variable, and change it with assign",
             UserWarning,
             stacklevel=6,
         )

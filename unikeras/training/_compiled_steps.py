@@ -27,7 +27,7 @@ def prepare_step(model: Any, name: str, step: Callable[[Any], Any]) -> Callable[
 
 def _jit_compile(model: Any) -> bool | str:
     # Keras takes "auto" for False where it would not compile: on PyTorch for each model.
-    if backends.current().falls_back and model._asked_jit_compile == "auto":
+    if backends.current().falls_back and model._chooses_jit_compile:
         return "auto"
     compiles: bool = model.jit_compile
     return compiles

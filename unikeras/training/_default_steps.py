@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import inspect
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +19,22 @@ class DefaultSteps(Loop):
     Source: keras/src/backend/tensorflow/trainer.py.
     """
 
-    _asked_jit_compile: bool | str = "auto"
+    _chooses_jit_compile = True  # whether compile() left the choice to the backend
+    _was_asked_to_choose = False
+
+    @property
+    def jit_compile(self: Any) -> Any:
+        """Whether steps are compiled, as `keras.Model` has it."""
+        return keras.Model.jit_compile.fget(self)
+
+    @jit_compile.setter
+    def jit_compile(self: Any, value: Any) -> None:
+        keras.Model.jit_compile.fset(self, value)
+        self._chooses_jit_compile, self._was_asked_to_choose = self._was_asked_to_choose, False
+
+    def _resolve_auto_jit_compile(self: Any) -> Any:
+        self._was_asked_to_choose = True
+        return super()._resolve_auto_jit_compile()  # type: ignore[misc]
 
     def train_step(self: Any, data: Any) -> dict[str, Any]:
         """Train on one batch.
@@ -68,12 +81,6 @@ class DefaultSteps(Loop):
         """
         return self._predict(keras.utils.unpack_x_y_sample_weight(data)[0], training=False)
 
-    @functools.wraps(keras.Model.compile)
-    def compile(self: Any, *args: Any, **kwargs: Any) -> None:
-        super().compile(*args, **kwargs)  # type: ignore[misc]
-        asked = _COMPILE.bind(self, *args, **kwargs).arguments.get("jit_compile", "auto")
-        self._asked_jit_compile = asked
-
     def compute_loss(
         self: Any,
         x: Any = None,
@@ -109,9 +116,6 @@ class DefaultSteps(Loop):
     def _builds_itself(self: Any) -> bool:
         # A model of models has its own steps and often no call(); its first step builds it.
         return not any(_is_overridden(self, step) for step in ("train_step", "test_step"))
-
-
-_COMPILE = inspect.signature(keras.Model.compile)
 
 
 def _batch_size(x: Any) -> Any:

@@ -78,36 +78,38 @@ class Memory:
             self._add(node)
 
     def owners(self, node: Node) -> frozenset[Node]:
-        """Return the owners of the memory that a value may use."""
+        """Return the owners of the memory that a value may use; also of nodes that a pass has just made."""
+        if node not in self._owners:
+            self._owners[node] = self._of(node)
         return self._owners[node]
 
     def is_own(self, node: Node) -> bool:
         """Say whether a node allocates the memory of its value."""
-        return self._owners[node] == {node} and node.op == "call_function"
+        return self.owners(node) == {node} and node.op == "call_function"
 
     def is_constant(self, node: Node) -> bool:
         """Say whether nothing in the graph writes the memory of a value."""
-        return not any(self._writes[owner] for owner in self._owners[node])
+        return not any(self._writes[owner] for owner in self.owners(node))
 
     def escapes(self, node: Node) -> bool:
         """Say whether the memory of a value is seen outside of the graph."""
-        return any(owner in self._escaping or owner.op != "call_function" for owner in self._owners[node])
+        return any(owner in self._escaping or owner.op != "call_function" for owner in self.owners(node))
 
     def is_returned(self, node: Node) -> bool:
         """Say whether an output of the graph shares the memory of a value."""
-        return not self._owners[node].isdisjoint(self._escaping)
+        return not self.owners(node).isdisjoint(self._escaping)
 
     def last_use(self, node: Node) -> int:
         """Return the position of the last node that may use the memory of a value."""
-        return max((self._last_use[owner] for owner in self._owners[node]), default=self.position[node])
+        return max((self._last_use[owner] for owner in self.owners(node)), default=self.position[node])
 
     def is_written(self, node: Node, after: int, until: int) -> bool:
         """Say whether the memory of a value may be written at a position in `after < position <= until`."""
-        return any(after < at <= until for owner in self._owners[node] for at in self._writes[owner])
+        return any(after < at <= until for owner in self.owners(node) for at in self._writes[owner])
 
     def first_write(self, node: Node) -> int | None:
         """Return the position of the first node that may write the memory of a value."""
-        return min((at for owner in self._owners[node] for at in self._writes[owner]), default=None)
+        return min((at for owner in self.owners(node) for at in self._writes[owner]), default=None)
 
     def merge(self, copy: Node, source: Node) -> None:
         """Note that a copy now uses the memory of its source."""
@@ -136,7 +138,7 @@ class Memory:
     def _of(self, node: Node) -> frozenset[Node]:
         if node.op == "placeholder":
             return frozenset((node if node in self._distinct else self._inputs,))  # type: ignore[arg-type]
-        shared = set().union(*(self._owners[argument] for argument in _shared(node)))
+        shared = set().union(*(self.owners(argument) for argument in _shared(node)))
         return frozenset(shared if shared and not _allocates(node) else {*shared, node})
 
 
