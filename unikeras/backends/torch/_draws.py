@@ -84,7 +84,9 @@ class _OperatorsForDraws(TorchFunctionMode):
         if not isinstance(kwargs.get("generator"), _Seed):
             return func(*args, **kwargs)
         if func not in _OPERATORS:
-            raise NotImplementedError(f"torch.{func.__name__} draws from a seed, and has no operator for traces")
+            raise NotImplementedError(
+                f"torch.{func.__name__} draws from a seed, and has no operator for traces"
+            )
         seed = kwargs.pop("generator").tensor
         return _call(_OPERATORS[func], seed, *args, **kwargs)
 
@@ -105,8 +107,9 @@ def _generator(seed: Tensor, device: torch.device | None) -> torch.Generator:
 
 def _operator(run: Callable[..., Tensor]) -> Any:
     # The number that seeds a generator is one of the host: a CUDA graph cannot hold the operator.
-    tags = (torch.Tag.pt2_compliant_tag, torch.Tag.cudagraph_unsafe)
-    return torch.library.custom_op(f"unikeras::{run.__name__}", run, mutates_args=(), tags=tags)
+    return torch.library.custom_op(
+        f"unikeras::{run.__name__}", run, mutates_args=(), tags=torch.Tag.cudagraph_unsafe
+    )
 
 
 @_operator
