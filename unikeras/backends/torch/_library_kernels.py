@@ -55,10 +55,10 @@ def onednn_lstm_backward(
     outputs: Tensor,
     last: tuple[Tensor, Tensor],
     workspace: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-    """Return the gradients of x, h, c and the weights."""
+) -> tuple[Tensor, ...]:
+    """Return the gradients of x, h, c, both kernels and the first bias; the other bias has the same."""
     of_outputs, of_h, of_c = gradients
-    dx, d0, d1, d2, d3, dh, dc = _aten.mkldnn_rnn_layer_backward(
+    dx, d0, d1, d2, _, dh, dc = _aten.mkldnn_rnn_layer_backward(
         _by_time(x),
         *weights,
         h.contiguous(),
@@ -70,69 +70,64 @@ def onednn_lstm_backward(
         of_c,
         *(False, LSTM, h.shape[1], 1, True, True, False, [], False, workspace),
     )
-    dx, dh, dc, *found = (value.to(x.dtype) for value in (dx, dh, dc, d0, d1, d2, d3))
-    return dx.transpose(0, 1), dh, dc, found
+    dx, *others = (value.to(x.dtype) for value in (dx, dh, dc, d0, d1, d2))
+    return dx.transpose(0, 1), *others
 
 
 def cudnn(
-    mode: int, x: Tensor, h: Tensor, c: Tensor | None, weights: list[Tensor], keep: bool
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    mode: int, x: Tensor, states: tuple[Tensor, ...], weights: list[Tensor], keep: bool
+) -> tuple[Tensor, list[Tensor], Tensor]:
     """Return the outputs, the last states, and the reserve of the backward pass; without `keep`, an empty one."""
     outputs, h, c, reserve, _ = _aten._cudnn_rnn(
         _by_time(x),
-        weights,
-        4,
-        _flattened(mode, x, h, weights),
-        *_one_layer(h, c),
-        *(mode, h.shape[1], 0, 1, False, 0.0, keep, False, [], None),
+        *_flattened(mode, x, states[0], weights),
+        *_one_layer(states),
+        *(mode, states[0].shape[1], 0, 1, False, 0.0, keep, False, [], None),
     )
-    return outputs.transpose(0, 1), h.squeeze(0), None if c is None else c.squeeze(0), reserve
+    return outputs.transpose(0, 1), [last.squeeze(0) for last in (h, c)[: len(states)]], reserve
 
 
 def cudnn_backward(
     mode: int,
     gradients: Sequence[Tensor | None],
     x: Tensor,
-    h: Tensor,
-    c: Tensor | None,
+    states: tuple[Tensor, ...],
     weights: list[Tensor],
     outputs: Tensor,
     reserve: Tensor,
-) -> tuple[Tensor, Tensor, Tensor | None, list[Tensor]]:
-    """Return the gradients of x, h, c and the weights."""
-    of_outputs, of_h, of_c = gradients
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Return the gradients of x, of the states and of the weights."""
+    of_outputs, *of_states = gradients
     dx, dh, dc, found = _aten._cudnn_rnn_backward(
         _by_time(x),
-        weights,
-        4,
-        _flattened(mode, x, h, weights),
-        *_one_layer(h, c),
-        outputs.transpose(0, 1).contiguous(),
-        None if of_outputs is None else of_outputs.transpose(0, 1).contiguous(),
-        *_one_layer(of_h, of_c),
-        *(mode, h.shape[1], 0, 1, False, 0.0, True, False, [], None, reserve),
-        [True, True, c is not None, True],
+        *_flattened(mode, x, states[0], weights),
+        *_one_layer(states),
+        _by_time(outputs),
+        None if of_outputs is None else _by_time(of_outputs),
+        *_one_layer(of_states),
+        *(mode, states[0].shape[1], 0, 1, False, 0.0, True, False, [], None, reserve),
+        [True, True, len(states) == 2, True],
     )
-    return dx.transpose(0, 1), dh.squeeze(0), None if c is None else dc.squeeze(0), found
+    return dx.transpose(0, 1), [of.squeeze(0) for of in (dh, dc)[: len(states)]], found
 
 
-def weights_for_torch(mode: int, kernel: Tensor, recurrent: Tensor, bias: Tensor | None) -> list[Tensor]:
-    """Return copies of Keras' weights as torch has them: transposed, two biases, a GRU's gates as r, z, n."""
-    zeros = kernel.new_zeros(kernel.shape[1])
-    biases = [zeros, zeros]
-    if bias is not None:
-        biases = [bias.clone(), zeros] if mode == LSTM else [part.clone() for part in bias]
-    if mode == GRU:
-        kernel, recurrent, *biases = (_exchanged(value) for value in (kernel, recurrent, *biases))
-    return [kernel.T.contiguous(), recurrent.T.contiguous(), *biases]
+def lstm_weights(kernel: Tensor, recurrent: Tensor, bias: Tensor | None) -> list[Tensor]:
+    """Return an LSTM's weights as the kernels take them: with a second bias."""
+    zeros = kernel.new_zeros(kernel.shape[0])
+    return [kernel.contiguous(), recurrent.contiguous(), zeros if bias is None else bias, zeros]
 
 
-def gradients_for_keras(mode: int, found: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of kernel, recurrent kernel and bias from those of torch's weights."""
+def gru_weights(kernel: Tensor, recurrent: Tensor, bias: Tensor | None) -> list[Tensor]:
+    """Return a GRU's weights in Keras' layout as cuDNN takes them: transposed, with the gates r, z, n."""
+    bias = kernel.new_zeros(2, kernel.shape[1]) if bias is None else bias
+    kernel, recurrent, bias = (_exchanged(value) for value in (kernel, recurrent, bias))
+    return [kernel.T.contiguous(), recurrent.T.contiguous(), *bias]
+
+
+def gru_gradients(found: Sequence[Tensor]) -> list[Tensor]:
+    """Return the gradients of a GRU's weights in Keras' layout."""
     kernel, recurrent, *biases = found
-    if mode == LSTM:
-        return kernel.T.contiguous(), recurrent.T.contiguous(), biases[0]
-    return _exchanged(kernel.T), _exchanged(recurrent.T), _exchanged(torch.stack(biases))
+    return [_exchanged(value) for value in (kernel.T, recurrent.T, torch.stack(biases))]
 
 
 def _exchanged(value: Tensor) -> Tensor:
@@ -144,13 +139,14 @@ def _by_time(x: Tensor) -> Tensor:
     return x.transpose(0, 1).contiguous()
 
 
-def _one_layer(*states: Tensor | None) -> list[Tensor | None]:
-    return [None if state is None else state.unsqueeze(0).contiguous() for state in states]
+def _one_layer(states: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Return what may be there of h and c, as of the first of several layers."""
+    both = [*states, None][:2]
+    return [None if state is None else state.unsqueeze(0).contiguous() for state in both]
 
 
-def _flattened(mode: int, x: Tensor, h: Tensor, weights: list[Tensor]) -> Tensor:
-    """Move the weights into one piece of memory, as cuDNN wants them, and return it."""
-    buffer: Tensor = torch._cudnn_rnn_flatten_weight(
-        weights, 4, x.shape[2], mode, h.shape[1], 0, 1, False, False
-    )
-    return buffer
+def _flattened(mode: int, x: Tensor, h: Tensor, weights: list[Tensor]) -> tuple[list[Tensor], int, Tensor]:
+    """Return the weights in one piece of memory, as cuDNN wants them, their number, and that memory."""
+    own = [weight.clone() for weight in weights]  # these are moved
+    buffer = torch._cudnn_rnn_flatten_weight(own, len(own), x.shape[2], mode, h.shape[1], 0, 1, False, False)
+    return own, len(own), buffer

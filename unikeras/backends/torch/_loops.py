@@ -3,7 +3,8 @@
 For what torch has no kernel for. Autograd runs the same steps with five times the operators; here, whatever does not
 depend on the step before is computed for all steps at once. Arguments and order of gates are Keras'.
 
-A workspace is (time, batch, ...): what the backward pass needs of each step.
+The weights of an LSTM are transposed, (gates, features). A workspace is (time, batch, ...): what the backward pass
+needs of each step.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ def lstm(
     Returns:
         The outputs (batch, time, units), the last two states, and the workspace: gates i, f, g, o, and the cell.
     """
-    steps, rows, units = x.shape[1], x.shape[0], recurrent.shape[0]
+    steps, rows, units = x.shape[1], x.shape[0], recurrent.shape[1]
     workspace = x.new_empty(steps, rows, 5 * units)
     gates, cells = workspace[..., : 4 * units], workspace[..., 4 * units :]
-    gates.copy_(_projected(x, kernel, bias))
+    gates.copy_(_projected(x, kernel.T, bias))
     outputs = x.new_empty(steps, rows, units)
     for gate, cell, output in zip(gates, cells, outputs, strict=True):
-        gate.addmm_(h, recurrent)
+        gate.addmm_(h, recurrent.T)
         i, f, g, o = gate.chunk(4, -1)
         gate[:, : 2 * units].sigmoid_()
         g.tanh_()
@@ -49,7 +50,7 @@ def lstm_backward(
     workspace: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of x, h, c, kernel, recurrent kernel and bias."""
-    units = recurrent.shape[0]
+    units = recurrent.shape[1]
     i, f, g, o, cells = workspace.chunk(5, -1)
     of_outputs, dh, dc = _filled(gradients, outputs, (h, c))
     tanh = cells.tanh()
@@ -63,12 +64,12 @@ def lstm_backward(
         dc = torch.addcmul(dc, dh, of_cell[step])
         torch.mul(dc.unsqueeze(1), of_gates[step, :, :3], out=back[step, :, :3])
         torch.mul(dh, of_gates[step, :, 3], out=back[step, :, 3])
-        dh = torch.mm(back[step].flatten(1), recurrent.T)
+        dh = torch.mm(back[step].flatten(1), recurrent)
         dc = dc * f[step]
     before = _before(h, outputs.transpose(0, 1)).reshape(-1, units)
     rows = back.reshape(-1, 4 * units)
-    dx, dkernel = _projected_back(rows, x, kernel)
-    return dx, dh, dc, dkernel, before.T @ rows, rows.sum(0)
+    dx, dkernel = _projected_back(rows, x, kernel.T)
+    return dx, dh, dc, dkernel.T.contiguous(), rows.T @ before, rows.sum(0)
 
 
 def gru(

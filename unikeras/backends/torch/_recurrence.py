@@ -1,4 +1,4 @@
-"""LSTM and GRU as operators, each with one for its backward pass, over oneDNN's and cuDNN's kernels and loops of our own.
+"""LSTM and GRU as operators, each with one for its backward pass: oneDNN's and cuDNN's kernels, or loops of our own.
 
 Torch's own functions cannot be part of a traced program: on the CPU they fall into many operators a step, and oneDNN's
 LSTM keeps what its backward pass needs only where gradients are recorded, which no program does while it runs. To a
@@ -11,7 +11,7 @@ its own, and the fake implementation gives it no elements, as torch's own do for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,30 +19,29 @@ from torch import Tensor
 
 from unikeras.backends.torch import _library_kernels as library
 from unikeras.backends.torch import _loops
+from unikeras.backends.torch._operators import operator
 from unikeras.backends.torch._steps import by_steps
 
+# The weights of an LSTM are transposed, as its kernels want them: (4 units, features). The transposition is part of the
+# program, which does it once for both directions. A GRU's are Keras', as our loop, its kernel on the CPU, wants them.
 
-def _operator(run: Callable[..., Any]) -> Any:
-    return torch.library.custom_op(f"unikeras::{run.__name__}", run, mutates_args=())
 
-
-@_operator
+@operator
 def lstm(
     x: Tensor, h: Tensor, c: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor | None, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the outputs (batch, time, units), the last two states, and a workspace where one is to be kept."""
     if library.is_of_onednn(x):
-        return library.onednn_lstm(
-            x, h, c, library.weights_for_torch(library.LSTM, kernel, recurrent, bias), keep
-        )
+        return library.onednn_lstm(x, h, c, library.lstm_weights(kernel, recurrent, bias), keep)
     if library.is_of_cudnn(x):
-        weights = library.weights_for_torch(library.LSTM, kernel, recurrent, bias)
-        return library.cudnn(library.LSTM, x, h, c, weights, keep)
+        weights = library.lstm_weights(kernel, recurrent, bias)
+        outputs, (h, c), reserve = library.cudnn(library.LSTM, x, (h, c), weights, keep)
+        return outputs, h, c, reserve
     outputs, h, c, workspace = _loops.lstm(x, h, c, kernel, recurrent, bias)
     return outputs, h, c, workspace if keep else x.new_empty(0)
 
 
-@_operator
+@operator
 def lstm_backward(
     of_outputs: Tensor | None,
     of_h: Tensor | None,
@@ -62,33 +61,30 @@ def lstm_backward(
     gradients = of_outputs, of_h, of_c
     if workspace.dtype != torch.uint8:
         return _loops.lstm_backward(gradients, x, h, c, kernel, recurrent, outputs, workspace)
-    weights = library.weights_for_torch(library.LSTM, kernel, recurrent, bias)
+    weights = library.lstm_weights(kernel, recurrent, bias)
     if x.device.type == "cpu":
         last = last_h, last_c
-        dx, dh, dc, found = library.onednn_lstm_backward(
-            gradients, x, h, c, weights, outputs, last, workspace
-        )
-    else:
-        dx, dh, dc, found = library.cudnn_backward(
-            library.LSTM, gradients, x, h, c, weights, outputs, workspace
-        )
-    return dx, dh, dc, *library.gradients_for_keras(library.LSTM, found)
+        return library.onednn_lstm_backward(gradients, x, h, c, weights, outputs, last, workspace)
+    dx, states, found = library.cudnn_backward(
+        library.LSTM, gradients, x, (h, c), weights, outputs, workspace
+    )
+    return dx, *states, *(value.contiguous() for value in found[:3])
 
 
-@_operator
+@operator
 def gru(
     x: Tensor, h: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor | None, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the outputs (batch, time, units), the last state, and a workspace where one is to be kept."""
     if library.is_of_cudnn(x):
-        weights = library.weights_for_torch(library.GRU, kernel, recurrent, bias)
-        outputs, last, _, reserve = library.cudnn(library.GRU, x, h, None, weights, keep)
+        weights = library.gru_weights(kernel, recurrent, bias)
+        outputs, (last,), reserve = library.cudnn(library.GRU, x, (h,), weights, keep)
         return outputs, last, reserve
     outputs, last, workspace = _loops.gru(x, h, kernel, recurrent, bias)
     return outputs, last, workspace if keep else x.new_empty(0)
 
 
-@_operator
+@operator
 def gru_backward(
     of_outputs: Tensor | None,
     of_h: Tensor | None,
@@ -103,35 +99,38 @@ def gru_backward(
     """Return the gradients of x, h, kernel, recurrent kernel and bias."""
     if workspace.dtype != torch.uint8:
         return _loops.gru_backward((of_outputs, of_h), x, h, kernel, recurrent, outputs, workspace)
-    gradients = of_outputs, of_h, None
-    weights = library.weights_for_torch(library.GRU, kernel, recurrent, bias)
-    dx, dh, _, found = library.cudnn_backward(library.GRU, gradients, x, h, None, weights, outputs, workspace)
-    return dx, dh, *library.gradients_for_keras(library.GRU, found)
+    weights = library.gru_weights(kernel, recurrent, bias)
+    dx, (dh,), found = library.cudnn_backward(
+        library.GRU, (of_outputs, of_h), x, (h,), weights, outputs, workspace
+    )
+    return dx, dh, *library.gru_gradients(found)
 
 
 # What follows is shapes, for tracers.
 
 
-@lstm.register_fake
+@torch.library.register_fake(lstm)
 def _(x: Tensor, h: Tensor, c: Tensor, kernel: Tensor, recurrent: Tensor, bias: Any, keep: bool) -> Any:
     has_kernel = library.is_of_onednn(x) or library.is_of_cudnn(x)
     return *_like_results(x, h, c), _like_workspace(x, 5 * h.shape[1], keep, has_kernel)
 
 
-@gru.register_fake
+@torch.library.register_fake(gru)
 def _(x: Tensor, h: Tensor, kernel: Tensor, recurrent: Tensor, bias: Any, keep: bool) -> Any:
     workspace = _like_workspace(x, 4 * h.shape[1], keep, library.is_of_cudnn(x))
     return *_like_results(x, h), workspace
 
 
-@lstm_backward.register_fake
+@torch.library.register_fake(lstm_backward)
 def _(*arguments: Any) -> Any:
-    return _like_gradients(4, *arguments[3:8])
+    x, h, c, kernel, recurrent = arguments[3:8]
+    return _like_gradients(x, h, c, kernel, recurrent, kernel[:, 0])
 
 
-@gru_backward.register_fake
+@torch.library.register_fake(gru_backward)
 def _(*arguments: Any) -> Any:
-    return _like_gradients(3, *arguments[2:6])
+    x, h, kernel, recurrent = arguments[2:6]
+    return _like_gradients(x, h, kernel, recurrent, kernel.new_empty(2, kernel.shape[1]))
 
 
 def _like_results(x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
@@ -145,11 +144,9 @@ def _like_workspace(x: Tensor, width: int, keep: bool, has_kernel: bool) -> Tens
     return x.new_empty(x.shape[1], x.shape[0], width) if keep else x.new_empty(0)
 
 
-def _like_gradients(gates: int, x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-    width = others[-1].shape[1]
-    bias = x.new_empty(width if gates == 4 else (2, width))
+def _like_gradients(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
     dx = x.new_empty(x.shape[1], x.shape[0], x.shape[2]).transpose(0, 1)
-    return dx, *(other.new_empty(other.shape) for other in others), bias
+    return dx, *(other.new_empty(other.shape) for other in others)
 
 
 # What follows is derivatives.
@@ -187,7 +184,7 @@ def _gru_second_pullback(ctx: Any, *arriving: Tensor | None) -> tuple[Tensor | N
 def _pull_back_by_steps(
     cell: str, inputs: Sequence[Tensor | None], arriving: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
-    """Return the gradients of a backward operator's inputs: of the gradients that it takes, then of x and the others."""
+    """Return the gradients of a backward operator's inputs: of the gradients it takes, then of x and the others."""
     again, states = torch.is_grad_enabled(), 2 if cell == "lstm" else 1
     with torch.enable_grad():
         inputs = [None if value is None else _followed(value) for value in inputs]
@@ -196,7 +193,8 @@ def _pull_back_by_steps(
             [value for value in inputs[states + 1 :] if value is not None],
         )
         x, *rest = tensors
-        outputs, last = by_steps(cell, x, rest[:states], None, rest[states:])
+        kernels = [value.T for value in rest[states:][:2]] if cell == "lstm" else rest[states:][:2]
+        outputs, last = by_steps(cell, x, rest[:states], None, [*kernels, *rest[states + 2 :]])
         reached = [(o, w) for o, w in zip([outputs, *last], weights, strict=True) if w is not None]
         first = torch.autograd.grad(
             [o for o, _ in reached], tensors, [w for _, w in reached], create_graph=True, allow_unused=True
@@ -221,7 +219,7 @@ def _followed(value: Tensor) -> Tensor:
     return value.view_as(value) if value.requires_grad else value.detach().requires_grad_()
 
 
-lstm.register_autograd(_lstm_pullback, setup_context=_save)
-gru.register_autograd(_gru_pullback, setup_context=_save)
-lstm_backward.register_autograd(_lstm_second_pullback, setup_context=_save_all)
-gru_backward.register_autograd(_gru_second_pullback, setup_context=_save_all)
+torch.library.register_autograd(lstm, _lstm_pullback, setup_context=_save)
+torch.library.register_autograd(gru, _gru_pullback, setup_context=_save)
+torch.library.register_autograd(lstm_backward, _lstm_second_pullback, setup_context=_save_all)
+torch.library.register_autograd(gru_backward, _gru_second_pullback, setup_context=_save_all)

@@ -102,9 +102,11 @@ def _check(
 
 
 def _run(cell: str, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> Result:
-    kernel, recurrent, *bias = weights
     tensors = [x, *states, *weights]
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    kernel, recurrent, *bias = weights
+    if cell == "lstm":
+        kernel, recurrent = kernel.T.contiguous(), recurrent.T.contiguous()
     operator = _recurrence.lstm if cell == "lstm" else _recurrence.gru
     outputs, *last, _ = operator(x, *states, kernel, recurrent, bias[0] if bias else None, keep)
     return outputs, last
