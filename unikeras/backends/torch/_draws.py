@@ -22,6 +22,7 @@ from torch._functorch.pyfunctorch import VmapInterpreter, retrieve_all_functorch
 from torch.overrides import TorchFunctionMode
 
 from unikeras._keras import hooks
+from unikeras.backends.torch._operators import operator
 
 _KERAS = "keras.src.backend.torch.random."
 _is_tracing: Callable[[], bool] = bool
@@ -84,18 +85,20 @@ class _OperatorsForDraws(TorchFunctionMode):
         if not isinstance(kwargs.get("generator"), _Seed):
             return func(*args, **kwargs)
         if func not in _OPERATORS:
-            raise NotImplementedError(f"torch.{func.__name__} draws from a seed, and has no operator for traces")
+            raise NotImplementedError(
+                f"torch.{func.__name__} draws from a seed, and has no operator for traces"
+            )
         seed = kwargs.pop("generator").tensor
         return _call(_OPERATORS[func], seed, *args, **kwargs)
 
 
-def _call(operator: Any, seed: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+def _call(draw: Any, seed: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     for level in retrieve_all_functorch_interpreters():
         if isinstance(level, VmapInterpreter) and level.randomness() == "error":
             # torch's own words, and its own rule: vmap has no rule for our operators, and would draw once for all.
             raise RuntimeError("vmap: called random operation while in randomness error mode.")
     found = [arg.detach() if isinstance(arg, Tensor) else arg for arg in args]
-    drawn: Tensor = operator(seed, *found, **kwargs)
+    drawn: Tensor = draw(seed, *found, **kwargs)
     return drawn
 
 
@@ -105,8 +108,7 @@ def _generator(seed: Tensor, device: torch.device | None) -> torch.Generator:
 
 def _operator(run: Callable[..., Tensor]) -> Any:
     # The number that seeds a generator is one of the host: a CUDA graph cannot hold the operator.
-    tags = (torch.Tag.pt2_compliant_tag, torch.Tag.cudagraph_unsafe)
-    return torch.library.custom_op(f"unikeras::{run.__name__}", run, mutates_args=(), tags=tags)
+    return operator(run, [torch.Tag.cudagraph_unsafe])
 
 
 @_operator
@@ -182,42 +184,42 @@ def beta(seed: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     return torch._sample_dirichlet(both, generator=_generator(seed, alpha.device)).select(-1, 0).clone()
 
 
-@rand.register_fake
+@torch.library.register_fake(rand)
 def _(seed: Tensor, size: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return torch.empty(size, dtype=dtype, device=device)
 
 
-@normal.register_fake
+@torch.library.register_fake(normal)
 def _(seed: Tensor, mean: float, std: float, size: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return torch.empty(size, dtype=dtype, device=device)
 
 
-@randint.register_fake
+@torch.library.register_fake(randint)
 def _(seed: Tensor, low: int, high: int, size: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return torch.empty(size, dtype=dtype or torch.int64, device=device)
 
 
-@bernoulli.register_fake
+@torch.library.register_fake(bernoulli)
 def _(seed: Tensor, input: Tensor) -> Tensor:
     return torch.empty_like(input, memory_format=torch.contiguous_format)
 
 
-@multinomial.register_fake
+@torch.library.register_fake(multinomial)
 def _(seed: Tensor, input: Tensor, num_samples: int, replacement: bool) -> Tensor:
     return input.new_empty((*input.shape[:-1], num_samples), dtype=torch.int64)
 
 
-@gamma.register_fake
+@torch.library.register_fake(gamma)
 def _(seed: Tensor, alpha: Tensor) -> Tensor:
     return alpha.new_empty(alpha.shape)
 
 
-@binomial.register_fake
+@torch.library.register_fake(binomial)
 def _(seed: Tensor, counts: Tensor, probabilities: Tensor) -> Tensor:
     return probabilities.new_empty(probabilities.shape)
 
 
-@beta.register_fake
+@torch.library.register_fake(beta)
 def _(seed: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     return alpha.new_empty(alpha.shape)
 
@@ -264,11 +266,11 @@ def _drawing_beta(original: Callable[..., Any]) -> Callable[..., Any]:
     return drawn
 
 
-def _distribution(operator: Any, shape: Any, parameters: Sequence[Any], dtype: Any, seed: Any) -> Tensor:
+def _distribution(draw: Any, shape: Any, parameters: Sequence[Any], dtype: Any, seed: Any) -> Tensor:
     from keras.config import floatx
 
     found = [torch.broadcast_to(convert_to_tensor(value), shape) for value in parameters]
-    return _call(operator, draw_seed(seed), *found).type(to_torch_dtype(dtype or floatx()))
+    return _call(draw, draw_seed(seed), *found).type(to_torch_dtype(dtype or floatx()))
 
 
 _beta = beta

@@ -1,58 +1,30 @@
-"""Operators of our own, where torch takes a Python number that a trace has only as a tensor."""
+"""Operators of our own, in torch's namespace `unikeras`: to a tracer and to Inductor, each is one opaque node."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
-
-from unikeras._keras.patched import patched
 
 
-@torch.library.custom_op(
-    "unikeras::foreach_add_scaled_", mutates_args={"tensors"}, schema="(Tensor(a!)[] tensors, Tensor[] others, Tensor scale) -> ()"
-)
-def foreach_add_scaled_(tensors: list[torch.Tensor], others: list[torch.Tensor], scale: torch.Tensor) -> None:
-    """Add scaled tensors to others in place, as `torch._foreach_add_(tensors, others, alpha=float(scale))` does."""
-    torch._foreach_add_(tensors, others, alpha=scale.item())
+def operator(run: Callable[..., Any], tags: Sequence[torch.Tag] = ()) -> Any:
+    """Register a function of tensors as `unikeras::<its name>`, which changes none of its arguments.
 
+    `torch.library.custom_op` does the same with checks at each call, which cost as much as a small step of a network.
 
-@foreach_add_scaled_.register_fake
-def _(tensors: list[torch.Tensor], others: list[torch.Tensor], scale: torch.Tensor) -> None:
-    """Say that nothing is returned."""
+    Args:
+        run: its annotations are the operator's schema; its results share no memory with its arguments or one another.
+        tags: what else compilers must know of it.
 
-
-@contextlib.contextmanager
-def traceable_operators() -> Iterator[None]:
-    """Let Keras' optimizers scale by tensors in this block, and let sizes of dynamic axes become tensors.
-
-    SGD and Adadelta pass the learning rate as a number; `torch.as_tensor` asks a size for its value.
+    Returns:
+        The operator.
     """
-    with patched(torch, "_foreach_add_", _taking_tensors), patched(torch, "as_tensor", _taking_sizes):
-        yield
-
-
-def _taking_tensors(own: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(own)
-    def foreach_add_(tensors: Any, others: Any, alpha: Any = 1, **options: Any) -> Any:
-        if isinstance(alpha, FakeTensor):
-            return torch.ops.unikeras.foreach_add_scaled_(tensors, others, alpha)
-        return own(tensors, others, alpha=alpha, **options) if isinstance(others, list | tuple) else own(tensors, others)
-
-    return foreach_add_
-
-
-def _taking_sizes(own: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(own)
-    def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
-        if isinstance(data, torch.SymInt):
-            return torch.scalar_tensor(data, dtype=dtype or torch.int64, device=device)
-        if isinstance(data, list | tuple) and any(isinstance(entry, torch.SymInt) for entry in data):
-            return torch.stack([as_tensor(entry, dtype or torch.int64, device) for entry in data])
-        return own(data, dtype=dtype, device=device)
-
-    return as_tensor
+    name = f"unikeras::{run.__name__}"
+    torch.library.define(
+        name,
+        torch.library.infer_schema(run, mutates_args=()),
+        tags=[torch.Tag.pt2_compliant_tag, *tags],
+    )
+    torch.library.impl(name, "default", run)
+    return getattr(torch.ops.unikeras, run.__name__).default

@@ -16,7 +16,7 @@ from unikeras.backends.torch._fused_normalization import fused_normalization
 from unikeras.backends.torch._fused_optimizers import fused_updates
 from unikeras.backends.torch._indexing import TensorIndices
 from unikeras.backends.torch._inputs import Inputs
-from unikeras.backends.torch._operators import traceable_operators
+from unikeras.backends.torch._numbers import traceable_numbers
 from unikeras.backends.torch._tracing import Trace, trace
 
 
@@ -46,7 +46,7 @@ def compile_program(
 
 def _trace(f: TensorFunction, inputs: Inputs, fuses: bool) -> Trace:
     with contextlib.ExitStack() as stack:
-        for context in (_quiet, traceable_operators, TensorIndices, *(_FUSED if fuses else ())):
+        for context in (_quiet, traceable_numbers, TensorIndices, *(_FUSED if fuses else ())):
             stack.enter_context(context())
         return trace(f, inputs)
 

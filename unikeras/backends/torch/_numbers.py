@@ -1,0 +1,58 @@
+"""Numbers that a trace has only as tensors, and sizes that it has only as symbols, where torch or Keras asks for others.""" torch takes a Python number that a trace has only as a tensor."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensor
+
+from unikeras._keras.patched import patched
+
+
+@torch.library.custom_op(
+    "unikeras::foreach_add_scaled_", mutates_args={"tensors"}, schema="(Tensor(a!)[] tensors, Tensor[] others, Tensor scale) -> ()"
+)
+def foreach_add_scaled_(tensors: list[torch.Tensor], others: list[torch.Tensor], scale: torch.Tensor) -> None:
+    """Add scaled tensors to others in place, as `torch._foreach_add_(tensors, others, alpha=float(scale))` does."""
+    torch._foreach_add_(tensors, others, alpha=scale.item())
+
+
+@foreach_add_scaled_.register_fake
+def _(tensors: list[torch.Tensor], others: list[torch.Tensor], scale: torch.Tensor) -> None:
+    """Say that nothing is returned."""
+
+
+@contextlib.contextmanager
+def traceable_numbers() -> Iterator[None]:
+    """Let Keras' optimizers scale by tensors in this block, and let sizes of dynamic axes become tensors.
+
+    SGD and Adadelta pass the learning rate as a number; `torch.as_tensor` asks a size for its value.
+    """
+    with patched(torch, "_foreach_add_", _taking_tensors), patched(torch, "as_tensor", _taking_sizes):
+        yield
+
+
+def _taking_tensors(own: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(own)
+    def foreach_add_(tensors: Any, others: Any, alpha: Any = 1, **options: Any) -> Any:
+        if isinstance(alpha, FakeTensor):
+            return torch.ops.unikeras.foreach_add_scaled_(tensors, others, alpha)
+        return own(tensors, others, alpha=alpha, **options) if isinstance(others, list | tuple) else own(tensors, others)
+
+    return foreach_add_
+
+
+def _taking_sizes(own: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(own)
+    def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
+        if isinstance(data, torch.SymInt):
+            return torch.scalar_tensor(data, dtype=dtype or torch.int64, device=device)
+        if isinstance(data, list | tuple) and any(isinstance(entry, torch.SymInt) for entry in data):
+            return torch.stack([as_tensor(entry, dtype or torch.int64, device) for entry in data])
+        return own(data, dtype=dtype, device=device)
+
+    return as_tensor
