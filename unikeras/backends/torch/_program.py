@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from unikeras._keras.scopes import is_recording, take_created_variables
 from unikeras.backends._contract import Program, TensorFunction
 from unikeras.backends.torch import _assign, _augmentation, _control_flow, _draws, _modules, passes
+from unikeras.backends.torch._content import look_into
 from unikeras.backends.torch._indexing import TensorIndices
 from unikeras.backends.torch._operators import traceable_operators
 from unikeras.backends.torch._tracing import Trace, trace
@@ -33,7 +34,8 @@ def compile_program(
     traced = _trace(f, shapes, dtypes)
     if traced.created:
         traced = _trace(f, shapes, dtypes)
-    return Program(GraphProgram(traced, simplifies=jit_compile is not False), writes=bool(traced.written))
+    program = GraphProgram(traced, simplifies=jit_compile is not False)
+    return Program(program, bool(traced.written), lambda: look_into(program, traced))
 
 
 def _trace(f: TensorFunction, shapes: Sequence[tuple[int | None, ...]], dtypes: Sequence[Any]) -> Trace:
@@ -62,22 +64,26 @@ class GraphProgram:
     Args:
         trace: the graph, and the variables that are its state.
         simplifies: whether the passes run over it first.
+
+    Attributes:
+        removed: what each pass removed or changed.
+        in_place: the variables that the graph writes where they are; the others are written at its end.
+        module: the graph, with the tensors that it names.
     """
 
     def __init__(self, trace: Trace, simplifies: bool) -> None:
         self.removed = passes.simplify(trace.graph) if simplifies else {}
-        in_place = _write_in_place(trace) if simplifies else []
-        self._in_place = in_place
+        self.in_place = _write_in_place(trace) if simplifies else []
         self._state = trace.state
-        self._written = [variable for variable in trace.written if variable not in _Identities(in_place)]
+        self._written = [variable for variable in trace.written if variable not in _Identities(self.in_place)]
         self._results = trace.results
         self.module = torch.fx.GraphModule(trace.holder, trace.graph)
         self._run = self.module.forward
 
     def __call__(self, tensors: Sequence[Any]) -> list[Any]:
-        _assign.keep_read_values([*self._written, *self._in_place])
-        if self._in_place:
-            tensors = _apart(tensors, self._in_place)
+        _assign.keep_read_values([*self._written, *self.in_place])
+        if self.in_place:
+            tensors = _apart(tensors, self.in_place)
         with torch.no_grad():
             outputs = self._run(*tensors, *[variable._value for variable in self._state])
             results = list(outputs[: self._results])
