@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from unikeras import backends
 from unikeras.errors import ArgumentError, ArgumentValueError
 from unikeras.functions import _debug, _source
+
+if TYPE_CHECKING:
+    from unikeras.functions._explanation import Explanation, FunctionProgram
 
 
 class Function:
@@ -71,6 +74,48 @@ class Function:
         if self._static_argnames:
             args, kwargs = self._mark_static(args, kwargs)
         return self._runner(args, kwargs)
+
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """Say how a call with these arguments runs, on the backend that runs here.
+
+        Whether it is traced or not and why, the variables it reads and writes, the operators of its graph, the programs
+        that exist and what made each. Where the call would make a program, it is traced for that and dropped: nothing
+        changes, also where the model or the optimizer is not built. What another thread stores meanwhile in the objects
+        that the function uses, Keras variables aside, may be lost.
+
+        Args:
+            args: as for a call.
+            kwargs: as for a call.
+
+        Returns:
+            Plain data, with `to_dict()` and `to_json()`; `str()` of it is a text for a terminal.
+
+        Raises:
+            StateError: it is called while a function is traced.
+            Exception: what the function itself raises for these arguments.
+
+        Example:
+            >>> import keras, numpy as np, unikeras as uk
+            >>> total = keras.Variable(0.0, trainable=False, name="total")
+            >>> @uk.function
+            ... def add(x):
+            ...     total.assign_add(keras.ops.sum(x))
+            >>> explanation = add.explain(np.ones(3, "float32"))
+            >>> explanation.call, explanation.traced, explanation.program.writes
+            ('x: float32 (3,)', True, ('total',))
+            >>> float(total), add.trace_count
+            (0.0, 0)
+        """
+        from unikeras.functions._explain import explain
+
+        return explain(self, args, kwargs)
+
+    @property
+    def programs(self) -> tuple[FunctionProgram, ...]:
+        """The programs that exist, in the order in which they were made; `text()` of one is its graph."""
+        from unikeras.functions._explain import programs
+
+        return tuple(programs(self._runner))
 
     def _make_runner(self, backend: backends.Backend) -> Any:
         from unikeras.functions._runners import Options, TracedRunner

@@ -16,7 +16,7 @@ def warn(f: Callable[..., Any], calls: Sequence[CallSignature]) -> None:
     """Warn that `f` was traced for each of these calls."""
     name = getattr(f, "__qualname__", repr(f))
     warnings.warn(
-        f"uk.function {name} has been traced {len(calls)} times, and tracing is slow: {_what_varies(f, calls)}. "
+        f"uk.function {name} has been traced {len(calls)} times, and tracing is slow: {what_varies(f, calls)}. "
         "Pass what varies as a tensor or an array (or keep it in a keras.Variable), give batches one size (or pad "
         "them), or move the choice out of the function. This is said once.",
         RuntimeWarning,
@@ -24,7 +24,8 @@ def warn(f: Callable[..., Any], calls: Sequence[CallSignature]) -> None:
     )
 
 
-def _what_varies(f: Callable[..., Any], calls: Sequence[CallSignature]) -> str:
+def what_varies(f: Callable[..., Any], calls: Sequence[CallSignature]) -> str:
+    """Say in which arguments and captured values these calls of `f` differ."""
     last = calls[-1]
     alike = [call for call in calls if call.structure == last.structure]
     reasons = [

@@ -34,7 +34,7 @@ from unikeras.functions._refusals import Refusal, explain_faults, find_refusal
 from unikeras.functions._rollback import all_or_nothing
 
 # Calls that write take turns, those of different functions too: these may share variables.
-_writing = threading.RLock()
+writing = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class EagerRunner:
     def __call__(self, args: Any, kwargs: Any) -> Any:
         backend = backends.current()
         arguments = with_tensors((args, kwargs), backend)
-        with _writing, all_or_nothing(), explain_faults(self._function.f, backend):
+        with writing, all_or_nothing(), explain_faults(self._function.f, backend):
             if self._records or is_differentiated():
                 return self._function(*arguments)
             return backend.run_detached(lambda: self._function(*arguments), leaves(arguments))
@@ -151,10 +151,10 @@ class TracedRunner:
         try:
             compiled = self._by_signature.get(signature)
         except TypeError as error:
-            raise ArgumentError(_unhashable(self._function.f, signature, error)) from None
+            raise ArgumentError(unhashable(self._function.f, signature, error)) from None
         if compiled is None and self._untraceable and signature.ignoring_values in self._untraceable:
             return self._python(args, kwargs)
-        with _writing if compiled is None or compiled.writes else contextlib.nullcontext():
+        with writing if compiled is None or compiled.writes else contextlib.nullcontext():
             try:
                 compiled = compiled or self._find_or_trace(signature)
             except Exception as error:
@@ -184,11 +184,7 @@ class TracedRunner:
         signature = replace(signature, captured=self._captured.now())
         if signature in self._by_signature:
             return self._by_signature[signature]
-        similar = [
-            compiled
-            for compiled in self._compiled_calls
-            if compiled.signature.ignoring_sizes == signature.ignoring_sizes
-        ]
+        similar = self.similar_to(signature)
         compiled = next((compiled for compiled in similar if compiled.serves(signature)), None)
         if compiled is None:
             compiled = self._trace_like(similar, signature)
@@ -197,11 +193,16 @@ class TracedRunner:
         self._by_signature[replace(signature, captured=self._captured.now())] = compiled
         return compiled
 
+    def similar_to(self, signature: CallSignature) -> list[CompiledCall]:
+        """Return what was compiled for calls that differ from this one in the sizes of axes at most."""
+        kind = signature.ignoring_sizes
+        return [compiled for compiled in self._compiled_calls if compiled.signature.ignoring_sizes == kind]
+
     def _trace_like(self, similar: Sequence[CompiledCall], signature: CallSignature) -> CompiledCall:
         """Trace with the axes dynamic whose sizes vary, or for these sizes where the function needs to know them."""
         kind = signature.ignoring_sizes
         if similar and self._backend.dynamic_axes and kind not in self._fixed:
-            free = _free_axes(similar[-1].signature, signature)
+            free = free_axes(similar[-1].signature, signature)
             try:
                 return self._trace(free, signature.shapes)
             except Exception:
@@ -246,6 +247,7 @@ class CompiledCall:
 
     Attributes:
         signature: of the calls that it serves; an axis of None stands for any size.
+        program: what the backend made of it.
         writes: whether it changes variables.
     """
 
@@ -266,19 +268,19 @@ class CompiledCall:
             _refuse_holders(self._output, backend, function.f)
             return outputs
 
-        self._program = compile_(flat, signature.shapes, signature.dtypes)
+        self.program = compile_(flat, signature.shapes, signature.dtypes)
         if function.created and function.runs == 1:
             # As tf.function does: a second run shows that variables are created once.
-            self._program = compile_(flat, signature.shapes, signature.dtypes)
-        self.writes = self._program.writes
+            self.program = compile_(flat, signature.shapes, signature.dtypes)
+        self.writes = self.program.writes
 
     def __call__(self, tensors: Sequence[Any]) -> Any:
-        return merge(self._output, self._program.run(tensors))
+        return merge(self._output, self.program.run(tensors))
 
     def serves(self, signature: CallSignature) -> bool:
         """Say whether calls of a signature that differs at most in sizes run through it."""
         shapes: Any = signature.shapes
-        return _fits(self.signature, signature) and self._program.accepts(shapes)
+        return fits(self.signature, signature) and self.program.accepts(shapes)
 
 
 def _refuse_holders(output: CallSignature, backend: Backend, f: Callable[..., Any]) -> None:
@@ -293,7 +295,8 @@ def _refuse_holders(output: CallSignature, backend: Backend, f: Callable[..., An
             )
 
 
-def _unhashable(f: Callable[..., Any], signature: CallSignature, error: TypeError) -> str:
+def unhashable(f: Callable[..., Any], signature: CallSignature, error: TypeError) -> str:
+    """Say which argument cannot choose a program, and why."""
     for name, entry in zip(names(f, signature.structure), signature.static, strict=True):
         try:
             hash(entry)
@@ -310,7 +313,8 @@ def _unhashable(f: Callable[..., Any], signature: CallSignature, error: TypeErro
     return f"an argument of {_source.name(f)} cannot be told from others: {error}"
 
 
-def _fits(free: CallSignature, signature: CallSignature) -> bool:
+def fits(free: CallSignature, signature: CallSignature) -> bool:
+    """Say whether calls of a signature are served by a program whose dynamic axes are None in another one."""
     return all(
         size is None or size == other
         for shape, others in zip(free.shapes, signature.shapes, strict=True)
@@ -318,7 +322,7 @@ def _fits(free: CallSignature, signature: CallSignature) -> bool:
     )
 
 
-def _free_axes(seen: CallSignature, signature: CallSignature) -> CallSignature:
+def free_axes(seen: CallSignature, signature: CallSignature) -> CallSignature:
     """Return a signature with the axes dynamic in which two calls differ: batches of any size share a trace."""
     shapes = [
         tuple(size if size == other else None for size, other in zip(shape, others, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -67,7 +67,7 @@ def build_predict_function(model: Any) -> Callable[[Sequence[Any]], Any]:
             return outputs[0]
         return keras.tree.map_structure(lambda *parts: keras.ops.concatenate(parts), *outputs)
 
-    return run
+    return _of_step(run, step)
 
 
 def _last(step: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Any]:
@@ -76,7 +76,13 @@ def _last(step: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Any]:
             logs = step(data)
         return logs
 
-    return run
+    return _of_step(run, step)
+
+
+def _of_step(run: Any, step: Callable[[Any], Any]) -> Callable[[Sequence[Any]], Any]:
+    """Let whoever has the function of several batches find the compiled step, which explains itself."""
+    run.step = step
+    return cast("Callable[[Sequence[Any]], Any]", run)
 
 
 def flat_logs(model: Any, step: str, logs: Any) -> dict[str, Any]:

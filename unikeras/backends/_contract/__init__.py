@@ -15,6 +15,7 @@ from unikeras.backends._contract.autodiff import Pullback as Pullback
 from unikeras.backends._contract.autodiff import Vjp as Vjp
 from unikeras.backends._contract.compile import Compiler as Compiler
 from unikeras.backends._contract.compile import Program as Program
+from unikeras.backends._contract.compile import ProgramContent as ProgramContent
 from unikeras.backends._contract.compile import TensorFunction as TensorFunction
 from unikeras.backends._contract.compile import TraceFault as TraceFault
 from unikeras.backends._contract.kernels import Kernels as Kernels

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 # Takes native tensors, returns native tensors.
@@ -14,7 +14,30 @@ TensorFunction = Callable[[Sequence[Any]], list[Any]]
 # What a traced function may not do: choose by a tensor's value, make a Python number or a numpy array of it, iterate
 # over it, make a shape of it; return branches or loops that do not fit; ask for a gradient that nothing recorded; and
 # call what the framework's tracer does not take.
-TraceFault = Literal["choice", "number", "numpy", "iteration", "size", "branches", "loop", "backward", "operator"]
+TraceFault = Literal[
+    "choice", "number", "numpy", "iteration", "size", "branches", "loop", "backward", "operator"
+]
+
+
+@dataclass(frozen=True)
+class ProgramContent:
+    """What a program consists of.
+
+    Attributes:
+        reads: the variables whose values it takes: Keras', or a framework's own, which have a `name` and no `path`.
+        writes: the variables that it gives new values.
+        in_place: those of them whose memory it changes, or gives away, while it runs.
+        operators: how many operators of each name its graph has, also in the functions that the graph calls.
+        removed: how many operators each pass removed or changed, by the pass's name.
+        text: returns the graph as text.
+    """
+
+    reads: Sequence[Any]
+    writes: Sequence[Any]
+    in_place: Sequence[Any]
+    operators: Mapping[str, int]
+    text: Callable[[], str]
+    removed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -24,11 +47,13 @@ class Program:
     Attributes:
         run: takes native tensors, reads and writes the state, returns native tensors.
         writes: whether it may change variables.
+        content: looks into the program; nothing of that is computed before.
         accepts: says whether it serves arguments of these shapes, which fit those that it was made for.
     """
 
     run: TensorFunction
     writes: bool
+    content: Callable[[], ProgramContent]
     accepts: Callable[[Sequence[tuple[int, ...]]], bool] = lambda shapes: True
 
 

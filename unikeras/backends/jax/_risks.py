@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import jax
-from jax.extend.core import jaxprs_in_params
+
+from unikeras.backends.jax._content import equations
 
 
 def may_fail(closed: Any) -> bool:
@@ -20,15 +20,8 @@ def may_fail(closed: Any) -> bool:
     limit = _memory() / 2
     return any(
         "callback" in equation.primitive.name or any(_size(out) > limit for out in equation.outvars)
-        for equation in _equations(closed.jaxpr)
+        for equation in equations(closed.jaxpr)
     )
-
-
-def _equations(jaxpr: Any) -> Iterator[Any]:
-    for equation in jaxpr.eqns:
-        yield equation
-        for inner in jaxprs_in_params(equation.params):
-            yield from _equations(inner)
 
 
 def _size(variable: Any) -> float:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from unikeras.backends._contract import Compiler, Program, TensorFunction, TraceFault
-from unikeras.backends.jax import _faults, _readers, _trace
+from unikeras.backends._contract import Compiler, Program, ProgramContent, TensorFunction, TraceFault
+from unikeras.backends.jax import _content, _faults, _readers, _trace
 from unikeras.backends.jax._readers import Owner
 from unikeras.backends.jax._risks import may_fail
 from unikeras.backends.jax._signals import interrupts_wait
@@ -86,7 +86,7 @@ def compile_program(
     read = [variable for key, variable in scope.read.items() if key not in scope.written]
     program = _Program(f, list(scope.written.values()), read, donate, compiles)
     program.trace(arguments)
-    return Program(program, writes=bool(scope.written))
+    return Program(program, bool(scope.written), lambda: program.content(list(scope.read.values())))
 
 
 class _Program:
@@ -114,8 +114,16 @@ class _Program:
         written, read = [v.value for v in self._written], [v.value for v in self._read]
         traced = self._in_place.trace(written, read, arguments)
         self._careful = may_fail(traced.jaxpr)
+        self._jaxpr = traced.jaxpr
         one_by_one = _flat_function(traced)
         self._copying = jax.jit(one_by_one) if self._compiles else one_by_one
+
+    def content(self, read: Sequence[keras.Variable]) -> ProgramContent:
+        """Look into the program; `read` are the variables that its function reads, written ones too."""
+        donated = self._written if self._donate and not self._careful else []
+        return ProgramContent(
+            read, self._written, donated, _content.count_operators(self._jaxpr), lambda: str(self._jaxpr)
+        )
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         results: list[Any] = []

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from unikeras.backends._contract import Compiler, Program, TensorFunction, TraceFault
 from unikeras.backends.tensorflow import _faults
+from unikeras.backends.tensorflow._content import READING, look_into
 from unikeras.errors import StateError
 
 logger = logging.getLogger("unikeras")
@@ -61,7 +62,9 @@ def compile_program(
     if jit_compile == "auto" and _worth_xla():
         return _with_xla_where_it_compiles(f, spec)
     concrete = _traced(f, spec, xla=jit_compile is True)
-    return Program(lambda tensors: list(concrete(*tensors)), writes=_writes(concrete.graph))
+    return Program(
+        lambda tensors: list(concrete(*tensors)), _writes(concrete.graph), lambda: look_into(concrete.graph)
+    )
 
 
 def _worth_xla() -> bool:
@@ -89,7 +92,7 @@ def _with_xla_where_it_compiles(f: TensorFunction, spec: Sequence[Any]) -> Progr
                 has_run = True
         return list(concrete(*tensors))
 
-    return Program(run, writes)
+    return Program(run, writes, lambda: look_into(concrete.graph))
 
 
 def _traced(f: TensorFunction, spec: Sequence[Any], xla: bool) -> Any:
@@ -108,12 +111,8 @@ def _traced(f: TensorFunction, spec: Sequence[Any], xla: bool) -> Any:
 def _writes(graph: Any) -> bool:
     # What only reads state has no need to wait for other threads.
     return any(
-        operation.op_def.is_stateful and operation.type not in _READING
-        for operation in graph.get_operations()
+        operation.op_def.is_stateful and operation.type not in READING for operation in graph.get_operations()
     )
-
-
-_READING = ("ReadVariableOp", "ResourceGather", "Placeholder")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Numbers that a trace has only as tensors, and sizes that it has only as symbols, where torch or Keras asks for others.""" torch takes a Python number that a trace has only as a tensor."""
+"""Numbers that a trace has only as tensors, and sizes that it has only as symbols, where torch asks for others."""
 
 from __future__ import annotations
 
