@@ -103,7 +103,6 @@ class CallSignature:
         """What calls have in common that differ only in the sizes of axes."""
         return self.structure, self.static, self.dtypes, tuple(map(len, self.shapes)), self.captured
 
-
     @property
     def ignoring_values(self) -> Hashable:
         """What calls have in common that differ in sizes, and in what the function reads besides its arguments."""

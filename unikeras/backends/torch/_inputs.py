@@ -7,6 +7,7 @@ from typing import Any
 
 import sympy
 import torch
+from keras.src.backend.torch.core import get_device
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
@@ -34,6 +35,7 @@ class Inputs:
         dtypes: Sequence[Any],
         sizes: Sequence[tuple[int, ...]] | None,
     ) -> None:
+        self._device = str(get_device()).partition(":")[0]
         self._env = ShapeEnv() if any(None in shape for shape in shapes) else None
         self.mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=self._env)
         self.examples = [
@@ -44,12 +46,19 @@ class Inputs:
     def _example(self, shape: tuple[int | None, ...], dtype: Any, size: Any) -> torch.Tensor:
         if None not in shape:
             with self.mode:
-                return torch.empty(shape, dtype=dtype)
+                return torch.empty(shape, dtype=dtype, device=self._device)
         if any(axis is None and number < 2 for axis, number in zip(shape, size, strict=True)):
             raise FixedSizeError("the tracer takes an axis of no or one element for one that never varies")
         dynamic = [DimDynamic.DYNAMIC if axis is None else DimDynamic.STATIC for axis in shape]
         context: Any = StatelessSymbolicContext(dynamic_sizes=dynamic)
-        return self.mode.from_tensor(torch.empty(size, dtype=dtype), symbolic_context=context)
+        return self.mode.from_tensor(torch.empty(size, dtype=dtype, device=self._device), symbolic_context=context)
+
+    def prepare(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return arguments as the graph takes them: where Keras computes, and in rows."""
+        return [
+            (tensor if tensor.device.type == self._device else tensor.to(self._device)).contiguous()
+            for tensor in tensors
+        ]
 
     def check_dynamic(self) -> None:
         """Raise if the function asked for the size of a dynamic axis.
@@ -72,5 +81,7 @@ class Inputs:
                 if isinstance(size, torch.SymInt):
                     if actual < 2:
                         return False
-                    known[size.node._expr] = actual  # the symbol, also where it was found to equal another one
+                    known[size.node._expr] = (
+                        actual  # the symbol, also where it was found to equal another one
+                    )
         return all(guard.expr.xreplace(known) in (True, sympy.true) for guard in self._env.guards)

@@ -41,7 +41,7 @@ def compile_program(
         if not traced.created:
             break
     inputs.check_dynamic()
-    program = GraphProgram(traced, simplifies)
+    program = GraphProgram(traced, inputs, simplifies)
     return Program(program, bool(traced.written), lambda: look_into(program, traced), inputs.accept)
 
 
@@ -73,6 +73,7 @@ class GraphProgram:
 
     Args:
         trace: the graph, and the variables that are its state.
+        inputs: the arguments that it was traced for.
         simplifies: whether the passes run over it first.
 
     Attributes:
@@ -81,7 +82,8 @@ class GraphProgram:
         module: the graph, with the tensors that it names.
     """
 
-    def __init__(self, trace: Trace, simplifies: bool) -> None:
+    def __init__(self, trace: Trace, inputs: Inputs, simplifies: bool) -> None:
+        self._prepare = inputs.prepare
         self.removed = passes.simplify(trace.graph) if simplifies else {}
         self.in_place = _write_in_place(trace) if simplifies else []
         self._state = trace.state
@@ -130,6 +132,4 @@ def _write_in_place(trace: Trace) -> list[Any]:
 def _apart(tensors: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
     """Copy arguments that share memory with variables which the graph changes while it runs."""
     memory = {variable._value.untyped_storage().data_ptr() for variable in variables}
-    return [
-        tensor.clone() if tensor.untyped_storage().data_ptr() in memory else tensor for tensor in tensors
-    ]
+    return [tensor.clone() if tensor.untyped_storage().data_ptr() in memory else tensor for tensor in tensors]

@@ -153,9 +153,7 @@ def trace(f: TensorFunction, inputs: Inputs) -> Trace:
         with _disable_current_modes():
             initialize_all_variables()
     graph = _flat(module.graph)
-    return Trace(
-        graph, module, lifted.variables, list(scope.written.values()), len(results), lifted.created
-    )
+    return Trace(graph, module, lifted.variables, list(scope.written.values()), len(results), lifted.created)
 
 
 def _detached(tensor: Any) -> Any:

@@ -26,7 +26,9 @@ class TorchTensors(Tensors):
         return isinstance(value, torch.Tensor)
 
     def is_symbolic(self, value: Any) -> bool:
-        return isinstance(value, torch.Tensor) and (value.device.type == "meta" or isinstance(value, FakeTensor))
+        return isinstance(value, torch.Tensor) and (
+            value.device.type == "meta" or isinstance(value, FakeTensor)
+        )
 
     def children(self, value: Any) -> tuple[Composite, list[Any]] | None:
         node = pytree.SUPPORTED_NODES.get(type(value))
