@@ -88,12 +88,14 @@ class GraphProgram:
         self.in_place = _write_in_place(trace) if simplifies else []
         self._state = trace.state
         self._written = [variable for variable in trace.written if variable not in _Identities(self.in_place)]
+        self._changed = [*self._written, *self.in_place]
         self._results = trace.results
         self.module = torch.fx.GraphModule(trace.holder, trace.graph)
         self._run = self.module.forward
 
     def __call__(self, tensors: Sequence[Any]) -> list[Any]:
-        _assign.keep_read_values([*self._written, *self.in_place])
+        _assign.keep_read_values(self._changed)
+        tensors = self._prepare(tensors)
         if self.in_place:
             tensors = _apart(tensors, self.in_place)
         with torch.no_grad():
