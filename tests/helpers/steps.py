@@ -1,0 +1,354 @@
+"""Train steps of every kind that Keras has, each with its state: what a program must compute as Python does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+import unikeras as uk
+
+
+class Step:
+    """A function, the variables that it changes, and what it is called with.
+
+    Attributes:
+        run: the function.
+        state: its variables.
+        inputs: arrays.
+    """
+
+    def __init__(self, run: Callable[..., Any], state: Sequence[keras.Variable], *inputs: np.ndarray) -> None:
+        self.run = run
+        self.state = list({id(variable): variable for variable in state}.values())
+        self.inputs = inputs
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def integers(high: int, *shape: int, seed: int = 0, dtype: str = "int32") -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, high, shape).astype(dtype)
+
+
+def images(*shape: int) -> np.ndarray:
+    return (np.random.default_rng(3).uniform(size=shape) * 255).astype("float32")
+
+
+# Layers
+
+
+class Layer:
+    """How a layer is made and called.
+
+    Args:
+        make: returns it.
+        inputs: arrays.
+        call: calls it; without it, the layer takes the inputs, as a list where there are several.
+    """
+
+    def __init__(self, make: Callable[[], Any], *inputs: np.ndarray, call: Callable[..., Any] | None = None):
+        self.make = make
+        self.inputs = inputs
+        self.call = call or _call
+
+    def step(self) -> Step:
+        """Return a train step: tape, SGD with momentum, a metric."""
+        layer = self.make()
+        scales = [keras.Variable(1.0 + 0.1 * i, name="scale") for i in range(len(self.inputs))]
+        gain = keras.Variable(1.5, name="gain")
+
+        def forward(*inputs: Any) -> tuple[Any, list[Any]]:
+            scaled = [x * s if keras.backend.is_float_dtype(x.dtype) else x for x, s in zip(inputs, scales)]
+            outputs = [ops.cast(y, "float32") for y in keras.tree.flatten(self.call(layer, *scaled))]
+            loss = sum(ops.mean((y * gain) ** 2) / (1 + ops.mean(ops.stop_gradient(y) ** 2)) for y in outputs)
+            return loss + sum(layer.losses), outputs
+
+        forward(*map(ops.convert_to_tensor, self.inputs))
+        weights = [*layer.trainable_variables, *scales, gain]
+        optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
+        optimizer.build(weights)
+        metric = keras.metrics.Mean()
+
+        def run(*inputs: Any) -> Any:
+            with uk.GradientTape() as tape:
+                loss, outputs = forward(*inputs)
+            gradients = tape.gradient(loss, weights)
+            found = [(g, w) for g, w in zip(gradients, weights) if g is not None]
+            optimizer.apply_gradients(found)
+            metric.update_state(loss)
+            return loss, outputs, metric.result()
+
+        return Step(run, [*layer.variables, *weights, *optimizer.variables, *metric.variables], *self.inputs)
+
+
+def _call(layer: Any, *inputs: Any) -> Any:
+    return layer(list(inputs) if len(inputs) > 1 else inputs[0], **_training(layer))
+
+
+def _training(layer: Any) -> dict[str, bool]:
+    return {"training": True} if layer._call_has_training_arg else {}
+
+
+def _masked(layer: Any, x: Any, mask: Any) -> Any:
+    return layer(x, mask=mask, training=True)
+
+
+def _with_states(count: int, *sizes: int) -> Callable[..., Any]:
+    def call(layer: Any, x: Any) -> Any:
+        state = [ops.zeros((x.shape[0], size)) + 0.1 for size in (sizes or (3,) * count)]
+        return layer(x, state if count > 1 else state, training=True)
+
+    return call
+
+
+def _boxes(layer: Any, x: Any, boxes: Any, labels: Any) -> Any:
+    found = layer(
+        {"images": x, "bounding_boxes": {"boxes": boxes, "labels": labels}}, training=True
+    )
+    return found["images"], found["bounding_boxes"]
+
+
+def _mixed(layer: Any, x: Any, labels: Any) -> Any:
+    found = layer({"images": x, "labels": labels}, training=True)
+    return found["images"], found["labels"]
+
+
+ROWS, SERIES, MASK = normal(3, 4), normal(2, 5, 4), np.array([[1, 1, 1, 0, 0], [1, 0, 1, 1, 1]], bool)
+MAP, VOLUME = normal(2, 6, 6, 3), normal(2, 4, 4, 4, 2)
+PICTURES = images(2, 8, 8, 3)
+L2 = keras.regularizers.L2(0.01)
+
+LAYERS: dict[str, Layer] = {
+    "Activation": Layer(lambda: layers.Activation("gelu"), ROWS),
+    "ActivityRegularization": Layer(lambda: layers.ActivityRegularization(0.1, 0.2), ROWS),
+    "Add": Layer(layers.Add, ROWS, 2 * ROWS),
+    "AdditiveAttention": Layer(
+        lambda: layers.AdditiveAttention(dropout=0.2), normal(2, 3, 4), normal(2, 5, 4)
+    ),
+    "AlphaDropout": Layer(lambda: layers.AlphaDropout(0.4, seed=1), ROWS),
+    "Attention": Layer(
+        lambda: layers.Attention(use_scale=True, dropout=0.2, seed=1), normal(2, 3, 4), normal(2, 5, 4)
+    ),
+    "Attention causal": Layer(
+        layers.Attention,
+        normal(2, 5, 4),
+        MASK,
+        call=lambda layer, x, m: layer([x, x], mask=[m, m], use_causal_mask=True, training=True),
+    ),
+    "AugMix": Layer(lambda: layers.AugMix(num_chains=2, chain_depth=2, seed=1), PICTURES),
+    "AutoContrast": Layer(layers.AutoContrast, PICTURES),
+    "Average": Layer(layers.Average, ROWS, 2 * ROWS),
+    "BatchNormalization": Layer(lambda: layers.BatchNormalization(gamma_regularizer=L2), MAP),
+    "BatchNormalization masked": Layer(layers.BatchNormalization, SERIES, MASK, call=_masked),
+    "Bidirectional": Layer(
+        lambda: layers.Bidirectional(layers.LSTM(3, return_sequences=True)), SERIES, MASK, call=_masked
+    ),
+    "CategoryEncoding": Layer(
+        lambda: layers.CategoryEncoding(5, "count"), integers(5, 3, 4), normal(3, 4), call=lambda layer, i, w: layer(i, count_weights=w)
+    ),
+    "CenterCrop": Layer(lambda: layers.CenterCrop(4, 5), PICTURES),
+    "Concatenate": Layer(layers.Concatenate, ROWS, 2 * ROWS),
+    "ContrastLimitedAdaptiveHistogramEqualization": Layer(
+        lambda: layers.ContrastLimitedAdaptiveHistogramEqualization(tile_grid_size=(2, 2)), PICTURES
+    ),
+    "Conv1D": Layer(lambda: layers.Conv1D(3, 3, padding="causal", activation="relu"), SERIES),
+    "Conv1DTranspose": Layer(lambda: layers.Conv1DTranspose(3, 3, 2, "same"), SERIES),
+    "Conv2D": Layer(
+        lambda: layers.Conv2D(4, 3, 2, "same", kernel_constraint=keras.constraints.MaxNorm(0.5)), MAP
+    ),
+    "Conv2D channels_first": Layer(
+        lambda: layers.Conv2D(4, 3, padding="same", data_format="channels_first", groups=3 if False else 1, kernel_regularizer=L2), normal(2, 3, 6, 6)
+    ),
+    "Conv2D dilated groups": Layer(lambda: layers.Conv2D(4, 2, dilation_rate=2, groups=2), normal(2, 6, 6, 4)),
+    "Conv2DTranspose": Layer(lambda: layers.Conv2DTranspose(3, 3, 2, "valid", output_padding=1), MAP),
+    "Conv3D": Layer(lambda: layers.Conv3D(3, 2, padding="same"), VOLUME),
+    "Conv3DTranspose": Layer(lambda: layers.Conv3DTranspose(2, 2, 2), VOLUME),
+    "ConvLSTM1D": Layer(lambda: layers.ConvLSTM1D(2, 2, padding="same"), normal(2, 3, 5, 2)),
+    "ConvLSTM2D": Layer(lambda: layers.ConvLSTM2D(2, 2, return_sequences=True), normal(2, 3, 4, 4, 1)),
+    "ConvLSTM3D": Layer(lambda: layers.ConvLSTM3D(1, 2), normal(1, 2, 3, 3, 3, 1)),
+    "Cropping1D": Layer(lambda: layers.Cropping1D(1), SERIES),
+    "Cropping2D": Layer(lambda: layers.Cropping2D(((1, 0), (0, 2))), MAP),
+    "Cropping3D": Layer(lambda: layers.Cropping3D(1), VOLUME),
+    "CutMix": Layer(lambda: layers.CutMix(seed=1), PICTURES, normal(2, 3), call=_mixed),
+    "Dense": Layer(
+        lambda: layers.Dense(
+            3, "softmax", kernel_regularizer="orthogonal_regularizer", bias_constraint="non_neg", activity_regularizer="l1"
+        ),
+        ROWS,
+    ),
+    "DepthwiseConv1D": Layer(lambda: layers.DepthwiseConv1D(2, depth_multiplier=2), SERIES),
+    "DepthwiseConv2D": Layer(lambda: layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2), MAP),
+    "Discretization": Layer(lambda: layers.Discretization([-1.0, 0.0, 1.0]), ROWS),
+    "Dot": Layer(lambda: layers.Dot(1, normalize=True), ROWS, normal(3, 4, seed=1)),
+    "Dropout": Layer(lambda: layers.Dropout(0.5, seed=1), ROWS),
+    "ELU": Layer(layers.ELU, ROWS),
+    "EinsumDense": Layer(lambda: layers.EinsumDense("abc,cd->abd", (None, 3), bias_axes="d"), SERIES),
+    "Embedding": Layer(lambda: layers.Embedding(6, 3, embeddings_constraint="unit_norm"), integers(6, 2, 5)),
+    "Equalization": Layer(layers.Equalization, PICTURES),
+    "Flatten": Layer(layers.Flatten, MAP),
+    "GRU": Layer(lambda: layers.GRU(3, return_sequences=True, return_state=True), SERIES, MASK, call=_masked),
+    "GRU before": Layer(lambda: layers.GRU(3, reset_after=False, dropout=0.2, recurrent_dropout=0.2), SERIES),
+    "GRUCell": Layer(lambda: layers.GRUCell(3), ROWS, call=_with_states(1)),
+    "GaussianDropout": Layer(lambda: layers.GaussianDropout(0.4, seed=1), ROWS),
+    "GaussianNoise": Layer(lambda: layers.GaussianNoise(0.4, seed=1), ROWS),
+    "GlobalAveragePooling1D": Layer(
+        layers.GlobalAveragePooling1D, SERIES, MASK, call=lambda layer, x, m: layer(x, mask=m)
+    ),
+    "GroupNormalization": Layer(lambda: layers.GroupNormalization(2), SERIES),
+    "GroupQueryAttention": Layer(
+        lambda: layers.GroupQueryAttention(2, 4, 2, dropout=0.1, seed=1),
+        normal(2, 3, 4),
+        call=lambda layer, x: layer(x, x, use_causal_mask=True, training=True),
+    ),
+    "HashedCrossing": Layer(
+        lambda: layers.HashedCrossing(7), integers(5, 3, 1), integers(5, 3, 1, seed=1), call=lambda layer, a, b: layer((a, b))
+    ),
+    "Hashing": Layer(lambda: layers.Hashing(5), integers(9, 3, 2)),
+    "Identity": Layer(layers.Identity, ROWS),
+    "IntegerLookup": Layer(lambda: layers.IntegerLookup(vocabulary=[1, 3, 5]), integers(6, 3, 2, dtype="int64")),
+    "LSTM": Layer(lambda: layers.LSTM(3, return_sequences=True, return_state=True), SERIES, MASK, call=_masked),
+    "LSTM stateful": Layer(lambda: layers.LSTM(3, stateful=True, go_backwards=True), SERIES),
+    "LSTM dropout": Layer(lambda: layers.LSTM(3, dropout=0.2, recurrent_dropout=0.2, seed=1, unroll=True), SERIES),
+    "LSTMCell": Layer(lambda: layers.LSTMCell(3), ROWS, call=_with_states(2)),
+    "Lambda": Layer(lambda: layers.Lambda(lambda x: x * x), ROWS),
+    "LayerNormalization": Layer(layers.LayerNormalization, SERIES),
+    "LeakyReLU": Layer(layers.LeakyReLU, ROWS),
+    "Masking": Layer(layers.Masking, SERIES * (normal(2, 5, 1) > 0)),
+    "Maximum": Layer(layers.Maximum, ROWS, normal(3, 4, seed=1)),
+    "MaxNumBoundingBoxes": Layer(
+        lambda: layers.MaxNumBoundingBoxes(2, bounding_box_format="xyxy"),
+        PICTURES,
+        np.array([[[0, 0, 4, 4], [1, 1, 3, 5], [2, 2, 4, 4]]] * 2, "float32"),
+        integers(3, 2, 3),
+        call=_boxes,
+    ),
+    "MelSpectrogram": Layer(
+        lambda: layers.MelSpectrogram(16, 8, 16, sampling_rate=100, num_mel_bins=4), normal(2, 40)
+    ),
+    "Minimum": Layer(layers.Minimum, ROWS, normal(3, 4, seed=1)),
+    "MixUp": Layer(lambda: layers.MixUp(seed=1), PICTURES, normal(2, 3), call=_mixed),
+    "MultiHeadAttention": Layer(
+        lambda: layers.MultiHeadAttention(2, 3, dropout=0.1, seed=1),
+        normal(2, 5, 4),
+        MASK,
+        call=lambda layer, x, m: layer(x, x, query_mask=m, use_causal_mask=True, return_attention_scores=True, training=True),
+    ),
+    "MultiHeadAttention flash": Layer(
+        lambda: layers.MultiHeadAttention(2, 3), normal(2, 5, 4), call=lambda layer, x: layer(x, x, training=True)
+    ),
+    "Multiply": Layer(layers.Multiply, ROWS, normal(3, 4, seed=1)),
+    "Normalization": Layer(lambda: layers.Normalization(mean=0.5, variance=2.0), ROWS),
+    "PReLU": Layer(lambda: layers.PReLU(shared_axes=[1, 2]), MAP),
+    "Permute": Layer(lambda: layers.Permute((2, 1)), SERIES),
+    "Pipeline": Layer(
+        lambda: layers.Pipeline([layers.RandomFlip(seed=1), layers.RandomBrightness(0.2, seed=2)]), PICTURES
+    ),
+    "RMSNormalization": Layer(layers.RMSNormalization, SERIES),
+    "RNN": Layer(
+        lambda: layers.RNN([layers.LSTMCell(3), layers.GRUCell(2)], return_sequences=True), SERIES, MASK, call=_masked
+    ),
+    "RandAugment": Layer(lambda: layers.RandAugment(num_ops=2, seed=1), PICTURES),
+    "ReLU": Layer(lambda: layers.ReLU(6, 0.1, 0.2), ROWS),
+    "RepeatVector": Layer(lambda: layers.RepeatVector(3), ROWS),
+    "Rescaling": Layer(lambda: layers.Rescaling(0.1, 1.0), PICTURES),
+    "Reshape": Layer(lambda: layers.Reshape((2, -1)), ROWS),
+    "Resizing": Layer(lambda: layers.Resizing(5, 4, crop_to_aspect_ratio=True), PICTURES),
+    "ReversibleEmbedding": Layer(
+        lambda: layers.ReversibleEmbedding(6, 3), integers(6, 2, 5), call=lambda layer, i: layer(layer(i), reverse=True)
+    ),
+    "STFTSpectrogram": Layer(lambda: layers.STFTSpectrogram("log", 16, 8), normal(2, 40, 1)),
+    "SeparableConv1D": Layer(lambda: layers.SeparableConv1D(3, 2), SERIES),
+    "SeparableConv2D": Layer(lambda: layers.SeparableConv2D(3, 2, padding="same"), MAP),
+    "SimpleRNN": Layer(lambda: layers.SimpleRNN(3, return_sequences=True), SERIES, MASK, call=_masked),
+    "SimpleRNNCell": Layer(lambda: layers.SimpleRNNCell(3), ROWS, call=_with_states(1)),
+    "Softmax": Layer(layers.Softmax, SERIES, MASK, call=lambda layer, x, m: layer(x, mask=m[..., None])),
+    "Solarization": Layer(lambda: layers.Solarization(10, 100, seed=1), PICTURES),
+    "SpatialDropout1D": Layer(lambda: layers.SpatialDropout1D(0.4, seed=1), SERIES),
+    "SpatialDropout2D": Layer(lambda: layers.SpatialDropout2D(0.4, seed=1), MAP),
+    "SpatialDropout3D": Layer(lambda: layers.SpatialDropout3D(0.4, seed=1), VOLUME),
+    "SpectralNormalization": Layer(lambda: layers.SpectralNormalization(layers.Conv2D(3, 2)), MAP),
+    "StackedRNNCells": Layer(
+        lambda: layers.StackedRNNCells([layers.SimpleRNNCell(3), layers.GRUCell(2)]), ROWS, call=_with_states(2, 3, 2)
+    ),
+    "Subtract": Layer(layers.Subtract, ROWS, normal(3, 4, seed=1)),
+    "TimeDistributed": Layer(lambda: layers.TimeDistributed(layers.Dense(3)), SERIES, MASK, call=_masked),
+    "TimeDistributed normalized": Layer(lambda: layers.TimeDistributed(layers.BatchNormalization()), SERIES),
+    "UnitNormalization": Layer(layers.UnitNormalization, SERIES),
+    "Wrapper": Layer(lambda: _Wrapped(layers.Dense(3)), ROWS),
+    "Layer": Layer(lambda: _Noisy(), ROWS),
+}
+_POOLED = {"1D": SERIES, "2D": MAP, "3D": VOLUME}
+for _axes, _x in _POOLED.items():
+    for _kind in ("Average", "Max"):
+        _name = f"{_kind}Pooling{_axes}"
+        LAYERS[_name] = Layer(lambda n=_name: getattr(layers, n)(2, 2, "same"), _x)
+        LAYERS[f"Global{_name}"] = Layer(lambda n=_name: getattr(layers, f"Global{n}")(keepdims=True), _x)
+        LAYERS[f"Adaptive{_name}"] = Layer(lambda n=_name: getattr(layers, f"Adaptive{n}")(3), _x)
+    for _name in ("UpSampling", "ZeroPadding"):
+        LAYERS[_name + _axes] = Layer(lambda n=_name + _axes: getattr(layers, n)(2), _x)
+LAYERS["UpSampling2D bilinear"] = Layer(lambda: layers.UpSampling2D(2, interpolation="bilinear"), MAP)
+LAYERS["GlobalAveragePooling1D masked"] = Layer(
+    layers.GlobalAveragePooling1D, SERIES, MASK, call=lambda layer, x, m: layer(x, mask=m)
+)
+_AUGMENTATIONS = {
+    "RandomBrightness": (0.3,),
+    "RandomColorDegeneration": (0.5,),
+    "RandomColorJitter": (0.3, 0.3, 0.3, 0.1),
+    "RandomContrast": (0.3,),
+    "RandomCrop": (5, 4),
+    "RandomElasticTransform": (),
+    "RandomErasing": (),
+    "RandomFlip": (),
+    "RandomGaussianBlur": (),
+    "RandomGrayscale": (),
+    "RandomHue": (0.3,),
+    "RandomInvert": (0.5,),
+    "RandomPerspective": (),
+    "RandomPosterization": (4,),
+    "RandomRotation": (0.2,),
+    "RandomSaturation": (0.4,),
+    "RandomSharpness": (0.4,),
+    "RandomShear": (0.2, 0.2),
+    "RandomTranslation": (0.2, 0.2),
+    "RandomZoom": (0.2,),
+}
+for _name, _arguments in _AUGMENTATIONS.items():
+    LAYERS[_name] = Layer(lambda n=_name, a=_arguments: getattr(layers, n)(*a, seed=1), PICTURES)
+
+# What no step of tensors calls, and why.
+NOT_IN_STEPS = {
+    "FlaxLayer": "runs on JAX alone, with flax, which the tests do not install",
+    "InputLayer": "names an input and computes nothing",
+    "JaxLayer": "runs on JAX and TensorFlow alone",
+    "StringLookup": "takes strings",
+    "TFSMLayer": "runs on TensorFlow alone, from a folder",
+    "TextVectorization": "takes strings",
+    "TorchModuleWrapper": "runs on PyTorch alone, and has tests of its own there",
+}
+
+
+class _Wrapped(layers.Wrapper):
+    def call(self, x):
+        return self.layer(x)
+
+
+class _Noisy(layers.Layer):
+    """Counts, draws, adds a loss, and multiplies by a weight: what users write."""
+
+    def build(self, shape):
+        self.weight = self.add_weight(shape=(shape[-1],), initializer="ones", constraint="unit_norm")
+        self.count = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False)
+        self.seed = keras.random.SeedGenerator(3)
+
+    def call(self, x):
+        self.count.assign_add(1)
+        noise = keras.random.normal(ops.shape(x), seed=self.seed) * ops.cast(self.count, x.dtype)
+        self.add_loss(0.1 * ops.sum(self.weight**2))
+        return (x + 0.01 * noise) * self.weight
+
+
