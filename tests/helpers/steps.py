@@ -298,7 +298,7 @@ LAYERS["GlobalAveragePooling1D masked"] = Layer(
 _AUGMENTATIONS = {
     "RandomBrightness": (0.3,),
     "RandomColorDegeneration": (0.5,),
-    "RandomColorJitter": (0.3, 0.3, 0.3, 0.1),
+    "RandomColorJitter": ((0, 255), 0.3, 0.3, 0.3, 0.1),
     "RandomContrast": (0.3,),
     "RandomCrop": (5, 4),
     "RandomElasticTransform": (),
@@ -352,3 +352,286 @@ class _Noisy(layers.Layer):
         return (x + 0.01 * noise) * self.weight
 
 
+# Optimizers
+
+
+def _optimized(make: Callable[[], Any], policy: str = "float32", **options: Any) -> Callable[[], Step]:
+    """Return what makes a train step of a small network, which an optimizer of some kind changes."""
+
+    def step() -> Step:
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(policy)
+        try:
+            model = keras.Sequential(
+                [keras.Input((4,)), layers.Dense(5, "tanh"), layers.BatchNormalization(), layers.Dense(3)]
+            )
+        finally:
+            keras.config.set_dtype_policy(before)
+        optimizer = make()
+        if policy == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=8.0, dynamic_growth_steps=2)
+        optimizer.build(model.trainable_variables)
+        loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        accuracy = keras.metrics.SparseCategoricalAccuracy()
+
+        def run(x: Any, y: Any) -> Any:
+            with uk.GradientTape() as tape:
+                logits = model(x, training=True)
+                loss = loss_of(y, logits)
+                scaled = optimizer.scale_loss(loss)
+            optimizer.apply(tape.gradient(scaled, model.trainable_variables), model.trainable_variables)
+            accuracy.update_state(y, logits)
+            return loss, logits, accuracy.result()
+
+        return Step(run, [*model.variables, *optimizer.variables, *accuracy.variables], normal(6, 4), integers(3, 6))
+
+    return step
+
+
+_S = keras.optimizers.schedules
+_O = keras.optimizers
+OPTIMIZERS: dict[str, Callable[[], Step]] = {
+    "Adadelta": _optimized(lambda: _O.Adadelta(0.1)),
+    "Adafactor": _optimized(lambda: _O.Adafactor(0.1, clipvalue=0.5)),
+    "Adagrad": _optimized(lambda: _O.Adagrad(0.1)),
+    "Adam": _optimized(lambda: _O.Adam(0.1, amsgrad=True, clipnorm=0.1)),
+    "AdamW": _optimized(lambda: _O.AdamW(_S.CosineDecay(0.1, 2, warmup_target=0.2, warmup_steps=1), use_ema=True, ema_overwrite_frequency=2)),
+    "Adamax": _optimized(lambda: _O.Adamax(0.1, weight_decay=0.01)),
+    "Ftrl": _optimized(lambda: _O.Ftrl(0.1, l1_regularization_strength=0.01)),
+    "Lamb": _optimized(lambda: _O.Lamb(0.1)),
+    "Lion": _optimized(lambda: _O.Lion(0.1)),
+    "LossScaleOptimizer": _optimized(lambda: _O.Adam(0.1), "mixed_float16"),
+    "LossScaleOptimizer accumulating": _optimized(
+        lambda: _O.SGD(0.1, gradient_accumulation_steps=2), "mixed_float16"
+    ),
+    "MultiOptimizer": _optimized(lambda: _multi()),
+    "Muon": _optimized(lambda: _O.Muon(0.1)),
+    "Nadam": _optimized(lambda: _O.Nadam(0.1)),
+    "RMSprop": _optimized(lambda: _O.RMSprop(0.1, momentum=0.5, centered=True)),
+    "SGD": _optimized(lambda: _O.SGD(0.1)),
+    "SGD nesterov": _optimized(lambda: _O.SGD(_S.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3]), 0.9, nesterov=True)),
+    "ScheduleFreeAdamW": _optimized(lambda: _O.ScheduleFreeAdamW(0.1)),
+    "mixed_bfloat16": _optimized(lambda: _O.Adam(0.1), "mixed_bfloat16"),
+    "float64": _optimized(lambda: _O.Adam(0.1), "float64"),
+    "bfloat16": _optimized(lambda: _O.Adam(0.1), "bfloat16"),
+    "global_clipnorm": _optimized(lambda: _O.Adam(0.1, global_clipnorm=0.1)),
+    "gradient_accumulation_steps": _optimized(lambda: _O.Adam(0.1, gradient_accumulation_steps=2)),
+    "loss_scale_factor": _optimized(lambda: _O.SGD(0.1, loss_scale_factor=4.0)),
+    "CosineDecayRestarts": _optimized(lambda: _O.SGD(_S.CosineDecayRestarts(0.1, 2))),
+    "ExponentialDecay": _optimized(lambda: _O.SGD(_S.ExponentialDecay(0.1, 2, 0.5, staircase=True))),
+    "InverseTimeDecay": _optimized(lambda: _O.SGD(_S.InverseTimeDecay(0.1, 2, 0.5))),
+    "PolynomialDecay": _optimized(lambda: _O.SGD(_S.PolynomialDecay(0.1, 4, cycle=True))),
+    "callable rate": _optimized(lambda: _O.SGD(lambda: 0.1)),
+}
+OPTIMIZERS_NOT_IN_STEPS = {"Optimizer": "the base of the others"}
+
+
+def _multi() -> Any:
+    return _O.MultiOptimizer(_O.Adam(0.1), [(_O.SGD(0.2), "kernel")])
+
+
+# Metrics
+
+
+def _measured(make: Callable[[], Any], *inputs: np.ndarray) -> Callable[[], Step]:
+    def step() -> Step:
+        metric = make()
+
+        def run(*values: Any) -> Any:
+            metric.update_state(*values)
+            return metric.result()
+
+        run(*map(ops.convert_to_tensor, inputs))
+        return Step(run, metric.variables, *inputs)
+
+    return step
+
+
+_M = keras.metrics
+_BINARY = integers(2, 6, 1), normal(6, 1) * 0.1 + 0.5
+_ONE_HOT = np.eye(3, dtype="float32")[integers(3, 6)], abs(normal(6, 3)) / 5
+_SPARSE = integers(3, 6), abs(normal(6, 3)) / 5
+_REAL = normal(6, 3), normal(6, 3, seed=1)
+_POSITIVE = abs(normal(6, 3)) / 5, abs(normal(6, 3, seed=1)) / 5
+_SIGNS = np.sign(normal(6, 3)), normal(6, 3, seed=1)
+_WEIGHTS = abs(normal(6))
+METRICS: dict[str, Callable[[], Step]] = {
+    "AUC": _measured(lambda: _M.AUC(num_thresholds=20), *_BINARY, _WEIGHTS),
+    "AUC multi_label": _measured(lambda: _M.AUC(10, "PR", multi_label=True, num_labels=3), *_ONE_HOT),
+    "Accuracy": _measured(_M.Accuracy, integers(3, 6), integers(3, 6, seed=1), _WEIGHTS),
+    "BinaryIoU": _measured(_M.BinaryIoU, *_BINARY, _WEIGHTS),
+    "ConcordanceCorrelation": _measured(_M.ConcordanceCorrelation, *_REAL),
+    "F1Score": _measured(lambda: _M.F1Score("macro"), *_ONE_HOT),
+    "FBetaScore": _measured(lambda: _M.FBetaScore("weighted", 2.0, 0.1), *_ONE_HOT),
+    "IoU": _measured(lambda: _M.IoU(3, [0, 2]), integers(3, 6), integers(3, 6, seed=1)),
+    "Mean": _measured(_M.Mean, normal(6), _WEIGHTS),
+    "MeanIoU": _measured(lambda: _M.MeanIoU(3), integers(3, 6), integers(3, 6, seed=1), _WEIGHTS),
+    "MeanMetricWrapper": _measured(lambda: _M.MeanMetricWrapper(keras.losses.huber), *_REAL),
+    "OneHotIoU": _measured(lambda: _M.OneHotIoU(3, [0, 2]), *_ONE_HOT),
+    "OneHotMeanIoU": _measured(lambda: _M.OneHotMeanIoU(3), *_ONE_HOT),
+    "PearsonCorrelation": _measured(_M.PearsonCorrelation, *_REAL),
+    "Precision top_k": _measured(lambda: _M.Precision(top_k=2, class_id=1), *_ONE_HOT),
+    "R2Score": _measured(_M.R2Score, *_REAL),
+    "RootMeanSquaredError": _measured(_M.RootMeanSquaredError, *_REAL, _WEIGHTS),
+    "SparseCategoricalAccuracy": _measured(_M.SparseCategoricalAccuracy, *_SPARSE, _WEIGHTS),
+    "SparseCategoricalCrossentropy": _measured(_M.SparseCategoricalCrossentropy, *_SPARSE),
+    "SparseTopKCategoricalAccuracy": _measured(lambda: _M.SparseTopKCategoricalAccuracy(2), *_SPARSE),
+    "Sum": _measured(_M.Sum, normal(6), _WEIGHTS),
+    "TopKCategoricalAccuracy": _measured(lambda: _M.TopKCategoricalAccuracy(2), *_ONE_HOT),
+}
+for _name in ("BinaryAccuracy", "BinaryCrossentropy", "FalseNegatives", "FalsePositives", "Precision", "Recall", "TrueNegatives", "TruePositives"):
+    METRICS[_name] = _measured(getattr(_M, _name), *_BINARY, _WEIGHTS)
+for _name in ("PrecisionAtRecall", "RecallAtPrecision", "SensitivityAtSpecificity", "SpecificityAtSensitivity"):
+    METRICS[_name] = _measured(lambda n=_name: getattr(_M, n)(0.5, num_thresholds=20), *_BINARY, _WEIGHTS)
+for _name in ("CategoricalAccuracy", "CategoricalCrossentropy", "CategoricalHinge", "KLDivergence"):
+    METRICS[_name] = _measured(getattr(_M, _name), *_ONE_HOT, _WEIGHTS)
+for _name in ("CosineSimilarity", "LogCoshError", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError"):
+    METRICS[_name] = _measured(getattr(_M, _name), *_REAL, _WEIGHTS)
+for _name in ("MeanSquaredLogarithmicError", "Poisson"):
+    METRICS[_name] = _measured(getattr(_M, _name), *_POSITIVE, _WEIGHTS)
+for _name in ("Hinge", "SquaredHinge"):
+    METRICS[_name] = _measured(getattr(_M, _name), *_SIGNS, _WEIGHTS)
+METRICS_NOT_IN_STEPS = {"Metric": "the base of the others"}
+
+
+# Losses
+
+
+def _lost(make: Callable[[], Any], truth: np.ndarray, prediction: np.ndarray, *weights: np.ndarray) -> Callable[[], Step]:
+    def step() -> Step:
+        loss_of = make()
+        scale = keras.Variable(1.0, name="scale")
+
+        def run(y: Any, p: Any, *sample_weight: Any) -> Any:
+            loss, gradient = uk.value_and_grad(lambda s: loss_of(y, p * s, *sample_weight))(scale.value)
+            scale.assign_sub(0.01 * gradient)
+            return loss, gradient
+
+        return Step(run, [scale], truth, prediction, *weights)
+
+    return step
+
+
+_L = keras.losses
+LOSSES: dict[str, Callable[[], Step]] = {
+    "BinaryCrossentropy": _lost(lambda: _L.BinaryCrossentropy(label_smoothing=0.1), *_BINARY, _WEIGHTS),
+    "BinaryFocalCrossentropy": _lost(lambda: _L.BinaryFocalCrossentropy(True), *_BINARY),
+    "CTC": _lost(_L.CTC, integers(3, 2, 2) + 1, normal(2, 6, 5)),
+    "CategoricalCrossentropy": _lost(_L.CategoricalCrossentropy, *_ONE_HOT, _WEIGHTS),
+    "CategoricalFocalCrossentropy": _lost(_L.CategoricalFocalCrossentropy, *_ONE_HOT),
+    "CategoricalGeneralizedCrossEntropy": _lost(_L.CategoricalGeneralizedCrossEntropy, *_SPARSE),
+    "CategoricalHinge": _lost(_L.CategoricalHinge, *_ONE_HOT),
+    "Circle": _lost(_L.Circle, integers(3, 6), normal(6, 3)),
+    "CosineSimilarity": _lost(_L.CosineSimilarity, *_REAL),
+    "Dice": _lost(_L.Dice, *_ONE_HOT),
+    "Hinge": _lost(_L.Hinge, *_SIGNS),
+    "Huber": _lost(lambda: _L.Huber(0.5), *_REAL, _WEIGHTS),
+    "KLDivergence": _lost(_L.KLDivergence, *_ONE_HOT),
+    "LogCosh": _lost(_L.LogCosh, *_REAL),
+    "MeanAbsoluteError": _lost(_L.MeanAbsoluteError, *_REAL),
+    "MeanAbsolutePercentageError": _lost(_L.MeanAbsolutePercentageError, *_REAL),
+    "MeanSquaredError": _lost(lambda: _L.MeanSquaredError("sum"), *_REAL),
+    "MeanSquaredLogarithmicError": _lost(_L.MeanSquaredLogarithmicError, *_POSITIVE),
+    "Poisson": _lost(_L.Poisson, *_POSITIVE),
+    "SparseCategoricalCrossentropy": _lost(lambda: _L.SparseCategoricalCrossentropy(ignore_class=0), *_SPARSE),
+    "SquaredHinge": _lost(_L.SquaredHinge, *_SIGNS),
+    "Tversky": _lost(_L.Tversky, *_ONE_HOT),
+}
+LOSSES_NOT_IN_STEPS = {"Loss": "the base of the others"}
+
+
+# Transforms
+
+
+def _transformed(make: Callable[[Any, Any], Callable[..., Any]]) -> Callable[[], Step]:
+    """Return what makes a step that takes derivatives of a small network by its input."""
+
+    def step() -> Step:
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(4, "tanh"), layers.LayerNormalization()])
+        count = keras.Variable(0.0, name="count")
+        run = make(model, count)
+        return Step(run, [*model.variables, count], normal(2, 4))
+
+    return step
+
+
+@uk.custom_gradient
+def _clipped(x: Any) -> Any:
+    return ops.exp(x), lambda upstream: ops.clip(upstream * ops.exp(x), -1.0, 1.0)
+
+
+def _counting(f: Callable[..., Any], count: Any) -> Callable[..., Any]:
+    def run(x: Any) -> Any:
+        count.assign_add(1.0)
+        return f(x)
+
+    return run
+
+
+def _persistent(model: Any, x: Any) -> Any:
+    with uk.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = model(x)
+        with tape.stop_recording():
+            z = model(x) * 2
+        total = ops.sum(y * z)
+    return tape.gradient(y, x), tape.gradient(total, x), tape.gradient(total, model.trainable_variables)
+
+
+def _twice(model: Any, x: Any) -> Any:
+    with uk.GradientTape() as outer:
+        outer.watch(x)
+        with uk.GradientTape() as inner:
+            inner.watch(x)
+            y = ops.sum(model(x) ** 3)
+        slope = inner.gradient(y, x)
+    return outer.gradient(slope, x)
+
+
+def _checkpointed(model: Any, x: Any) -> Any:
+    with uk.GradientTape() as tape:
+        y = ops.mean(uk.remat(model)(x) ** 2)
+    return y, tape.gradient(y, model.trainable_variables)
+
+
+def _batched(model: Any, x: Any) -> Any:
+    with uk.GradientTape() as tape:
+        tape.watch(x)
+        y = model(x)
+    return tape.batch_jacobian(y, x)
+
+
+TRANSFORMS: dict[str, Callable[[], Step]] = {
+    "grad": _transformed(lambda m, c: lambda x: uk.grad(lambda x: ops.sum(m(x) ** 2))(x)),
+    "jacobian": _transformed(lambda m, c: lambda x: uk.jacobian(m)(x)),
+    "hessian": _transformed(lambda m, c: lambda x: uk.hessian(lambda x: ops.sum(m(x) ** 2))(x)),
+    "hvp": _transformed(lambda m, c: lambda x: uk.hvp(lambda x: ops.sum(m(x) ** 2), (x,), (x,))),
+    "jvp": _transformed(lambda m, c: lambda x: uk.jvp(m, (x,), (x,))),
+    "vjp": _transformed(lambda m, c: lambda x: uk.vjp(m, x)[1](m(x))),
+    "vmap": _transformed(lambda m, c: lambda x: uk.vmap(lambda row: m(row[None])[0])(x)),
+    "grad in vmap": _transformed(
+        lambda m, c: lambda x: uk.vmap(uk.grad(lambda row: ops.sum(m(row[None]) ** 2)))(x)
+    ),
+    "remat": _transformed(lambda m, c: lambda x: _checkpointed(m, x)),
+    "custom_gradient": _transformed(lambda m, c: lambda x: uk.value_and_grad(lambda x: ops.sum(_clipped(m(x))))(x)),
+    "persistent tape": _transformed(lambda m, c: lambda x: _persistent(m, x)),
+    "second derivative": _transformed(lambda m, c: lambda x: _twice(m, x)),
+    "batch_jacobian": _transformed(lambda m, c: lambda x: _batched(m, x)),
+    "assignment in grad": _transformed(
+        lambda m, c: lambda x: uk.grad(_counting(lambda x: ops.sum(m(x) * c), c))(x)
+    ),
+    "no_grad": _transformed(lambda m, c: _without(m)),
+    "stop_gradient": _transformed(lambda m, c: lambda x: uk.grad(lambda x: ops.sum(uk.stop_gradient(x) * m(x)))(x)),
+}
+
+
+def _without(model: Any) -> Callable[..., Any]:
+    def run(x: Any) -> Any:
+        with uk.GradientTape() as tape:
+            tape.watch(x)
+            with uk.no_grad():
+                y = model(x)
+            z = ops.sum(x * y)
+        return tape.gradient(z, x)
+
+    return run
