@@ -148,9 +148,7 @@ LAYERS: dict[str, Layer] = {
     "Bidirectional": Layer(
         lambda: layers.Bidirectional(layers.LSTM(3, return_sequences=True)), SERIES, MASK, call=_masked
     ),
-    "CategoryEncoding": Layer(
-        lambda: layers.CategoryEncoding(5, "count"), integers(5, 3, 4), normal(3, 4), call=lambda layer, i, w: layer(i, count_weights=w)
-    ),
+    "CategoryEncoding": Layer(lambda: layers.CategoryEncoding(5, "count"), integers(5, 3, 4)),
     "CenterCrop": Layer(lambda: layers.CenterCrop(4, 5), PICTURES),
     "Concatenate": Layer(layers.Concatenate, ROWS, 2 * ROWS),
     "ContrastLimitedAdaptiveHistogramEqualization": Layer(
@@ -279,8 +277,8 @@ LAYERS: dict[str, Layer] = {
     "TimeDistributed": Layer(lambda: layers.TimeDistributed(layers.Dense(3)), SERIES, MASK, call=_masked),
     "TimeDistributed normalized": Layer(lambda: layers.TimeDistributed(layers.BatchNormalization()), SERIES),
     "UnitNormalization": Layer(layers.UnitNormalization, SERIES),
-    "Wrapper": Layer(lambda: _Wrapped(layers.Dense(3)), ROWS),
-    "Layer": Layer(lambda: _Noisy(), ROWS),
+    "Wrapper": Layer(lambda: Wrapped(layers.Dense(3)), ROWS),
+    "Layer": Layer(lambda: Noisy(), ROWS),
 }
 _POOLED = {"1D": SERIES, "2D": MAP, "3D": VOLUME}
 for _axes, _x in _POOLED.items():
@@ -332,12 +330,12 @@ NOT_IN_STEPS = {
 }
 
 
-class _Wrapped(layers.Wrapper):
+class Wrapped(layers.Wrapper):
     def call(self, x):
         return self.layer(x)
 
 
-class _Noisy(layers.Layer):
+class Noisy(layers.Layer):
     """Counts, draws, adds a loss, and multiplies by a weight: what users write."""
 
     def build(self, shape):
@@ -404,7 +402,7 @@ OPTIMIZERS: dict[str, Callable[[], Step]] = {
     "LossScaleOptimizer accumulating": _optimized(
         lambda: _O.SGD(0.1, gradient_accumulation_steps=2), "mixed_float16"
     ),
-    "MultiOptimizer": _optimized(lambda: _multi()),
+    "MultiOptimizer": _optimized(lambda: _multi(_O.Adam(0.1), _O.SGD(0.2, 0.9))),
     "Muon": _optimized(lambda: _O.Muon(0.1)),
     "Nadam": _optimized(lambda: _O.Nadam(0.1)),
     "RMSprop": _optimized(lambda: _O.RMSprop(0.1, momentum=0.5, centered=True)),
@@ -426,8 +424,8 @@ OPTIMIZERS: dict[str, Callable[[], Step]] = {
 OPTIMIZERS_NOT_IN_STEPS = {"Optimizer": "the base of the others"}
 
 
-def _multi() -> Any:
-    return _O.MultiOptimizer(_O.Adam(0.1), [(_O.SGD(0.2), "kernel")])
+def _multi(first: Any, second: Any) -> Any:
+    return _O.MultiOptimizer(lambda variable: first if "kernel" in variable.path else second)
 
 
 # Metrics

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from unikeras._keras.scopes import is_recording, take_created_variables
 from unikeras.backends._contract import Program, TensorFunction
 from unikeras.backends.torch import _assign, _augmentation, _control_flow, _draws, _modules, passes
 from unikeras.backends.torch._indexing import TensorIndices
+from unikeras.backends.torch._native import TraceMode, native_training_refused
 from unikeras.backends.torch._operators import traceable_operators
 from unikeras.backends.torch._tracing import Trace, trace
 
@@ -37,10 +37,10 @@ def compile_program(
 
 
 def _trace(f: TensorFunction, shapes: Sequence[tuple[int | None, ...]], dtypes: Sequence[Any]) -> Trace:
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode = TraceMode(allow_non_fake_inputs=True)
     with mode:
         examples = [torch.empty(shape, dtype=dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
-    with _quiet(), traceable_operators(), TensorIndices():
+    with _quiet(), traceable_operators(), native_training_refused(), TensorIndices():
         return trace(f, examples, mode)
 
 
