@@ -116,6 +116,12 @@ TABLE: tuple[Hook, ...] = (
         _NONE_FILED,
         "a StatelessScope takes variables whose initial values are computed in it",
     ),
+    Hook(
+        "keras.Layer._get_regularization_losses",
+        "a tape inside a traced function sees which weights are regularized",
+        _NONE_FILED,
+        "Keras reads variable.value in a StatelessScope too",
+    ),
     Hook("keras.Layer._track_variables", *_TRACKING),
     Hook("keras.Layer._post_track_variable", *_TRACKING),
     Hook("keras.Layer._untrack_variable", *_TRACKING),

@@ -77,9 +77,13 @@ class RecordingScope(keras.StatelessScope):
 
 
 def take_created_variables() -> None:
-    """Let a RecordingScope take variables that are made of values, and those that a stateful layer makes."""
+    """Let a RecordingScope take variables that are made of values, and those that a stateful layer makes.
+
+    Regularizers read variables in it as they do outside, seen by tapes.
+    """
     hooks.use("keras.Variable.__init__", _made_of_values)
     hooks.use("keras.layers.RNN._create_state_variables", _created_outside)
+    hooks.use("keras.Layer._get_regularization_losses", _of_variables)
 
 
 def recording_scope() -> RecordingScope | None:
@@ -123,6 +127,18 @@ def _created_outside(own: Callable[..., None]) -> Callable[..., None]:
             own(self, batch_size)
 
     return create
+
+
+def _of_variables(own: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Let regularizers take variables inside a RecordingScope, where Keras gives them values that no tape saw."""
+
+    @functools.wraps(own)
+    def losses(self: keras.Layer) -> list[Any]:
+        if recording_scope() is None:
+            return own(self)
+        return [v.regularizer(v) for v in self.trainable_weights if v.regularizer is not None]
+
+    return losses
 
 
 def _giving(value: Any) -> Any:

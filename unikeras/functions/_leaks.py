@@ -75,6 +75,22 @@ class Watch:
             elif isinstance(value, list | dict):
                 self._look_into(place, value, is_symbolic)
 
+    def undo(self, is_symbolic: Callable[[Any], bool]) -> None:
+        """Take back what a trace that failed has appended to lists and dictionaries, and the tensors that it left.
+
+        Args:
+            is_symbolic: says of a value whether it is a tensor of a trace.
+        """
+        for container, size in self._sizes.values():
+            if isinstance(container, list):
+                del container[size:]
+            else:
+                for key in list(container)[size:]:
+                    del container[key]
+        for place in list(_places(self._f)):
+            if is_symbolic(place.value):
+                place.replace(LeakedTensor(self._f, place))
+
     def _look_into(self, place: _Place, container: Any, is_symbolic: Callable[[Any], bool]) -> None:
         _, size = self._sizes.get(id(container), (None, len(container)))
         entries = list(container.items() if isinstance(container, dict) else enumerate(container))

@@ -65,6 +65,11 @@ _SENTENCES = {
         "calls what cannot be traced",
         "Use an operator that has shapes without values (a custom one needs register_fake), or run under uk.debug()",
     ),
+    "native": (
+        "uses tensors as state that are no Keras variables",
+        "Keep state in keras.Variable, a torch.nn.Module in keras.layers.TorchModuleWrapper, and train with "
+        "uk.GradientTape and a Keras optimizer",
+    ),
     "backward": (
         "calls backward() of PyTorch's own",
         "A uk.function records for uk.GradientTape and uk.grad: use one of them, or torch.enable_grad() around what is "
@@ -102,7 +107,7 @@ def find_refusal(f: Callable[..., Any], backend: Backend, error: BaseException) 
     cause, fault = found
     what, instead = _SENTENCES[fault]
     line = _users_line(cause.__traceback__) or _users_line(error.__traceback__) or _source.first_line(f)
-    if fault == "operator":
+    if fault in ("operator", "native"):
         what = f"{what} ({_first_line(cause)})"
     return Refusal(f"{_source.name(f)} {what} at {line}", instead, cause)
 

@@ -212,13 +212,17 @@ class TracedRunner:
 
     def _trace(self, signature: CallSignature, sizes: Sequence[Any] | None = None) -> CompiledCall:
         captured = self._captured
-        watch = None if self._traced_signatures else Watch(self._function.f)
+        watch = Watch(self._function.f)
         if captured.begin(objects(self._function.f, signature)):
             self._convert(captured)
             signature = replace(signature, captured=captured.now())
         compile_ = functools.partial(self._compile, sizes=sizes)
-        compiled = CompiledCall(self._function, signature, self._backend, compile_, captured)
-        if watch:
+        try:
+            compiled = CompiledCall(self._function, signature, self._backend, compile_, captured)
+        except BaseException:
+            watch.undo(self._backend.is_symbolic)
+            raise
+        if not self._traced_signatures:
             watch.report(self._backend.is_symbolic)
         self._traced_signatures.append(signature)
         if captured.finish(self._warns):

@@ -7,9 +7,10 @@ Variables that a branch assigns to are among its results.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,9 +178,25 @@ def _run(f: Callable[[], Any], variables: Sequence[Any] = (), values: Sequence[A
 def _discover(f: Callable[[], Any]) -> _Run:
     """Run a branch to see what it returns and assigns, and forget its nodes."""
     before = _last_node()
-    run = _run(f)
+    with _outer_tensors_kept():
+        run = _run(f)
     _erase(_nodes_after(before))
     return run
+
+
+@contextlib.contextmanager
+def _outer_tensors_kept() -> Iterator[None]:
+    """Let tensors of the graph around a branch be what they are there, where the branch changes them in place.
+
+    The part of the graph that is the branch changes their memory when it runs.
+    """
+    tracked = _tracer().tensor_tracker
+    before = list(tracked.items())
+    try:
+        yield
+    finally:
+        for tensor, proxy in before:
+            tracked[tensor] = proxy
 
 
 def _choose(index: Any, branches: Sequence[Callable[[], Any]], untraced: Callable[[], Any]) -> Any:
@@ -192,9 +209,10 @@ def _choose(index: Any, branches: Sequence[Callable[[], Any]], untraced: Callabl
     stretches = []
     for branch in branches:
         before = _last_node()
-        run = _run(branch)
-        results = run.finish(written)
-        stretches.append(_take_out(before, results))
+        with _outer_tensors_kept():
+            run = _run(branch)
+            results = run.finish(written)
+            stretches.append(_take_out(before, results))
     node = _tracer().graph.call_function(
         choose,
         (
@@ -234,13 +252,15 @@ def _repeat(
     before = _last_node()
     inside = _placeholders(carried)
     values = inside[len(initial) :]
-    checked = _run(lambda: condition(*packed(inside[: len(initial)])), written, values)
-    test = _take_out(before, checked.finish([]))
+    with _outer_tensors_kept():
+        checked = _run(lambda: condition(*packed(inside[: len(initial)])), written, values)
+        test = _take_out(before, checked.finish([]))
     before = _last_node()
     inside = _placeholders(carried)
-    run = _run(step(inside[: len(initial)]), written, inside[len(initial) :])
-    results = run.finish(written)
-    once = _take_out(before, results)
+    with _outer_tensors_kept():
+        run = _run(step(inside[: len(initial)]), written, inside[len(initial) :])
+        results = run.finish(written)
+        once = _take_out(before, results)
     node = _tracer().graph.call_function(
         repeat,
         (

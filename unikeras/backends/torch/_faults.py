@@ -24,8 +24,22 @@ _TEXTS: list[tuple[str, TraceFault]] = [
 ]
 
 
+class Untraceable(RuntimeError):
+    """A traced function does what a graph cannot repeat.
+
+    Attributes:
+        fault: what it is about.
+    """
+
+    def __init__(self, message: str, fault: TraceFault = "native") -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
 def fault(error: BaseException) -> TraceFault | None:
     """Return what an error is about, as `Backend.trace_fault` does."""
+    if isinstance(error, Untraceable):
+        return error.fault
     name = type(error).__name__
     if name in ("DataDependentOutputException", "GuardOnDataDependentSymNode"):
         return "choice" if _asks_for_truth(error) else "number"

@@ -10,7 +10,10 @@ from torch.overrides import TorchFunctionMode
 
 
 class TensorIndices(TorchFunctionMode):
-    """A context in which `x[i]` and `x[i] = y` for a tensor `i` of one integer are operators of the graph."""
+    """A context in which `x[i]` and `x[i] = y` for a tensor `i` of one integer are operators of the graph.
+
+    `x.repeat_interleave(n)`, with which Keras reduces segments, takes the number of a tensor that was made of shapes.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.Tensor.__getitem__ and _chooses_by_number(args[1]):
@@ -19,6 +22,8 @@ class TensorIndices(TorchFunctionMode):
             part, indices = _parts(args[0], args[1])
             value = torch.as_tensor(args[2], dtype=part.dtype, device=part.device)
             return torch.ops.aten.index_put_.default(part, indices, value)
+        if func is torch.Tensor.repeat_interleave and len(args) > 1 and _is_number(args[1]):
+            return func(args[0], int(args[1]), *args[2:], **(kwargs or {}))  # where the trace knows the number
         return func(*args, **(kwargs or {}))
 
 

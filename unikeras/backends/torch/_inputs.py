@@ -8,8 +8,9 @@ from typing import Any
 import sympy
 import torch
 from keras.src.backend.torch.core import get_device
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+
+from unikeras.backends.torch._native import TraceMode
 
 
 class FixedSizeError(RuntimeError):
@@ -37,7 +38,7 @@ class Inputs:
     ) -> None:
         self._device = str(get_device()).partition(":")[0]
         self._env = ShapeEnv() if any(None in shape for shape in shapes) else None
-        self.mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=self._env)
+        self.mode = TraceMode(allow_non_fake_inputs=True, shape_env=self._env)
         self.examples = [
             self._example(shape, dtype, size)
             for shape, dtype, size in zip(shapes, dtypes, sizes or shapes, strict=True)

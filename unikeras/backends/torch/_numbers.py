@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from keras.src.backend.torch import core
+from keras.src.backend.torch.optimizers import torch_nadam
+from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensor
+from torch.fx.experimental import proxy_tensor
 
-from unikeras._keras.patched import patched
+from unikeras._keras.patched import held, patched
 
 
 @torch.library.custom_op(
-    "unikeras::foreach_add_scaled_",
-    mutates_args={"tensors"},
-    schema="(Tensor(a!)[] tensors, Tensor[] others, Tensor scale) -> ()",
+    "unikeras::foreach_add_scaled_", mutates_args={"tensors"}, schema="(Tensor(a!)[] tensors, Tensor[] others, Tensor scale) -> ()"
 )
 def foreach_add_scaled_(tensors: list[torch.Tensor], others: list[torch.Tensor], scale: torch.Tensor) -> None:
     """Add scaled tensors to others in place, as `torch._foreach_add_(tensors, others, alpha=float(scale))` does."""
@@ -30,12 +32,31 @@ def _(tensors: list[torch.Tensor], others: list[torch.Tensor], scale: torch.Tens
 
 @contextlib.contextmanager
 def traceable_numbers() -> Iterator[None]:
-    """Let Keras' optimizers scale by tensors in this block, and let sizes of dynamic axes become tensors.
+    """Let Keras compute with tensors in this block where it takes their numbers.
 
-    SGD and Adadelta pass the learning rate as a number; `torch.as_tensor` asks a size for its value.
+    SGD and Adadelta pass the learning rate as a number, Nadam a product of decays. What Keras computes of shapes in
+    small tensors (`ops.size`, segments) is known while a function is traced.
     """
-    with patched(torch, "_foreach_add_", _taking_tensors), patched(torch, "as_tensor", _taking_sizes):
+    with (
+        patched(torch, "_foreach_add_", _taking_tensors),
+        patched(torch, "as_tensor", _taking_sizes),
+        patched(torch_nadam.Nadam, "_parallel_update_step", _dividing_by_tensors),
+        held(fake_tensor, "CONSTANT_NUMEL_LIMIT", _SHAPES),
+        held(proxy_tensor, "CONSTANT_NUMEL_LIMIT", _SHAPES),
+    ):
         yield
+
+
+_SHAPES = 16  # axes of a shape that is a tensor; torch knows the numbers of tensors of one element only
+
+
+def _dividing_by_tensors(own: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(own)
+    def parallel_update_step(*args: Any, **kwargs: Any) -> Any:
+        with patched(core, "convert_to_numpy", lambda _: lambda x: x):
+            return own(*args, **kwargs)
+
+    return parallel_update_step
 
 
 def _taking_tensors(own: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,11 +64,7 @@ def _taking_tensors(own: Callable[..., Any]) -> Callable[..., Any]:
     def foreach_add_(tensors: Any, others: Any, alpha: Any = 1, **options: Any) -> Any:
         if isinstance(alpha, FakeTensor):
             return torch.ops.unikeras.foreach_add_scaled_(tensors, others, alpha)
-        return (
-            own(tensors, others, alpha=alpha, **options)
-            if isinstance(others, list | tuple)
-            else own(tensors, others)
-        )
+        return own(tensors, others, alpha=alpha, **options) if isinstance(others, list | tuple) else own(tensors, others)
 
     return foreach_add_
 

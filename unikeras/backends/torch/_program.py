@@ -17,6 +17,7 @@ from unikeras.backends.torch._fused_normalization import fused_normalization
 from unikeras.backends.torch._fused_optimizers import fused_updates
 from unikeras.backends.torch._indexing import TensorIndices
 from unikeras.backends.torch._inputs import Inputs
+from unikeras.backends.torch._native import native_training_refused
 from unikeras.backends.torch._numbers import traceable_numbers
 from unikeras.backends.torch._tracing import Trace, trace
 
@@ -47,13 +48,11 @@ def compile_program(
 
 def _trace(f: TensorFunction, inputs: Inputs, fuses: bool) -> Trace:
     with contextlib.ExitStack() as stack:
-        for context in (_quiet, traceable_numbers, TensorIndices, *(_FUSED if fuses else ())):
+        for context in (*_ALWAYS, *(_FUSED if fuses else ())):
             stack.enter_context(context())
         return trace(f, inputs)
 
 
-# Keras' own computations, each as one operator. They may round otherwise than the many that they stand for.
-_FUSED = (fused_updates, fused_normalization)
 
 
 @contextlib.contextmanager
@@ -135,3 +134,9 @@ def _apart(tensors: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
     """Copy arguments that share memory with variables which the graph changes while it runs."""
     memory = {variable._value.untyped_storage().data_ptr() for variable in variables}
     return [tensor.clone() if tensor.untyped_storage().data_ptr() in memory else tensor for tensor in tensors]
+
+
+# What makes code traceable.
+_ALWAYS = (_quiet, traceable_numbers, native_training_refused, TensorIndices)
+# Keras' own computations, each as one operator. They may round otherwise than the many that they stand for.
+_FUSED = (fused_updates, fused_normalization)

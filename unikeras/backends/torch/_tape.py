@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
@@ -133,8 +134,8 @@ class TorchTape(BackendTape):
             return value.view_as(value)
         given_out = self._reads.setdefault(id(variable), [])
         for held, own in given_out:
-            if (held is value or own is value) and own.is_set_to(value):
-                return own
+            if (held is value or own is value) and (isinstance(own, FakeTensor) or own.is_set_to(value)):
+                return own  # what stands for a variable in a trace never gets other memory
         # A view of its own keeps the numbers that were read when the variable is assigned to (`_assign`), and
         # tells what was computed from this reading from what was computed before the tape watched.
         own = value.view_as(value)

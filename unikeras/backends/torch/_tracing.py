@@ -28,7 +28,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from unikeras._keras.scopes import RecordingScope, recording_scope
 from unikeras.backends._contract import TensorFunction
 from unikeras.backends.torch._inputs import Inputs
-from unikeras.backends.torch._levels import below_transforms
+from unikeras.backends.torch._levels import below_transforms, is_transformed
 
 
 @dataclass
@@ -69,7 +69,8 @@ class LiftingScope(RecordingScope):
         self._lifted = lifted
 
     def first_value(self, variable: Any) -> Any:
-        value = self.state_mapping[id(variable)] = self._lifted.lift(variable)
+        with below_transforms():
+            value = self.state_mapping[id(variable)] = self._lifted.lift(variable)
         return value
 
     def add_update(self, update: tuple[Any, Any]) -> None:
@@ -120,6 +121,8 @@ class _Lifted:
 
     def as_own(self, value: Any) -> Any:
         """Return a tensor that shares no memory with a variable's, which may be written to before this is read."""
+        if is_transformed(value):
+            return value  # computed under a transform, in memory of its own
         return value.clone() if _storage(value) in self._storages else value
 
 

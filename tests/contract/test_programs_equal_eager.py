@@ -1,0 +1,147 @@
+"""A traced step computes what its Python computes: every layer, optimizer, metric and loss that Keras has.
+
+On PyTorch a program without passes runs the very operators that eager runs, in the same order: its numbers are equal
+bit by bit. With the passes, sums may be reordered: a step is within 4 ulps of the largest value of each tensor. On
+TensorFlow and JAX a compiler rewrites the program: what it may differ by is `COMPILED`, relative to the largest value.
+Values that are the rounding of a zero (the gradient of a bias before a normalization) are compared with `ZERO`.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from helpers import steps
+from helpers.arrays import numpy
+
+import unikeras as uk
+from unikeras import backends
+
+pytestmark = pytest.mark.usefixtures("backend")
+
+FALLS_BACK = backends.current().falls_back
+BITWISE, ULPS, COMPILED, ZERO = 0.0, 4.0, 2e-4, 2e-6
+# One part of a table in a run; where each step is compiled by another compiler, a smaller one.
+PARTS = 2 if FALLS_BACK else 8
+
+# What runs as Python on PyTorch, and why.
+UNTRACED = {
+    "CTC": "torch's loss reads the lengths as numbers",
+    "Equalization": "counts of torch.bincount have a size that depends on values",
+    "HashedCrossing": "Keras hashes in numpy on PyTorch",
+    "Hashing": "Keras hashes in numpy on PyTorch",
+    "IntegerLookup": "Keras looks up in a table of TensorFlow's",
+    "RandAugment": "one of its layers is Equalization",
+    "RandomElasticTransform": "Keras makes the size of its kernel of a tensor",
+    "SpectralNormalization": "a tape goes back through keras.ops.cond",
+}
+# What eager does not compute twice, so that nothing can be compared with it.
+UNEQUAL = {
+    "AugMix": "chooses layers with Python's random",
+    "ScheduleFreeAdamW": "on PyTorch, eager Keras reads its momentum after changing it in place",
+}
+
+
+def run(make, jit_compile, tolerance):
+    keras.utils.set_random_seed(0)
+    eager = make()
+    keras.utils.set_random_seed(0)
+    traced = make()
+    f = uk.function(traced.run, jit_compile=jit_compile)
+    for _ in range(2):
+        for before, variable in zip(eager.state, traced.state, strict=True):
+            variable.assign(before.value)
+        expected = eager.run(*map(keras.ops.convert_to_tensor, eager.inputs))
+        actual = f(*traced.inputs)
+        compare("result", actual, expected, tolerance)
+        for one, other in zip(traced.state, eager.state, strict=True):
+            compare(other.path, one.value, other.value, tolerance)
+    return f
+
+
+def compare(name, actual, expected, tolerance):
+    for one, other in zip(keras.tree.flatten(actual), keras.tree.flatten(expected), strict=True):
+        a, b = numpy(one), numpy(other)
+        assert (a.dtype, a.shape) == (b.dtype, b.shape), name
+        if tolerance == BITWISE or not keras.backend.is_float_dtype(str(b.dtype)):
+            assert a.tobytes() == b.tobytes(), (name, np.max(np.abs(a.astype("float64") - b)))
+        elif b.size:
+            a, b = a.astype("float64"), b.astype("float64")
+            ulp = max(np.finfo("float64").eps, _epsilon(other)) * np.max(np.abs(b))
+            allowed = tolerance * ulp if tolerance == ULPS else tolerance * np.max(np.abs(b))
+            np.testing.assert_allclose(a, b, rtol=0, atol=max(allowed, ZERO * _epsilon(other) / 1e-7), err_msg=name)
+
+
+def _epsilon(tensor) -> float:
+    return {"float64": 2**-52, "float32": 2**-23, "float16": 2**-10}.get(keras.backend.standardize_dtype(tensor.dtype), 2**-7)
+
+
+@pytest.fixture(params=[False, "auto"] if FALLS_BACK else ["auto"])
+def jit_compile(request):
+    return request.param
+
+
+def check(name, make, jit_compile):
+    if FALLS_BACK and name in UNTRACED:
+        with pytest.warns(UserWarning, match=r"steps\.py:\d+"):
+            f = run(make, jit_compile, BITWISE)
+        assert f.trace_count == 0
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*implementation doesn't accept a copy keyword", DeprecationWarning)
+        f = run(make, jit_compile, (ULPS if jit_compile else BITWISE) if FALLS_BACK else COMPILED)
+    assert f.trace_count == 1
+
+
+def names(table):
+    return sorted(name for name in table if name not in UNEQUAL)
+
+
+@pytest.mark.rotated("name", parts=PARTS)
+@pytest.mark.parametrize("name", names(steps.LAYERS))
+def test_layers(name, jit_compile):
+    check(name, steps.LAYERS[name].step, jit_compile)
+
+
+@pytest.mark.rotated("name", parts=PARTS)
+@pytest.mark.parametrize("name", names(steps.OPTIMIZERS))
+def test_optimizers(name, jit_compile):
+    check(name, steps.OPTIMIZERS[name], jit_compile)
+
+
+@pytest.mark.rotated("name", parts=PARTS)
+@pytest.mark.parametrize("name", names(steps.METRICS))
+def test_metrics(name, jit_compile):
+    check(name, steps.METRICS[name], jit_compile)
+
+
+@pytest.mark.rotated("name", parts=PARTS)
+@pytest.mark.parametrize("name", names(steps.LOSSES))
+def test_losses(name, jit_compile):
+    check(name, steps.LOSSES[name], jit_compile)
+
+
+@pytest.mark.rotated("name", parts=PARTS)
+@pytest.mark.parametrize("name", names(steps.TRANSFORMS))
+def test_transforms(name, jit_compile):
+    check(name, steps.TRANSFORMS[name], jit_compile)
+
+
+@pytest.mark.parametrize(
+    ("module", "base", "table", "exceptions"),
+    [
+        (keras.layers, keras.Layer, steps.LAYERS, steps.NOT_IN_STEPS),
+        (keras.optimizers, keras.Optimizer, steps.OPTIMIZERS, steps.OPTIMIZERS_NOT_IN_STEPS),
+        (keras.metrics, keras.Metric, steps.METRICS, steps.METRICS_NOT_IN_STEPS),
+        (keras.losses, keras.Loss, steps.LOSSES, steps.LOSSES_NOT_IN_STEPS),
+    ],
+)
+def test_everything_that_keras_exports_is_in_a_table(module, base, table, exceptions):
+    exported = {
+        name: kind for name, kind in vars(module).items() if isinstance(kind, type) and issubclass(kind, base)
+    }
+    tried = {exported[word] for name in table if (word := name.split()[0]) in exported}
+    missing = {name for name, kind in exported.items() if kind not in tried}
+    assert missing == set(exceptions)
