@@ -24,7 +24,7 @@ def created_variables() -> Iterator[list[keras.Variable]]:
     try:
         yield created
     finally:
-        watchers.remove(created)
+        watchers.pop()  # blocks nest; `remove` would take an equal list
 
 
 def _watchers() -> list[list[keras.Variable]]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-MISSING: Any = object()  # the value of a place that is empty
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "not set"
+
+
+MISSING: Any = _Missing()  # the value of a place that is empty
 
 
 @dataclass(frozen=True, eq=False)
