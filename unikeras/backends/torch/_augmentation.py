@@ -13,7 +13,7 @@ from torch import Tensor
 from unikeras._keras import hooks
 from unikeras._keras.patched import patched
 
-_traces: Callable[[], bool] = bool
+_is_tracing: Callable[[], bool] = bool
 
 
 def install(is_tracing: Callable[[], bool]) -> None:
@@ -22,8 +22,8 @@ def install(is_tracing: Callable[[], bool]) -> None:
     Args:
         is_tracing: says whether this thread traces a program at the moment.
     """
-    global _traces
-    _traces = is_tracing
+    global _is_tracing
+    _is_tracing = is_tracing
     hooks.use("keras.layers.RandomCrop.transform_images", _cropping)
     hooks.use("keras.src.backend.torch.image.gaussian_blur", _blurring)
 
@@ -33,7 +33,7 @@ def _cropping(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def transform_images(self: Any, images: Any, transformation: Any, training: bool = True) -> Any:
-        if not (_traces() and training and all(isinstance(start, Tensor) for start in transformation)):
+        if not (_is_tracing() and training and all(isinstance(start, Tensor) for start in transformation)):
             return original(self, images, transformation, training)
         images = self.backend.cast(images, self.compute_dtype)
         axes = (self.height_axis, self.width_axis)
@@ -51,7 +51,7 @@ def _blurring(original: Callable[..., Any]) -> Callable[..., Any]:
     def gaussian_blur(
         images: Any, kernel_size: Any = (3, 3), sigma: Any = (1.0, 1.0), data_format: Any = None
     ) -> Any:
-        if not _traces() or isinstance(kernel_size, Tensor):
+        if not _is_tracing() or isinstance(kernel_size, Tensor):
             return original(images, kernel_size, sigma, data_format)
 
         def keep(convert: Callable[..., Any]) -> Callable[..., Any]:
