@@ -4,7 +4,7 @@ TensorFlow differentiates a loop step by step: each step on the way back adds it
 as a matrix of their size. Here these are one product over all steps, and so is the gradient of the input. The product
 with the input stays in the loop forward: one core has it done ahead while another waits for the state.
 
-`tf.raw_ops.BlockLSTMV2` is one operation for all steps forward, and is not used: on more than one core its products take
+`tf.raw_ops.BlockLSTMV2` is one operation for all steps forward, and is not used: on several cores its products take
 longer than the loop, XLA and the formats of exports do not know it, and its gradient has no derivative.
 """
 
