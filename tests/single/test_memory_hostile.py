@@ -9,10 +9,11 @@ import zlib
 import numpy as np
 import pytest
 from helpers.recurrence import UNITS, Gru, assert_same, random_turns
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 import unikeras as uk
-from unikeras._specs.state_bytes import pack, pack_beginning, unpack
+from unikeras._specs.state_bytes import pack, pack_beginning, pack_rows, unpack
+from unikeras._specs.states import StateSpec
 from unikeras.errors import CorruptSession, SessionError, SessionMismatch
 from unikeras.memory import MemoryStore, Sessions, SQLiteStore
 
@@ -115,6 +116,20 @@ def test_the_row_that_is_altered_here_is_good():
     ]
     assert unpack(MODEL.states, MODEL.fingerprint, row(*STATE)) is not None
     assert unpack(MODEL.states, MODEL.fingerprint, pack_beginning()) is None
+
+
+def test_a_row_is_a_safetensors_file():
+    specs = [StateSpec("gru", "steps", (), "int8"), StateSpec('a "crc32":""', "h", (3,), "float32")]
+    arrays = [np.array([7], "int8"), np.arange(3, dtype="float32")[None]]
+    blob = pack(specs, "c0ffee", arrays)
+    header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
+    assert header["1"]["data_offsets"] == [0, 12]  # what is large comes first, and is aligned
+    assert pack_rows(specs, "c0ffee", [arrays, arrays]) == [blob, blob]
+    by_safetensors = save({"0": arrays[0], "1": arrays[1]}, header["__metadata__"])
+    values = [[7], [[0.0, 1.0, 2.0]]]
+    for row in (blob, by_safetensors):
+        assert [load(row)[name].tolist() for name in "01"] == values
+        assert [array.tolist() for array in unpack(specs, "c0ffee", row)] == values
 
 
 @pytest.mark.parametrize("name", ROWS)

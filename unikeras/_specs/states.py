@@ -75,6 +75,7 @@ def nested(specs: Sequence[StateSpec], values: Sequence[Any]) -> State:
 ABSENT: Any = object()
 
 # Dtypes of which values become a state's: as numpy, TensorFlow, PyTorch and JAX call them.
+_KINDS = tuple("fiub")  # the same in numpy's one-letter code, where ml_dtypes are of no kind
 NUMBERS = re.compile(r"(b?float|u?int|bool)\d*")
 
 
@@ -118,7 +119,19 @@ def check_flat(specs: Sequence[StateSpec], values: Sequence[Any], batch: int | N
     """Return a flat state; see `flat` for the arguments and for what is refused."""
     if len(values) != len(specs):
         raise SignatureError(f"the state has {len(values)} tensors, where {len(specs)} are due")
+    if batch is not None and all(
+        _is_exactly(spec, value, batch) for spec, value in zip(specs, values, strict=True)
+    ):
+        return list(values)
     return flat(specs, nested(specs, values), batch)
+
+
+def _is_exactly(spec: StateSpec, value: Any, batch: int) -> bool:
+    """Say, fast, whether a value is a numpy array of numbers, of just the shape that is due."""
+    return getattr(getattr(value, "dtype", None), "kind", None) in _KINDS and value.shape == (
+        batch,
+        *spec.shape,
+    )
 
 
 def _problems(spec: StateSpec, value: Any) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
 
 from unikeras._base.locks import NamedLocks
-from unikeras._specs.state_bytes import Array, BadRow, pack, pack_beginning, unpack
+from unikeras._specs.state_bytes import Array, BadRow, pack_beginning, pack_rows, unpack
 from unikeras._specs.states import State, flat, nested
 from unikeras._specs.turns import to_numpy
 from unikeras.errors import ArgumentError, ArgumentValueError, SessionError, UnknownSession
@@ -252,9 +252,7 @@ class Sessions:
         """Return the rows to write; a state that could not be read back is refused before any is written."""
         specs = self._model.states
         states = check_states(specs, sessions, new)
-        return {
-            one: pack(specs, self._fingerprint, state) for one, state in zip(sessions, states, strict=True)
-        }
+        return dict(zip(sessions, pack_rows(specs, self._fingerprint, states), strict=True))
 
 
 def _tell_of(outputs: Mapping[str, Any], error: Exception) -> None:

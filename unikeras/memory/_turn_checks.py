@@ -63,9 +63,21 @@ def check_states(
         NonFiniteError: states hold a NaN or an Inf; all such sessions are named.
     """
     arrays = [_cast(specs, state) for state in states]
-    problems = {one: _find_broken(specs, state) for one, state in zip(sessions, arrays, strict=True)}
-    _refuse_broken({session: found for session, found in problems.items() if found})
+    if not _are_sound(specs, arrays):
+        problems = {one: _find_broken(specs, state) for one, state in zip(sessions, arrays, strict=True)}
+        _refuse_broken({session: found for session, found in problems.items() if found})
     return arrays
+
+
+def _are_sound(specs: Sequence[StateSpec], states: Sequence[Sequence[Array]]) -> bool:
+    """Say whether all states are of the right shape and finite: one look at all sessions, for each state."""
+    for number, spec in enumerate(specs):
+        column = [state[number] for state in states]
+        if any(array.shape != (1, *spec.shape) for array in column):
+            return False
+        if not np.isfinite(np.concatenate(column)).all():
+            return False
+    return True
 
 
 def _cast(specs: Sequence[StateSpec], state: Sequence[Any]) -> list[Array]:

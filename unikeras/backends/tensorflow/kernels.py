@@ -1,8 +1,11 @@
 """LSTM and GRU as loops, with a hand-written backward pass.
 
 TensorFlow differentiates a loop step by step: each step on the way back adds its part to the gradients of the weights,
-as a matrix of their size. Here these are one product over all steps. The products with the input stay in the loops: one
-core has them done ahead while another waits for the state.
+as a matrix of their size. Here these are one product over all steps, and so is the gradient of the input. The product
+with the input stays in the loop forward: one core has it done ahead while another waits for the state.
+
+`tf.raw_ops.BlockLSTMV2` is one operation for all steps forward, and is not used: on several cores its products take
+longer than the loop, XLA and the formats of exports do not know it, and its gradient has no derivative.
 """
 
 from __future__ import annotations
@@ -89,7 +92,8 @@ def _differentiable(cell: Cell, counts: Any, count: int, *tensors: Tensor) -> li
             arrays, of_states = _backward(
                 cell, now_counts, of_outputs, list(of_last), known[: cell.kept], weights
             )
-            of_x, *found = [array.stack() for array in arrays]
+            found = [array.stack() for array in arrays]
+            of_x = tf.reshape(tf.matmul(_rows(found[0]), weights[0], transpose_b=True), tf.shape(x))
             before = tf.concat([states[0][None], outputs[:-1]], 0)
             of_weights = [_product(x, found[0]), _product(before, found[-1])]
             of_weights += [tf.reduce_sum(of, (0, 1)) for of in (found[0], found[-1])]
@@ -143,20 +147,21 @@ def _backward(
     """Run over all steps, last to first.
 
     Returns:
-        The gradients of the input and of what came from input and state, as arrays, and those of the first states.
+        The gradients of what came from input and state, as arrays, and those of the first states.
     """
-    kernel, recurrent = weights[:2]
+    recurrent = weights[1]
+    of_product = tf.transpose(recurrent)  # once: a product that transposes does it again in each step
 
     def one(of_new: list[Tensor], of_output: Tensor, counts: Tensor | None, *kept: Tensor) -> Step:
         of_new = [of_new[0] + of_output, *of_new[1:]]
         of_before, found = cell.back(of_new, *kept)
         found = _where(counts, found, [tf.zeros_like(gradient) for gradient in found])
-        of_h = tf.matmul(found[-1], recurrent, transpose_b=True)
+        of_h = tf.matmul(found[-1], of_product)
         of_before[0] = of_h if of_before[0] is None else of_before[0] + of_h
         # A step that does not count hands on what it gets.
-        return _where(counts, of_before, of_new), [tf.matmul(found[0], kernel, transpose_b=True), *found]
+        return _where(counts, of_before, of_new), found
 
-    sizes = [kernel.shape[0], *[kernel.shape[1]] * cell.gradients]
+    sizes = [recurrent.shape[1]] * cell.gradients
     return _loop(one, of_last, _unstacked(of_outputs), kept, counts, sizes, reverse=True)
 
 
