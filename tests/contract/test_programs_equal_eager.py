@@ -71,11 +71,15 @@ def compare(name, actual, expected, tolerance):
             a, b = a.astype("float64"), b.astype("float64")
             ulp = max(np.finfo("float64").eps, _epsilon(other)) * np.max(np.abs(b))
             allowed = tolerance * ulp if tolerance == ULPS else tolerance * np.max(np.abs(b))
-            np.testing.assert_allclose(a, b, rtol=0, atol=max(allowed, ZERO * _epsilon(other) / 1e-7), err_msg=name)
+            np.testing.assert_allclose(
+                a, b, rtol=0, atol=max(allowed, ZERO * _epsilon(other) / 1e-7), err_msg=name
+            )
 
 
 def _epsilon(tensor) -> float:
-    return {"float64": 2**-52, "float32": 2**-23, "float16": 2**-10}.get(keras.backend.standardize_dtype(tensor.dtype), 2**-7)
+    return {"float64": 2**-52, "float32": 2**-23, "float16": 2**-10}.get(
+        keras.backend.standardize_dtype(tensor.dtype), 2**-7
+    )
 
 
 @pytest.fixture(params=[False, "auto"] if FALLS_BACK else ["auto"])
@@ -90,7 +94,9 @@ def check(name, make, jit_compile):
         assert f.trace_count == 0
         return
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*implementation doesn't accept a copy keyword", DeprecationWarning)
+        warnings.filterwarnings(
+            "ignore", ".*implementation doesn't accept a copy keyword", DeprecationWarning
+        )
         f = run(make, jit_compile, (ULPS if jit_compile else BITWISE) if FALLS_BACK else COMPILED)
     assert f.trace_count == 1
 

@@ -52,7 +52,9 @@ class Inputs:
             raise FixedSizeError("the tracer takes an axis of no or one element for one that never varies")
         dynamic = [DimDynamic.DYNAMIC if axis is None else DimDynamic.STATIC for axis in shape]
         context: Any = StatelessSymbolicContext(dynamic_sizes=dynamic)
-        return self.mode.from_tensor(torch.empty(size, dtype=dtype, device=self._device), symbolic_context=context)
+        return self.mode.from_tensor(
+            torch.empty(size, dtype=dtype, device=self._device), symbolic_context=context
+        )
 
     def prepare(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Return arguments as the graph takes them: where Keras computes, and in rows."""

@@ -71,7 +71,9 @@ def _refusing_backward(own: Callable[..., Any]) -> Callable[..., Any]:
 
 def _refuse_step(optimizer: Any, args: Any, kwargs: Any) -> None:
     if is_recording():
-        raise Untraceable(f"torch.optim.{type(optimizer).__name__}.step() changes tensors that are no Keras variables")
+        raise Untraceable(
+            f"torch.optim.{type(optimizer).__name__}.step() changes tensors that are no Keras variables"
+        )
 
 
 class _GradientsLeftAlone(TorchFunctionMode):

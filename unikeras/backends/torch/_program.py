@@ -53,8 +53,6 @@ def _trace(f: TensorFunction, inputs: Inputs, fuses: bool) -> Trace:
         return trace(f, inputs)
 
 
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Let errors be raised that the tracer would print too."""
