@@ -29,8 +29,8 @@ class Function:
     Example:
         >>> import keras, unikeras as uk
         >>> double = uk.function(lambda x: 2 * x)
-        >>> float(double(keras.ops.ones(()))), double.trace_count <= 1
-        (2.0, True)
+        >>> float(double(keras.ops.ones(()))), double.trace_count
+        (2.0, 1)
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Function:
 
     @property
     def trace_count(self) -> int:
-        """How many programs the backend has made of it; 0 where it runs as Python (PyTorch, `uk.debug`)."""
+        """How many programs the backend has made of it; 0 where it runs as Python."""
         return self._runner.trace_count if self._runner else 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -214,15 +214,17 @@ def function(
     """Compile a function that reads and writes Keras variables; also as a decorator, also of methods.
 
     The variables (weights, optimizer slots, metrics, seeds, BatchNorm statistics) are found by tracing, not
-    declared; they are read before and written after each call. tf.function on TensorFlow, jax.jit of the
-    pure function on JAX with the written state donated, plain eager on PyTorch unless asked otherwise.
+    declared; they are read before and written after each call. It becomes a tf.function on TensorFlow, jax.jit of
+    the pure function on JAX with the written state donated, and one graph of ATen operators on PyTorch.
 
     Variables may be created in the first call. Calls that differ in structure, shapes, dtypes or Python values
-    are traced anew (`trace_count` says how often; TensorFlow frees an axis whose size varies); one warning
-    names the argument that varies after eight. A call that raises while it is traced, or in Python, leaves
-    all variables as they were. What a running program raises is another matter on TensorFlow, and on PyTorch
-    with jit_compile=True, where the assignments before the error stand; on JAX a program that may fail while it
-    runs changes nothing then.
+    are traced anew (`trace_count` says how often; on TensorFlow and PyTorch an axis whose size varies
+    becomes dynamic); one warning names the argument that varies after eight. What cannot be traced (`float(loss)`, `if`
+    on a tensor) is a TraceError; on PyTorch it runs as Python after one warning, unless jit_compile is True.
+
+    A call that raises while it is traced, or in Python, leaves all variables as they were. What a running program
+    raises is another matter: on TensorFlow the assignments before the error stand; on PyTorch what an optimizer had
+    changed by then stands, and no other assignment; on JAX a program that may fail while it runs changes nothing.
 
     What it computes is recorded for a `uk.GradientTape` or a transform inside or around it, and for nothing else:
     PyTorch's own `.backward()` goes through it only where an argument requires a gradient.
@@ -231,7 +233,8 @@ def function(
         f: takes and returns nested structures of tensors, numpy arrays (they arrive as tensors) and Python
             values.
         jit_compile: `"auto"` for what is fastest where it is supported; True asks for XLA on TensorFlow and
-            for torch.compile on PyTorch; False runs without compiling on JAX and PyTorch.
+            for Inductor on PyTorch (one graph; it needs a C++ compiler on the CPU); False runs the traced operators
+            one by one, on PyTorch without simplifying them.
         static_argnames: arguments that reach `f` as they are, arrays among them not as tensors; a value
             that is not equal to an earlier one is a new trace. They must be hashable.
         donate: on JAX, whether the memory of the variables that `f` writes is reused for what it writes. False
@@ -288,15 +291,15 @@ def _about(unknown: Iterable[str]) -> str:
 
 _ELSEWHERE = {
     "input_signature": "nothing is to be declared; calls of other shapes and dtypes are traced by themselves, and on "
-    "TensorFlow an axis becomes dynamic when its size varies",
-    "reduce_retracing": "TensorFlow makes an axis dynamic when its size varies",
+    "TensorFlow and PyTorch an axis becomes dynamic when its size varies",
+    "reduce_retracing": "an axis becomes dynamic when its size varies, on TensorFlow and PyTorch",
     "static_argnums": "name the parameters instead: static_argnames=('n',)",
     "donate_argnums": "the state that a function writes is donated unless donate=False",
     "donate_argnames": "the state that a function writes is donated unless donate=False",
     "autograph": "choose with keras.ops.cond and keras.ops.while_loop",
-    "fullgraph": "jit_compile=True asks for torch.compile on PyTorch",
-    "mode": "jit_compile=True asks for torch.compile on PyTorch",
-    "dynamic": "jit_compile=True asks for torch.compile on PyTorch",
+    "fullgraph": "jit_compile=True asks for Inductor on PyTorch, on one graph",
+    "mode": "jit_compile=True asks for Inductor on PyTorch",
+    "dynamic": "an axis becomes dynamic by itself when its size varies",
     "backend": "Keras' backend is chosen by KERAS_BACKEND",
 }
 
