@@ -40,11 +40,10 @@ def replay_calls(
     return found
 
 
-def _replayed(
-    part: Part, call: LayerCall, training: tuple[LayerCall, list[Array | None]] | None
-) -> Replay:
+def _replayed(part: Part, call: LayerCall, training: tuple[LayerCall, list[Array | None]] | None) -> Replay:
     try:
-        outputs = _arrays(_run(part, *_tensors(call), training=False))
+        args, kwargs = _tensors(call)
+        outputs = _arrays(_run(part, args, kwargs, training=False))
         if training is None or training[0].arguments is None:
             return Replay(outputs)
         return _replayed_training(part, outputs, *training)
@@ -61,9 +60,7 @@ def _replayed_training(
     variables = list(getattr(layer, "trainable_variables", ()))
     kept = [(variable, _array(variable.value)) for variable in getattr(layer, "non_trainable_variables", ())]
     args, kwargs = _tensors(call)
-    inputs = [
-        one for one in keras.tree.flatten((args, kwargs)) if _is_tensor(one) and is_differentiable(one)
-    ]
+    inputs = [one for one in keras.tree.flatten((args, kwargs)) if _is_tensor(one) and is_differentiable(one)]
     with GradientTape() as tape:
         for one in inputs:
             tape.watch(one)
@@ -73,9 +70,7 @@ def _replayed_training(
         for result, cotangent in zip(results, cotangents, strict=False)
         if cotangent is not None and is_differentiable(result)
     ]
-    state = {
-        f"{number} {variable.name}": _array(variable.value) for number, (variable, _) in enumerate(kept)
-    }
+    state = {f"{number} {variable.name}": _array(variable.value) for number, (variable, _) in enumerate(kept)}
     for variable, value in kept:
         variable.assign(value)
     names = [f"input {number}" for number in range(len(inputs))] + [

@@ -32,12 +32,14 @@ class Counterpart:
         name: for the report.
         run: takes the prepared model and the run of its side; returns the run of this side, and which calls belong
             together where names and order do not tell.
+        trains: whether its training steps can be compared.
         sizes: those of the dynamic axes that it is known to take; None where any will do.
         remarks: returns what to know of it, for a model as the user passed it.
     """
 
     name: str
     run: Callable[[PreparedModel, SideRun], tuple[SideRun, list[tuple[int, int]] | None]]
+    trains: bool = False
     sizes: Sizes | None = None
     remarks: Callable[[Any], Iterator[str]] = field(default=lambda model: iter(()))
 
@@ -69,7 +71,8 @@ def counterpart_of(against: Any, steps: int, same_weights: bool, trust: bool, ba
         return _of_artifact(against, f"{against.format} artifact")
     if _is_torch_module(against):
         return Counterpart(
-            f"{type(against).__name__} of torch", lambda prepared, first: _run_module(against, prepared, first)
+            f"{type(against).__name__} of torch",
+            lambda prepared, first: _run_module(against, prepared, first),
         )
     raise ArgumentError(
         "against= takes a Keras model, the path of one or of an artifact, or a torch module; received "
@@ -85,11 +88,11 @@ def _of_model(model: Any, steps: int, same_weights: bool) -> Counterpart:
         _check_inputs(prepared, copy)
         if same_weights:
             _share_weights(prepared.model, copy)
-        if not copy.compiled:
+        if prepared.model.compiled and not copy.compiled:
             copy.compile_from_config(prepared.model.get_compile_config())
         return run_side(copy, prepared.samples, steps, first), None
 
-    return Counterpart(model.name, run)
+    return Counterpart(model.name, run, trains=True)
 
 
 def _share_weights(first: Any, second: Any) -> None:
@@ -148,7 +151,9 @@ def _of_artifact(artifact: export.Artifact, name: str) -> Counterpart:
             )
         return SideRun(dict(artifact.metadata.get("versions", {})), outputs, []), None
 
-    return Counterpart(name, run, _sizes_of(signature), lambda model: _remarks(artifact, name, model))
+    return Counterpart(
+        name, run, sizes=_sizes_of(signature), remarks=lambda model: _remarks(artifact, name, model)
+    )
 
 
 def _in_order(signature: Signature, prepared: PreparedModel) -> list[Array]:
@@ -168,12 +173,8 @@ def _sizes_of(signature: Signature) -> Sizes | None:
 
 def _remarks(artifact: export.Artifact, name: str, model: Any) -> Iterator[str]:
     yield f"of an artifact, the outputs are compared: {name} has no layers to look into"
-    for key, now, what in (
-        ("config_sha256", export.sha256_of_config(model), "a model of another configuration"),
-        ("weights_sha256", export.sha256_of_weights(model), "other weights than the model has now"),
-    ):
-        if now and artifact.metadata.get(key) not in (None, now):
-            yield f"{name} was exported from {what}"
+    if artifact.metadata.get("weights_sha256") not in (None, export.sha256_of_weights(model)):
+        yield f"{name} was exported from other weights than the model has now"
 
 
 def _is_torch_module(value: Any) -> bool:

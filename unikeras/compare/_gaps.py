@@ -30,7 +30,7 @@ class Gap:
 
     Attributes:
         max_abs: the largest absolute difference; infinite where shapes differ, or NaN meets a number.
-        max_rel: that, relative to the largest value of the first side's tensor, or to `atol / rtol` where this is larger.
+        max_rel: that, relative to the largest value of the first side's tensor, but at least to `atol / rtol`.
         ulps: that, in units in the last place of this largest value.
         excess: by how many times it is beyond the tolerance; at most 1 where the two are equal.
         index: where the difference is largest, relative to what is allowed there.

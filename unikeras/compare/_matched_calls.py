@@ -69,7 +69,9 @@ def match_outputs(
 
 
 def _only_moves(kind: str) -> bool:
-    return kind in ("Flatten", "Reshape", "Unflatten", "Permute", "Identity", "InputLayer") or "Dropout" in kind
+    return (
+        kind in ("Flatten", "Reshape", "Unflatten", "Permute", "Identity", "InputLayer") or "Dropout" in kind
+    )
 
 
 def _with_activations(calls: Sequence[ModuleCall]) -> list[ModuleCall]:

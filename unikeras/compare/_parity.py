@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,23 +33,24 @@ def parity(
     same_weights: bool = False,
     timeout: float | None = None,
     trust: bool = False,
-    progress: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> ParityReport:
     """Find the first layer where two sides differ, or say how equal they are.
 
     Each side runs the same copy of the model on the same data: the forward pass, the loss, the gradients and some
-    training steps. Outputs, gradients, and what each step leaves (weights, moving statistics, the optimizer's slots) are
+    training steps. Outputs, gradients, and what each step leaves (weights, moving statistics, optimizer slots) are
     compared layer by layer. Each layer of the second side also runs alone, on the first side's inputs, so that a layer
     that differs is told from the layers after it. Layers that draw random numbers in training, such as Dropout, run
     as in inference. Each backend runs in a process of its own; one that fails is a row with its error.
 
     Args:
         model: a `keras.Model`, or the path of a `.keras` file; it is not changed.
-        x: inputs as for `predict`, batch first; the first 32 examples are used. None: seeded samples of the signature.
+        x: inputs as for `predict`, batch first; the first 32 examples are used. Or the path of an `.npz` file with
+            inputs by name, and `y`. None: seeded samples of the signature.
         y: targets as for `fit`. None: seeded ones that the model's loss takes.
         backends: names; None or `"all"`: every installed one. The one in use comes first.
-        against: what to compare with on the backend in use, instead of other backends: a second Keras model, the path of
-            one or of an artifact, or a `torch.nn.Module`. Of the last two the outputs are compared, and of a torch
+        against: what to compare with on the backend in use, instead of other backends: a second Keras model, the path
+            of one or of an artifact, or a `torch.nn.Module`. Of the last two the outputs are compared, and of a torch
             module the layers too where they match in order.
         rtol: two values are equal where `|a - b| <= atol + rtol * max|a|`, over the tensor. None: what the model's
             dtypes call for, 2e-5 for float32.
@@ -60,7 +60,7 @@ def parity(
         same_weights: whether a second Keras model gets the first one's weights before the comparison.
         timeout: seconds for each backend; None for no limit.
         trust: whether an artifact may run what its maker wrote.
-        progress: whether a progress bar is shown on stderr.
+        progress: called as a side begins, with its name, how many sides are done, and how many there are.
 
     Returns:
         A `ParityReport`: `.equal`, `.first`, `.table()`, `.plot()`, `.save("report.html")`.
@@ -71,6 +71,7 @@ def parity(
             data does not fit the losses; all problems with the backends at once.
         UnknownBackend: no backend has this name.
         BackendUnavailable: a backend's framework is not installed.
+        DatasetError: the `.npz` file cannot be read.
         SignatureError: the data, a second model or an artifact does not fit the inputs of the model.
 
     Example:
@@ -93,17 +94,18 @@ def parity(
         )
     names = _names_of(backends)
     model = _loaded(model)
-    prepared = prepare(model, x, y, (rtol, atol), seed, None)
-    with _progress(names, progress) as advance:
-        sides = _Sides(prepared)
-        for name in names:
-            advance(name)
-            sides.add(
-                name,
-                lambda reference, name=name: workers.call(
-                    name, run_side, (prepared.model, prepared.samples, steps, reference), timeout=timeout
-                ),
-            )
+    prepared = prepare(model, x, y, (rtol, atol), seed, steps > 0)
+    sides = _Sides(prepared)
+    announce = progress or (lambda name, done, total: None)
+
+    def run_in(backend: str) -> Callable[[SideRun | None], Any]:
+        return lambda first: workers.call(
+            backend, run_side, (prepared.model, prepared.samples, steps, first), timeout=timeout
+        )
+
+    for number, name in enumerate(names):
+        announce(name, number, len(names))
+        sides.add(name, run_in(name))
     return sides.report(model.name)
 
 
@@ -209,26 +211,26 @@ def _with_counterpart(
     seed: int,
     same_weights: bool,
     trust: bool,
-    progress: bool,
+    progress: Callable[[str, int, int], None] | None,
 ) -> ParityReport:
     model = _loaded(model)
     counterpart = counterpart_of(against, steps, same_weights, trust, known_backends.current_name())
-    prepared = prepare(model, x, y, tolerance, seed, counterpart.sizes)
+    prepared = prepare(model, x, y, tolerance, seed, steps > 0 and counterpart.trains, counterpart.sizes)
     name, other = _two_names(model.name, counterpart)
     found: list[Any] = []
 
     def run_second(first: SideRun | None) -> SideRun:
         assert first is not None
         found[:] = counterpart.run(prepared, first)
-        return found[0]  # type: ignore[no-any-return]
+        return found[0]
 
-    with _progress([name, other], progress) as advance:
-        sides = _Sides(prepared)
-        advance(name)
-        # The second side may take weights and losses from the prepared model, so that the first runs on a copy.
-        sides.add(name, lambda _: run_side(prepared.fresh(), prepared.samples, steps))
-        advance(other)
-        sides.add(other, run_second, lambda: found[1])
+    announce = progress or (lambda name, done, total: None)
+    sides = _Sides(prepared)
+    announce(name, 0, 2)
+    # The second side may take weights and losses from the prepared model, so that the first runs on a copy.
+    sides.add(name, lambda _: run_side(prepared.fresh(), prepared.samples, steps))
+    announce(other, 1, 2)
+    sides.add(other, run_second, lambda: found[1])
     sides.note(counterpart.remarks(model))
     return sides.report(model.name)
 
@@ -240,7 +242,9 @@ def _two_names(name: str, counterpart: Counterpart) -> tuple[str, str]:
 def _loaded(model: Any) -> Any:
     if isinstance(model, str | Path):
         if Path(model).suffix.lower() not in KERAS_SUFFIXES:
-            raise ArgumentError(f"a saved model ends in {' or '.join(KERAS_SUFFIXES)}; received {str(model)!r}")
+            raise ArgumentError(
+                f"a saved model ends in {' or '.join(KERAS_SUFFIXES)}; received {str(model)!r}"
+            )
         return export.load_keras(Path(model), known_backends.current_name(), compiled=True)
     return model
 
@@ -259,7 +263,10 @@ def _check_numbers(steps: int, rtol: float | None, atol: float | None) -> None:
 
 
 def _check_alone(backends: str | Sequence[str] | None) -> None:
-    if backends is not None and backends not in (known_backends.current_name(), [known_backends.current_name()]):
+    if backends is not None and backends not in (
+        known_backends.current_name(),
+        [known_backends.current_name()],
+    ):
         raise ArgumentValueError(
             f"against= compares on the backend in use, {known_backends.current_name()}; received backends={backends!r}"
         )
@@ -281,28 +288,11 @@ def _names_of(backends: str | Sequence[str] | None) -> list[str]:
     if len(set(names)) < 2:
         problems.append(
             ArgumentValueError(
-                f"a comparison takes two backends; there is {', '.join(map(str, set(names))) or 'none'}. On one backend, "
-                "against= compares with another model, an artifact or a torch module"
+                f"a comparison takes two backends; there is {', '.join(map(str, set(names))) or 'none'}. On one "
+                "backend, against= compares with another model, an artifact or a torch module"
             )
         )
     if problems:
         raise type(problems[0])("; ".join(map(str, problems)))
     current = known_backends.current_name()
     return sorted(names, key=lambda name: name != current)
-
-
-@contextmanager
-def _progress(names: Sequence[str], shown: bool) -> Iterator[Callable[[str], None]]:
-    """Show how many sides are done, on stderr; yield what to call as one begins."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True) as bar:
-        task = bar.add_task("", total=len(names))
-
-        def advance(name: str) -> None:
-            bar.update(task, description=name, completed=list(names).index(name))
-
-        yield advance
-        bar.update(task, description="done", completed=len(names))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unikeras.compare._measurements import PHASES
+from unikeras.compare._distances import PHASES
 from unikeras.compare._parity_report import ParityReport
 
 _COLORS = ("#0b62c4", "#d1570a", "#0a7d5c", "#8a3ab9")

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from unikeras._base.optional import is_installed
-from unikeras.compare._measurements import PHASES
+from unikeras.compare._distances import PHASES
 from unikeras.compare._parity_report import ParityReport
 from unikeras.compare._parity_tables import row_cells, side_cells
 

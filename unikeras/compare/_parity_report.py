@@ -12,10 +12,8 @@ from typing import Any
 
 from unikeras._base.files import written_atomically
 from unikeras._base.optional import require
-from unikeras.compare._measurements import BACKWARD, OPTIMIZER, PHASES
+from unikeras.compare._distances import BACKWARD, OPTIMIZER, PHASES
 from unikeras.errors import ArgumentValueError
-
-
 
 
 @dataclass(frozen=True)
@@ -213,7 +211,7 @@ class ParityReport:
             "first": None if first is None else asdict(first),
             **asdict(self),
         }
-        return _plain(data)  # type: ignore[no-any-return]
+        return dict(_plain(data))
 
     def to_json(self) -> str:
         """Return the report as JSON.

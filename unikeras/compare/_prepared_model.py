@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from unikeras._specs.signature import Signature, TensorSpec, numpy_dtype
 from unikeras._specs.structure import put_together, take_apart
 from unikeras.compare._gaps import Array, Tolerance
 from unikeras.compare._made_targets import make_targets
+from unikeras.compare._sample_files import read_samples
 from unikeras.compare._side_records import Samples
 from unikeras.errors import ArgumentError, ArgumentValueError, ExportError, SignatureError
 
@@ -75,7 +77,13 @@ def copy_of(model: Any) -> Any:
 
 
 def prepare(
-    model: Any, x: Any, y: Any, tolerance: tuple[float | None, float | None], seed: int, sizes: Sizes | None
+    model: Any,
+    x: Any,
+    y: Any,
+    tolerance: tuple[float | None, float | None],
+    seed: int,
+    trains: bool,
+    sizes: Sizes | None = None,
 ) -> PreparedModel:
     """Return a model with what every side runs on.
 
@@ -85,6 +93,7 @@ def prepare(
         y: targets as for `fit`; None for seeded ones that the loss takes.
         tolerance: relative and absolute; None for what the model's dtypes call for.
         seed: of what is made up.
+        trains: whether training steps will be compared.
         sizes: those of the dynamic axes of samples; None for whatever the model takes.
 
     Raises:
@@ -94,12 +103,17 @@ def prepare(
     """
     copy = copy_of(model)
     notes: list[str] = []
+    if isinstance(x, str | Path):
+        x, in_file = _from_file(copy, Path(x))
+        y = in_file if y is None else y
     signature, arguments, inputs = _inputs(copy, x, seed, sizes)
     inputs = _cut(inputs, notes)
-    _compile(copy, notes)
     predicted = _predicted(copy, arguments, inputs)
-    targets = _targets(copy, arguments, inputs, predicted, y, seed)
-    _note_training(copy, notes)
+    targets = None
+    if trains:
+        _compile(copy, notes)
+        targets = _targets(copy, arguments, inputs, predicted, y, seed)
+        _note_training(copy, notes)
     return PreparedModel(
         copy,
         Samples(arguments, inputs, targets),
@@ -107,6 +121,15 @@ def prepare(
         _tolerance(copy, *tolerance),
         notes,
     )
+
+
+def _from_file(model: Any, path: Path) -> tuple[Any, Any]:
+    try:
+        names = [spec.name for spec in declaration_of(model).inputs] if model.built else ["x"]
+    except ExportError:
+        names = ["x"]
+    x, y = read_samples(path, names)
+    return (x[names[0]] if len(names) == 1 else x), y
 
 
 def _inputs(
@@ -197,7 +220,9 @@ def _compile(model: Any, notes: list[str]) -> None:
     if not model.compiled:
         model.compile(optimizer="adam", loss="mse")
         notes.append("the model is not compiled: Adam (learning rate 0.001) and mean squared error train it")
-    if not model.optimizer.built:  # or the copies of an optimizer without slots would be loaded with a warning
+    if (
+        not model.optimizer.built
+    ):  # or the copies of an optimizer without slots would be loaded with a warning
         model.optimizer.build(model.trainable_variables)
 
 
@@ -205,14 +230,10 @@ def _predicted(model: Any, arguments: list[Any], inputs: list[Array]) -> Any:
     try:
         return model(*put_together(arguments, _as_tensors(inputs)), training=False)
     except Exception as error:  # a model's call may raise anything
-        raise ArgumentValueError(
-            f"model {model.name!r} does not run on the data: {brief(error)}"
-        ) from error
+        raise ArgumentValueError(f"model {model.name!r} does not run on the data: {brief(error)}") from error
 
 
-def _targets(
-    model: Any, arguments: list[Any], inputs: list[Array], predicted: Any, y: Any, seed: int
-) -> Any:
+def _targets(model: Any, arguments: list[Any], inputs: list[Array], predicted: Any, y: Any, seed: int) -> Any:
     import keras
 
     targets = make_targets(model, predicted, seed) if y is None else _given_targets(y, len(inputs[0]))
@@ -227,7 +248,9 @@ def _targets(
         )
     except Exception as error:  # a loss may raise anything
         if y is None:
-            raise ArgumentValueError(f"no targets that the loss takes could be made up: pass y= ({brief(error)})") from error
+            raise ArgumentValueError(
+                f"no targets that the loss takes could be made up: pass y= ({brief(error)})"
+            ) from error
         raise ArgumentValueError(f"y does not fit the model's outputs and loss: {brief(error)}") from error
     return targets
 

@@ -110,9 +110,7 @@ class _SideRunner:
         arrays = {id(one): self._array(gradient) for one, gradient in zip(variables, gradients, strict=True)}
         pairs = [pair for pair in zip(gradients, variables, strict=True) if pair[0] is not None]
         self._model.optimizer.apply([one for one, _ in pairs], [one for _, one in pairs])
-        trained = [
-            arrays.get(id(variable)) for record, variable in self._variables if record.trainable
-        ]
+        trained = [arrays.get(id(variable)) for record, variable in self._variables if record.trainable]
         return StepRecord(float(self._array(loss)), trained, self._values(), self._slots())
 
     def _slots(self) -> list[tuple[str, int | None, Array]]:

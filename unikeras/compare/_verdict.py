@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from unikeras.compare._distances import PHASES, Distance, Distances
 from unikeras.compare._gaps import Tolerance, largest
 from unikeras.compare._matched_calls import match_calls
-from unikeras.compare._measurements import PHASES, Measurement, Measurer
 from unikeras.compare._parity_report import Difference, LayerGap, LayerRow
 from unikeras.compare._side_records import SideRun
 
@@ -34,8 +34,8 @@ class Verdict:
         self._first, self._second = first, second
         self._pairs = match_calls(first.calls, second.calls) if pairs is None else pairs
         training_pairs = match_calls(first.training, second.training)
-        self._measurer = Measurer(first, second, self._pairs, training_pairs, tolerance)
-        self._measurements = sorted(self._measurer.measure(), key=lambda one: one.place)
+        self._distances = Distances(first, second, self._pairs, training_pairs, tolerance)
+        self._found = sorted(self._distances.measure(), key=lambda one: one.place)
 
     @property
     def difference(self) -> Difference | None:
@@ -44,7 +44,7 @@ class Verdict:
         A layer may differ alone where nothing reaches the difference in the model. That is no difference of the models,
         but where they differ, it names the layer.
         """
-        beyond = [one for one in self._measurements if not one.gap.equal]
+        beyond = [one for one in self._found if not one.gap.equal]
         in_model = next((one for one in beyond if not one.alone), None)
         if in_model is None:
             return None
@@ -54,8 +54,8 @@ class Verdict:
     def rows(self) -> Iterator[LayerRow]:
         """Yield a row for each layer, in the order of the computation."""
         kinds = {call.name: call.kind for call in self._first.calls}
-        for layer in dict.fromkeys([*kinds, *(one.layer for one in self._measurements)]):
-            mine = [one for one in self._measurements if one.layer == layer]
+        for layer in dict.fromkeys([*kinds, *(one.layer for one in self._found)]):
+            mine = [one for one in self._found if one.layer == layer]
             gaps = {
                 phase: self._gap_of([one for one in mine if one.phase == phase])
                 for phase in PHASES
@@ -68,7 +68,7 @@ class Verdict:
         """Yield what to know of the comparison."""
         a, b = self._names
         weights: dict[str, list[str]] = {}
-        for layer, name, gap in self._measurer.initial_weights():
+        for layer, name, gap in self._distances.initial_weights():
             weights.setdefault(layer, []).append(f"{name} by {gap.max_abs:.1e}")
         if weights:
             listed = "; ".join(f"{layer} ({', '.join(names)})" for layer, names in weights.items())
@@ -79,17 +79,17 @@ class Verdict:
         for number, replay in self._first.replays.items():
             if replay.error:
                 yield f"{self._first.calls[number].name} did not run alone: {replay.error}"
-        nans = sum(one.gap.nans for one in self._measurements if not one.alone)
+        nans = sum(one.gap.nans for one in self._found if not one.alone)
         if nans:
             yield f"{nans} values are NaN on both {a} and {b}, which counts as equal"
 
     @staticmethod
-    def _gap_of(measurements: Sequence[Measurement]) -> LayerGap:
-        whole = largest(one.gap for one in measurements if not one.alone)
-        alone = [one.gap.equal for one in measurements if one.alone]
+    def _gap_of(distances: Sequence[Distance]) -> LayerGap:
+        whole = largest(one.gap for one in distances if not one.alone)
+        alone = [one.gap.equal for one in distances if one.alone]
         return LayerGap(whole.max_abs, whole.max_rel, whole.ulps, whole.equal, all(alone) if alone else None)
 
-    def _difference_of(self, found: Measurement) -> Difference:
+    def _difference_of(self, found: Distance) -> Difference:
         gap = found.gap
         return Difference(
             found.layer,
