@@ -12,6 +12,7 @@ import numpy as np
 from unikeras import backends
 from unikeras._keras.graph import mask_of
 from unikeras._keras.layer_calls import Part
+from unikeras._keras.variables import is_differentiable
 from unikeras.compare._gaps import Array
 from unikeras.compare._side_records import LayerCall, Sent
 
@@ -67,7 +68,7 @@ class CallRecorder:
             self._counts[part.path] += 1
             self._found.append((part, number, given, outputs, not inner))
             if self._see is not None:
-                for output in outputs:
+                for output in filter(is_differentiable, outputs):
                     self._see(output)
         return result
 

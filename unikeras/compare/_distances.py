@@ -103,15 +103,21 @@ class Distances:
         yield Distance(FORWARD, (1, len(calls)), LOSS, "loss", gap, step=1)
 
     def _backward(self) -> Iterator[Distance]:
-        for a, b, record in self._trainable():
-            mine, theirs = self._first.steps[0].gradients[a], self._second.steps[0].gradients[b]
-            gap = self._of_optional(mine, theirs)
+        found = [
+            (record, self._first.steps[0].gradients[a], self._second.steps[0].gradients[b])
+            for _, a, b, record in self._trainable()
+        ]
+        scales: dict[str, float] = {}
+        for record, mine, _ in found:
+            scales[record.layer] = max(scales.get(record.layer, 0.0), _size(mine))
+        for record, mine, theirs in found:
+            gap = self._of_optional(mine, theirs, scales[record.layer])
             what = f"gradient of {record.name}"
             yield Distance(BACKWARD, (-self._place(record.layer),), record.layer, what, gap, step=1)
 
     def _optimizer(self) -> Iterator[Distance]:
         allowed = Allowances(self._first, self._second)
-        trainable = {record: (a, b) for a, b, record in self._trainable()}
+        trainable = {number: (a, b) for number, a, b, _ in self._trainable()}
         for number in range(min(len(self._first.steps), len(self._second.steps))):
             mine, theirs = self._first.steps[number], self._second.steps[number]
             drift = allowed.drift(self.variables, number)
@@ -122,15 +128,15 @@ class Distances:
                 if _is_seed(record):
                     continue
                 extra: Any = drift
-                if record in trainable:
-                    extra = allowed.of_weight(a, b, *trainable[record], number)
+                if a in trainable:
+                    extra = allowed.of_weight(a, b, *trainable[a], number)
                 gap = self._gap(mine.values[a], theirs.values[b], extra)
                 order = (number + 1, self._place(record.layer), 0)
                 yield Distance(OPTIMIZER, order, record.layer, record.name, gap, step=number + 1)
             yield from self._slots(allowed, trainable, number)
 
     def _slots(
-        self, allowed: Allowances, trainable: dict[VariableRecord, tuple[int, int]], number: int
+        self, allowed: Allowances, trainable: dict[int, tuple[int, int]], number: int
     ) -> Iterator[Distance]:
         """Yield the optimizer's variables, where both sides have an optimizer of the same kind."""
         mine, theirs = self._first.steps[number].slots, self._second.steps[number].slots
@@ -139,11 +145,7 @@ class Distances:
         records = {a: record for a, _, record in self.variables}
         for (name, owner, value), (_, _, other) in zip(mine, theirs, strict=True):
             record = None if owner is None else records.get(owner)
-            extra = (
-                0.0
-                if record is None or record not in trainable
-                else allowed.of_slot(*trainable[record], number)
-            )
+            extra = allowed.of_slot(*trainable[owner], number) if owner in trainable else 0.0
             layer = "optimizer" if record is None else record.layer
             what = name if record is None else f"{name} of {record.name}"
             order = (number + 1, self._place(layer), 1)
@@ -165,8 +167,9 @@ class Distances:
             place = self._place(call.path)
             gap = self._of_arrays(mine.training, theirs.training)
             yield Distance(FORWARD, (1, place), call.name, "output in training", gap, True, 1)
+            scale = max(map(_size, mine.gradients.values()), default=0.0)
             for name, value in mine.gradients.items():
-                gap = self._of_optional(value, theirs.gradients.get(name))
+                gap = self._of_optional(value, theirs.gradients.get(name), scale)
                 what = f"gradient of {_without_number(name)}"
                 yield Distance(BACKWARD, (-place,), call.name, what, gap, True, 1)
             for name, value in mine.state.items():
@@ -175,12 +178,12 @@ class Distances:
                     what = _without_number(name)
                     yield Distance(OPTIMIZER, (1, place, 0), call.name, what, gap, True, 1)
 
-    def _trainable(self) -> Iterator[tuple[int, int, VariableRecord]]:
-        """Yield the places of each trained variable among those of its side, and its record."""
+    def _trainable(self) -> Iterator[tuple[int, int, int, VariableRecord]]:
+        """Yield the number of each trained variable, the places of its gradients on both sides, and its record."""
         mine, theirs = _trained_places(self._first), _trained_places(self._second)
         for a, b, record in self.variables:
             if a in mine and b in theirs:
-                yield mine[a], theirs[b], record
+                yield a, mine[a], theirs[b], record
 
     def _place(self, path: str) -> int:
         if path in self._places:
@@ -200,7 +203,7 @@ class Distances:
         mine, theirs = self._first.steps[number].loss, self._second.steps[number].loss
         return self._gap(np.asarray(mine, "float32"), np.asarray(theirs, "float32"), extra)
 
-    def _of_optional(self, first: Array | None, second: Array | None) -> Gap:
+    def _of_optional(self, first: Array | None, second: Array | None, scale: float) -> Gap:
         if first is None and second is None:
             return Gap()
         if first is None or second is None:
@@ -208,7 +211,7 @@ class Distances:
             assert present is not None
             zeros = np.zeros(present.shape, present.dtype)
             first, second = (zeros if first is None else first), (zeros if second is None else second)
-        return self._gap(first, second)
+        return gap_between(first, second, self._tolerance, scale=scale)
 
     def _gap(self, first: Array, second: Array, extra: Any = 0.0) -> Gap:
         if np.shape(extra) not in ((), first.shape):
@@ -240,6 +243,13 @@ def _trained_places(run: SideRun) -> dict[int, int]:
     """Return for each trained variable its place among the gradients."""
     trained = [number for number, record in enumerate(run.variables) if record.trainable]
     return {number: place for place, number in enumerate(trained)}
+
+
+def _size(array: Array | None) -> float:
+    if array is None:
+        return 0.0
+    wide = np.abs(array.astype("float64"))
+    return float(np.max(wide, where=np.isfinite(wide), initial=0.0))
 
 
 def _is_seed(record: VariableRecord) -> bool:

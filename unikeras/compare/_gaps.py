@@ -52,7 +52,9 @@ class Gap:
         return self.excess <= 1
 
 
-def gap_between(a: Array, b: Array, tolerance: Tolerance, extra: Array | float = 0.0) -> Gap:
+def gap_between(
+    a: Array, b: Array, tolerance: Tolerance, extra: Array | float = 0.0, scale: float = 0.0
+) -> Gap:
     """Return how far two tensors are apart.
 
     Args:
@@ -60,6 +62,8 @@ def gap_between(a: Array, b: Array, tolerance: Tolerance, extra: Array | float =
         b: of the second, of the same shape; else the gap is infinite.
         tolerance: what counts as equal.
         extra: what each element may differ by beyond that, because of an earlier difference; it is taken off first.
+        scale: the largest value of what the tensor was computed with, where that is more than its own: a sum that
+            cancels is as exact as its terms.
 
     Example:
         >>> gap = gap_between(np.float32([1, 2]), np.float32([1, 2.5]), Tolerance(1e-5, 1e-6))
@@ -79,7 +83,7 @@ def gap_between(a: Array, b: Array, tolerance: Tolerance, extra: Array | float =
     distance[(wide == other) | both_nan] = 0.0
     distance[np.isnan(distance)] = np.inf
     distance = np.maximum(distance - extra, 0.0)
-    scale = float(np.max(np.abs(wide), where=np.isfinite(wide), initial=0.0))
+    scale = float(np.max(np.abs(wide), where=np.isfinite(wide), initial=scale))
     allowed = tolerance.atol + tolerance.rtol * scale
     with np.errstate(divide="ignore", invalid="ignore"):
         excess = np.where(distance == 0, 0.0, distance / allowed)

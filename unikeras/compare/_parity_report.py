@@ -109,10 +109,11 @@ class LayerRow:
 
     @property
     def differs(self) -> bool:
-        """Whether the layer itself differs: run alone where it was, else in the whole model."""
-        return any(
-            not (gap.equal if gap.equal_alone is None else gap.equal_alone) for gap in self.gaps.values()
-        )
+        """Whether the layer itself differs: alone, on the first side's inputs; in the model if it did not run so."""
+        if not self.kind:
+            return False
+        alone = [gap.equal_alone for gap in self.gaps.values() if gap.equal_alone is not None]
+        return not all(alone or [gap.equal for gap in self.gaps.values()])
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from unikeras import backends
 from unikeras._keras.layer_calls import Part, observed, parts_of, walk
+from unikeras._keras.variables import is_differentiable
 from unikeras._specs.structure import put_together
 from unikeras.autodiff import GradientTape
 from unikeras.compare._call_recorder import CallRecorder
@@ -17,6 +18,7 @@ from unikeras.compare._call_replays import replay_calls
 from unikeras.compare._gaps import Array
 from unikeras.compare._matched_calls import match_calls
 from unikeras.compare._side_records import LayerCall, Samples, SideRun, StepRecord, VariableRecord
+from unikeras.functions import function
 
 
 def run_side(model: Any, samples: Samples, steps: int, reference: SideRun | None = None) -> SideRun:
@@ -66,50 +68,83 @@ class _SideRunner:
         )
 
     def _infer(self) -> tuple[list[Array], list[LayerCall]]:
-        import keras
-
         recorder, before = CallRecorder(training=False), self._seeds()
         with observed(self._root, recorder):
-            result = self._call(training=False)
+            outputs = self._outputs()
         calls, _ = recorder.finish()
         drawn = [name for name, seed in self._seeds().items() if np.any(seed != before[name])]
-        if drawn:
+        # A seed may move without a draw that counts.
+        if drawn and any(np.any(a != b) for a, b in zip(outputs, self._outputs(), strict=True)):
             self._notes.append(
-                f"{', '.join(drawn)} draws random numbers in inference too, other ones on each backend: outputs "
-                "that depend on it differ"
+                f"{', '.join(drawn)}: random draws in inference too, other ones on each side, so that all that depends "
+                "on them differs"
             )
-        flat = [one for one in keras.tree.flatten(result) if one is not None]
-        return [np.array(self._backend.to_numpy(one)) for one in flat], calls
+        return outputs, calls
+
+    def _outputs(self) -> list[Array]:
+        import keras
+
+        return [self._array(one) for one in keras.tree.flatten(self._call(training=False)) if one is not None]
 
     def _can_train(self) -> bool:
         return self._samples.targets is not None and bool(self._model.trainable_variables)
 
     def _train(self) -> tuple[list[LayerCall], list[list[Array | None]], list[StepRecord]]:
-        training, cotangents, records = [], [], []
-        for number in range(self._steps):
-            with GradientTape() as tape:
-                recorder = CallRecorder(training=True, see=None if number else tape.watch)
-                with observed(self._root, recorder):
-                    predicted = self._call(training=True)
-                    loss = self._model.compute_loss(
-                        x=self._x(), y=self._targets(), y_pred=predicted, training=True
-                    )
-                scaled = self._model.optimizer.scale_loss(loss)
-            calls, outputs = ([], []) if number else recorder.finish()
-            variables = self._model.trainable_variables
-            flat = [one for row in outputs for one in row]
-            gradients = tape.gradient(scaled, [*variables, *flat])
-            if not number:
-                training = calls
-                numbers = iter(map(self._array, gradients[len(variables) :]))
-                cotangents = [[next(numbers) for _ in row] for row in outputs]
-            records.append(self._apply(gradients[: len(variables)], variables, loss))
-        return training, cotangents, records
+        calls, cotangents, first = self._first_step()
+        records = [first]
+        step = self._later_step()
+        for _ in range(self._steps - 1):
+            loss, gradients = step()
+            records.append(self._record(loss, gradients))
+        return calls, cotangents, records
 
-    def _apply(self, gradients: Sequence[Any], variables: Sequence[Any], loss: Any) -> StepRecord:
-        arrays = {id(one): self._array(gradient) for one, gradient in zip(variables, gradients, strict=True)}
-        pairs = [pair for pair in zip(gradients, variables, strict=True) if pair[0] is not None]
-        self._model.optimizer.apply([one for one, _ in pairs], [one for _, one in pairs])
+    def _first_step(self) -> tuple[list[LayerCall], list[list[Array | None]], StepRecord]:
+        """Run the first step eagerly, with the calls of all layers."""
+        with GradientTape() as tape:
+            recorder = CallRecorder(training=True, see=tape.watch)
+            loss, scaled = self._losses(recorder)
+        calls, outputs = recorder.finish()
+        variables = self._model.trainable_variables
+        flat = [one for row in outputs for one in row if is_differentiable(one)]
+        gradients = tape.gradient(scaled, [*variables, *flat])
+        numbers = iter(map(self._array, gradients[len(variables) :]))
+        cotangents = [[next(numbers) if is_differentiable(one) else None for one in row] for row in outputs]
+        own = gradients[: len(variables)]
+        arrays = list(map(self._array, own))
+        self._apply(own)
+        return calls, cotangents, self._record(loss, arrays)
+
+    def _later_step(self) -> Callable[[], tuple[Any, list[Any]]]:
+        """Return a training step that does not look into the model.
+
+        It is compiled where there are recurrent layers: JAX compiles an eager loop anew in each step.
+        """
+        import keras
+
+        def step() -> tuple[Any, list[Any]]:
+            with GradientTape() as tape:
+                loss, scaled = self._losses(CallRecorder(training=True))
+            gradients = tape.gradient(scaled, self._model.trainable_variables)
+            self._apply(gradients)
+            return loss, gradients
+
+        recurrent = any(isinstance(layer, keras.layers.RNN) for layer in self._model._flatten_layers())
+        return function(step) if recurrent else step
+
+    def _losses(self, recorder: CallRecorder) -> tuple[Any, Any]:
+        with observed(self._root, recorder):
+            predicted = self._call(training=True)
+            loss = self._model.compute_loss(x=self._x(), y=self._targets(), y_pred=predicted, training=True)
+        return loss, self._model.optimizer.scale_loss(loss)
+
+    def _apply(self, gradients: Sequence[Any]) -> None:
+        pairs = zip(gradients, self._model.trainable_variables, strict=True)
+        known = [pair for pair in pairs if pair[0] is not None]
+        self._model.optimizer.apply([one for one, _ in known], [one for _, one in known])
+
+    def _record(self, loss: Any, gradients: Sequence[Any]) -> StepRecord:
+        variables = self._model.trainable_variables
+        arrays = {id(one): self._array(value) for one, value in zip(variables, gradients, strict=True)}
         trained = [arrays.get(id(variable)) for record, variable in self._variables if record.trainable]
         return StepRecord(float(self._array(loss)), trained, self._values(), self._slots())
 
@@ -157,11 +192,13 @@ class _SideRunner:
         return {
             record.layer: self._array(variable.value)
             for record, variable in self._variables
-            if record.name.startswith("seed_generator_state")
+            if "seed_generator" in record.name
         }
 
     def _array(self, tensor: Any) -> Any:
-        return None if tensor is None else np.array(self._backend.to_numpy(tensor))
+        if tensor is None or isinstance(tensor, np.ndarray):
+            return tensor
+        return np.array(self._backend.to_numpy(tensor))
 
 
 def _variables_of(root: Part) -> list[tuple[VariableRecord, Any]]:
@@ -173,7 +210,8 @@ def _variables_of(root: Part) -> list[tuple[VariableRecord, Any]]:
         if isinstance(part.operation, keras.Layer):
             for variable in part.operation.variables:
                 if id(variable) not in found:
-                    record = VariableRecord(part.path, variable.name, bool(variable.trainable))
+                    name = variable.path.rpartition(f"{part.operation.name}/")[2]
+                    record = VariableRecord(part.path, name, bool(variable.trainable))
                     found[id(variable)] = record, variable
     return list(found.values())
 
