@@ -65,12 +65,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for number, item in enumerate(items):
         callspec = getattr(item, "callspec", None)
-        skipped = item.get_closest_marker("skip")
-        if (
-            item.get_closest_marker("backends")
-            and ARGUMENT in getattr(callspec, "params", {})
-            and not skipped
-        ):
+        is_ours = item.get_closest_marker("backends") and ARGUMENT in getattr(callspec, "params", {})
+        if is_ours and item.parent is not None and not item.get_closest_marker("skip"):
             items[number] = _RemoteTest.from_parent(item.parent, name=item.name, test=item)
 
 
