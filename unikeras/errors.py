@@ -31,6 +31,7 @@ __all__ = [
     "MissingDependency",
     "NonFiniteError",
     "OutputError",
+    "ParityError",
     "RemoteError",
     "SessionConflict",
     "SessionError",
@@ -155,6 +156,18 @@ class CannotLower(ExportError):
     def __init__(self, message: str, reasons: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.reasons = dict(reasons or {})
+
+
+class ParityError(UnikerasError, AssertionError):
+    """Two sides of a comparison differ beyond the tolerance, or one did not finish.
+
+    Attributes:
+        report: what `unikeras.compare.parity` returned.
+    """
+
+    def __init__(self, message: str, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class CannotStream(UnikerasError, ValueError):

@@ -13,6 +13,7 @@ from unikeras.cli._failures import note_debug, reported
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "chat": ("unikeras.cli.chat", "Chat with a small model that remembers each session."),
+    "compare": ("unikeras.cli.compare", "Find the first layer where a model differs between backends."),
     "demo": ("unikeras.cli.demo", "Train, compare and export a small network on every backend."),
     "doctor": ("unikeras.cli.doctor", "Show what is installed, which backend runs, and on which devices."),
     "export": ("unikeras.cli.export", "Export a saved model to other formats, each verified."),
@@ -77,7 +78,7 @@ def main() -> NoReturn:
     """Run the command line of this process and exit.
 
     The exit code is 0 if all is done, 1 if the work failed, 2 if the command was used wrongly or
-    something it needs is not installed, and 130 after Ctrl-C.
+    something it needs is not installed, 3 if `compare` found a difference, and 130 after Ctrl-C.
     """
     commands(prog_name="unikeras")
     raise SystemExit(0)

@@ -9,6 +9,7 @@ from unikeras.export._offers import Offer, check_formats, export_formats
 from unikeras.export._report import ArtifactReport, ExportReport
 from unikeras.export.readers import Artifact, load_artifact, read_header
 from unikeras.export.readers._keras_file import load_keras
+from unikeras.export.reference.digests import sha256_of_weights as sha256_of_weights
 from unikeras.export.request.targets import artifact_files
 from unikeras.export.verify.known_artifacts import mark_harmless
 

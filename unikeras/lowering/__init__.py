@@ -10,7 +10,8 @@ computation of Keras runs, and the module that comes out does not know Keras.
 """
 
 from unikeras.errors import CannotLower
+from unikeras.lowering._recorded_module import ModuleCall, is_torch_module, run_module
 from unikeras.lowering._rule_registry import register
 from unikeras.lowering._to_torch import to_torch
 
-__all__ = ["CannotLower", "register", "to_torch"]
+__all__ = ["CannotLower", "ModuleCall", "is_torch_module", "register", "run_module", "to_torch"]

@@ -15,12 +15,13 @@ from unikeras.export.verify.known_artifacts import harmless
 from unikeras.export.verify.trial import run_trial
 
 
-def load_keras(path: Path, backend: str) -> Any:
+def load_keras(path: Path, backend: str, compiled: bool = False) -> Any:
     """Return a saved Keras model; one that was never opened before is first built in a child, within bounds.
 
     Args:
         path: a `.keras` or `.h5` file.
         backend: the backend to build it on.
+        compiled: whether it keeps the optimizer and the losses that it was saved with.
 
     Returns:
         The Keras model.
@@ -47,16 +48,16 @@ def load_keras(path: Path, backend: str) -> Any:
                 raise ArgumentValueError(f"{path} could not be loaded: {copy.text_of(str(answer['wrong']))}")
             harmless.add(digest)
         try:
-            return build(copy.path)
+            return build(copy.path, compiled)
         except Exception as error:  # whatever a parser, or a class of the user's, raises
             raise ArgumentValueError(f"{path} could not be loaded: {copy.text_of(plain(error))}") from error
 
 
-def build(path: Path) -> Any:
+def build(path: Path, compiled: bool = False) -> Any:
     """Return a model; Keras' own safe mode refuses lambdas and pickles."""
     import keras
 
-    return keras.saving.load_model(path, compile=False)
+    return keras.saving.load_model(path, compile=compiled)
 
 
 def check_archive(path: Path, bounds: Bounds) -> None:

@@ -1,0 +1,48 @@
+"""Compare a model between backends, or with another model, an artifact or a torch module.
+
+    report = uk.compare.parity(model)
+
+Names load at first use, so that the plugin for pytest in this package imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from unikeras._base.suggestions import missing_attribute as _missing_attribute
+
+if TYPE_CHECKING:
+    from unikeras.compare._parity import assert_parity as assert_parity
+    from unikeras.compare._parity import parity as parity
+    from unikeras.compare._parity_report import Difference as Difference
+    from unikeras.compare._parity_report import LayerGap as LayerGap
+    from unikeras.compare._parity_report import LayerRow as LayerRow
+    from unikeras.compare._parity_report import ParityReport as ParityReport
+    from unikeras.compare._parity_report import SideRow as SideRow
+
+_MODULES = {
+    "Difference": "_parity_report",
+    "LayerGap": "_parity_report",
+    "LayerRow": "_parity_report",
+    "ParityReport": "_parity_report",
+    "SideRow": "_parity_report",
+    "assert_parity": "_parity",
+    "parity": "_parity",
+}
+
+__all__ = ["Difference", "LayerGap", "LayerRow", "ParityReport", "SideRow", "assert_parity", "parity"]
+
+
+if not TYPE_CHECKING:  # type checkers know the names above; this would make every other name one of any type
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise _missing_attribute(__name__, name, __all__)
+        value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
