@@ -15,6 +15,7 @@ from unikeras.backends import settle as _settle
 
 if TYPE_CHECKING:
     from unikeras import backends as backends
+    from unikeras import compare as compare
     from unikeras import errors as errors
     from unikeras import layers as layers
     from unikeras import memory as memory
@@ -54,6 +55,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "backend": ("backends", "current_name"),
     "backends": ("backends", None),
     "check_gradients": ("autodiff", "check_gradients"),
+    "compare": ("compare", None),
     "custom_gradient": ("autodiff", "custom_gradient"),
     "debug": ("functions", "debug"),
     "errors": ("errors", None),
@@ -90,6 +92,7 @@ __all__ = [
     "backend",
     "backends",
     "check_gradients",
+    "compare",
     "custom_gradient",
     "debug",
     "errors",
