@@ -12,6 +12,7 @@ from unikeras._base.suggestions import did_you_mean
 from unikeras.cli._failures import note_debug, reported
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "bench": ("unikeras.cli.bench", "Measure which backend or format is fastest for a model here."),
     "chat": ("unikeras.cli.chat", "Chat with a small model that remembers each session."),
     "demo": ("unikeras.cli.demo", "Train, compare and export a small network on every backend."),
     "doctor": ("unikeras.cli.doctor", "Show what is installed, which backend runs, and on which devices."),

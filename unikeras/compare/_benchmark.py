@@ -45,7 +45,7 @@ def benchmark(
     Each backend and each artifact has a process of its own. For a task and a batch size, each makes its first call
     alone; then they take turns, so that a busy moment of the machine reaches all. Training is
     `uk.Model.from_keras(model).train_on_batch`, prediction is `predict_on_batch`, and `predict` of an artifact. What
-    fails, crashes or runs out of memory is a row with its error. A progress bar is drawn on stderr if that is a terminal.
+    fails, crashes or runs out of memory is a row with its error. A progress bar is drawn on stderr, in a terminal.
 
     Args:
         model: a built `keras.Model`. Where it is not compiled, it is trained with Adam and a default loss, which the

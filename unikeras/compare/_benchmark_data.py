@@ -179,4 +179,4 @@ def _target(name: str, output: Array) -> Array:
         return rng.integers(0, 2, output.shape).astype("float32")
     if "categorical" in name:
         return np.eye(output.shape[-1], dtype="float32")[rng.integers(0, output.shape[-1], output.shape[:-1])]
-    return rng.random(output.shape).astype("float32")
+    return np.asarray(rng.random(output.shape), "float32")

@@ -17,7 +17,7 @@ from unikeras.errors import ArgumentValueError
 
 HEADINGS = (
     *("task", "batch", "run by", "p50 ms", "p99 ms", "quartiles ms", "calls"),
-    *("first call s", "peak MiB", "note"),
+    *("first s", "peak MiB", "note"),
 )
 
 

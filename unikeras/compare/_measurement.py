@@ -18,7 +18,7 @@ class Measurement:
         task: `"train"` or `"predict"`.
         batch: rows in a batch.
         times_ms: milliseconds of each call, in the order of the rounds; the first calls are not among them.
-        first_s: seconds of the first call, which traces and compiles; None where there was none.
+        first_s: seconds of the first call, which traces and compiles, and opens an artifact; None without times.
         peak_mib: the most resident memory of the process while the row ran, in MiB; None where it is not known.
         error: why there are no times; None where there are.
 
@@ -63,7 +63,7 @@ class Measurement:
         return self._percentile(75)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as data for JSON; percentiles are None without times.
+        """Return the row as data for JSON: percentiles, None without times, and the number of calls behind them.
 
         Returns:
             Dicts, lists, strings and numbers only.
@@ -72,7 +72,8 @@ class Measurement:
             key: getattr(self, key) if self.times_ms else None
             for key in ("p50_ms", "p99_ms", "low_ms", "high_ms")
         }
-        return {**asdict(self), **percentiles, "times_ms": list(self.times_ms)}
+        calls = {"calls": len(self.times_ms)}
+        return {key: value for key, value in asdict(self).items() if key != "times_ms"} | percentiles | calls
 
     def _percentile(self, share: float) -> float:
         return float(np.percentile(self.times_ms, share)) if self.times_ms else float("nan")
