@@ -27,7 +27,7 @@ SYNCHRONIZE = uk.backends.current().synchronize
 
 
 def ways() -> list[str]:
-    """Return the ways that there are under this backend."""
+    """Return the ways to run under this backend."""
     native = importlib.util.find_spec(f"native.{uk.backend()}_keras_layers")
     return [way for way in WAYS if way != "keras_layers" or native is not None]
 

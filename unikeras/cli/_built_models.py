@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from unikeras._base.output_streams import hold_back_output
 from unikeras.cli._model_files import SUFFIXES, loaded
-from unikeras.errors import ArgumentError, ArgumentValueError, CorruptArtifact
+from unikeras.errors import ArgumentError, ArgumentValueError, UnikerasError
 
+# How Keras reports a class or a function that nobody has registered.
+_CUSTOM = re.compile(r"Could not (?:locate|find) ((?:class|function) '[^']+')")
 _FUNCTION = re.compile(r"[\w.]+:[\w.]+")
 
 
 def built(argument: str) -> Any:
-    """Return the model that an argument names: `model.keras`, or `module:function`.
+    """Return the model that an argument names: `model.keras`, or `module:function`; hold back what frameworks print.
 
     Modules are looked for in the working directory, too, as Python does for a script.
 
@@ -23,8 +27,19 @@ def built(argument: str) -> Any:
         ArgumentValueError: there is no such file, module or function, or the file does not load.
         ArgumentError: the function returns no model.
     """
-    if _FUNCTION.fullmatch(argument) and not Path(argument).exists():
-        return _called(argument)
+    find = _called if _FUNCTION.fullmatch(argument) and not Path(argument).exists() else _from_file
+    refusal = None
+    with hold_back_output(), contextlib.redirect_stdout(sys.stderr):
+        try:
+            model = find(argument)
+        except UnikerasError as error:  # raised outside, or what was held back would be shown
+            refusal = error
+    if refusal is not None:
+        raise refusal
+    return model
+
+
+def _from_file(argument: str) -> Any:
     path = Path(argument)
     if not path.exists():
         raise ArgumentValueError(
@@ -32,12 +47,14 @@ def built(argument: str) -> Any:
         )
     try:
         return loaded(path)
-    except CorruptArtifact:
-        raise
     except ArgumentValueError as error:
+        if (missing := _CUSTOM.search(str(error))) is None:
+            raise
         raise ArgumentValueError(
-            f"{error}\nA model with classes of your own is built by a function: write load.py with `import my_layers, "
-            f"keras; model = lambda: keras.saving.load_model({argument!r})`, and pass load:model in the file's place"
+            f"{argument} needs {missing[1]}, which is not imported here. Write load.py with\n"
+            f"    import keras, the_module_of_your_classes\n"
+            f"    def model(): return keras.saving.load_model({argument!r})\n"
+            "and pass load:model in the place of the file"
         ) from error
 
 

@@ -54,12 +54,10 @@ def bench(
     --data, seeded samples of what the model declares are used. Exit codes: 0 done, also where a row failed; 1 every row
     failed; 2 wrong use, or something required is not installed.
     """
-    from unikeras._base.output_streams import hold_back_output
     from unikeras.cli._failures import CommandFailed
     from unikeras.compare import benchmark
 
-    with hold_back_output():
-        subject = built(model)
+    subject = built(model)
     x, y = _arrays(data)
     both = not train and not predict
     result = benchmark(
