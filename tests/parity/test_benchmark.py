@@ -15,21 +15,3 @@ def test_every_backend_and_an_artifact_get_rows():
     own = [(row.task, row.name) for row in result.rows if row.way in ("unikeras", "artifact")]
     assert own == [("train", name) for name in backends] + [("predict", name) for name in [*backends, "onnx"]]
     assert len(result.advice) == 2
-
-
-def test_a_format_that_cannot_hold_the_model_is_a_row_with_the_reason():
-    lookup = keras.layers.StringLookup(vocabulary=["a", "b"])
-    text = keras.Input((1,), dtype="string")
-    model = keras.Model(text, keras.layers.Embedding(3, 2)(lookup(text)))
-    result = uk.compare.benchmark(
-        model,
-        backends=["tensorflow"],
-        artifacts=["onnx"],
-        batch_sizes=[2],
-        train=False,
-        rounds=1,
-        seconds=0.001,
-    )
-    (row,) = [row for row in result.rows if row.name == "onnx"]
-    assert "StringLookup" in row.error or "string" in row.error
-    assert row.times_ms == ()

@@ -129,7 +129,9 @@ class BenchmarkResult:
         if suffix == ".html":
             from unikeras.compare._benchmark_chart import page
 
-            text = page(self.title, HEADINGS, self.cells(), self.advice, self._facts(), self.plot())
+            text = page(
+                self.title, HEADINGS, [*map(_cells, self.rows)], self.advice, self._facts(), self.plot()
+            )
         else:
             text = self.to_json()
         with written_atomically(path) as temporary:
@@ -139,10 +141,6 @@ class BenchmarkResult:
     def title(self) -> str:
         """The model and its size."""
         return f"benchmark of {self.model}, {self.parameters:,} parameters"
-
-    def cells(self) -> list[list[str]]:
-        """Return the table's cells, one list for each row, under `HEADINGS`."""
-        return [_cells(row) for row in self.rows]
 
     def _facts(self) -> list[str]:
         versions = ", ".join(
@@ -160,7 +158,7 @@ class BenchmarkResult:
         table = Table(title=self.title, title_justify="left")
         for number, heading in enumerate(HEADINGS):
             table.add_column(heading, justify="right" if 2 < number < 9 else "left", overflow="fold")
-        for row in self.cells():
+        for row in map(_cells, self.rows):
             table.add_row(*map(Text, row))
         return Group(table, *map(Text, [*self._facts(), *self.advice]))
 

@@ -16,7 +16,7 @@ from unikeras.compare import _benchmark_work as work
 from unikeras.compare._benchmark_data import Data
 from unikeras.compare._benchmark_request import Request
 from unikeras.compare._measurement import Measurement
-from unikeras.errors import ExportError, UnikerasError, WorkerDied, WorkerTimeout
+from unikeras.errors import ExportError, RemoteError, UnikerasError, WorkerDied, WorkerTimeout
 from unikeras.export import export_model
 from unikeras.workers import OwnWorker
 
@@ -32,8 +32,9 @@ class _Row:
     times: list[float] = field(default_factory=list)
 
     def fail(self, error: BaseException | str) -> None:
-        text = error if isinstance(error, str) else brief(error)
-        self.found = replace(self.found, error=text, first_s=None)
+        self.found = replace(
+            self.found, error=error if isinstance(error, str) else _reason(error), first_s=None
+        )
 
 
 def measure_all(model: Any, data: Data, loss: str, request: Request, report: Report) -> list[Measurement]:
@@ -89,7 +90,7 @@ class _Rounds:
                     path = worker.call(_write, self._packed, str(folder), name, timeout=self._request.timeout)
                     self.artifacts[name] = Path(path)
                 except UnikerasError as error:
-                    self.artifacts[name] = brief(error)
+                    self.artifacts[name] = _reason(error)
 
     def measure(self, task: str, batch: int) -> list[Measurement]:
         """Return the measurements of one task at one batch size."""
@@ -152,6 +153,12 @@ class _Rounds:
             return row.found
         peak = self._ask(rows, row, work.finish, row.found.way)
         return replace(row.found, times_ms=tuple(1e3 * time for time in row.times), peak_mib=peak)
+
+
+def _reason(error: BaseException) -> str:
+    """Return what an error says, without the name of the function of ours in which another process raised it."""
+    text = brief(error)
+    return text.partition(" raised ")[2] or text if isinstance(error, RemoteError) else text
 
 
 _NOT_KNOWN = "no hand-written loop is known for this model"
