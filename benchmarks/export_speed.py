@@ -20,7 +20,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from train_step import cnn, lstm
+from models import cnn, lstm
 
 import unikeras as uk
 

@@ -16,11 +16,13 @@ from importlib.util import find_spec
 
 import keras
 from keras import layers
-from train_step import BATCH, STEPS, data, loop, measured, ours, ratio
+from models import data
+from runs import looped, ours, parts
+from timing import measured, ratio
 
 import unikeras as uk
 
-ROUNDS = 15
+BATCH, STEPS, ROUNDS = 64, 10, 15
 
 
 def classifier(layer, masked=False):
@@ -35,12 +37,12 @@ def classifier(layer, masked=False):
 
 
 def by_hand(kind):
-    """Return the framework's own loop over its own layers as (how to make a model, how to train it), or None."""
+    """Return the framework's own step over its own layers, or None."""
     name = f"native.{uk.backend()}_recurrent"
     if not find_spec(name):
         return None
     native = importlib.import_module(name)
-    return lambda: native.classifier(kind), lambda model, *_: native.training(model)
+    return native.training(native.classifier(kind))
 
 
 def compare(name: str) -> None:
@@ -50,9 +52,10 @@ def compare(name: str) -> None:
     x, y = data(makes[0](), STEPS)
     if masked:
         x[:, 20:] = 0.0
-    runs = [loop(make, ours, x, y) for make in makes]
+    steps = [ours(*parts(make())) for make in makes]
     hand = None if masked else by_hand(kind)
-    runs += [loop(*hand, x, y)] if hand else []
+    steps += [hand] if hand else []
+    runs = [looped(step, x, y) for step in steps]
     _, times = measured(runs, ROUNDS)
     per_step = "  ".join(f"{1e3 * statistics.median(t) / STEPS:8.2f}" for t in times)
     ratios = "  ".join(f"{ratio(times[0], other):>15s}" for other in times[1:])

@@ -1,181 +1,218 @@
-"""Train steps against hand-written loops and against Keras' own fit, interleaved in one run.
+"""Train steps and predictions against hand-written loops and against Keras' own, in fresh processes.
 
-KERAS_BACKEND=jax python benchmarks/train_step.py [mlp cnn lstm]
+python benchmarks/train_step.py [mlp cnn lstm resnet transformer predict-cnn predict-transformer]
+    --backends torch,jax  --ways auto,jit,hand,keras_layers,keras  --threads 1  --clock cpu  --json
 
-Prints, for an MLP, a CNN and an LSTM: milliseconds per step (medians), the ratio of the medians and the median of the
-rounds' ratios; fit of uk.Model over the bare uk.function loop for 500 steps of the MLP; host memory over 2,000 steps.
-Compile time stands beside, not inside. Read ratios: milliseconds depend on what else the machine does.
+Each process builds one model in all ways and runs rounds in turn; the processes of backends and models alternate.
+A ratio is that of the medians of a process, and of those the median. `first` is the first call alone, in a process of
+its own; `again` is the same in the next process, which finds what a compiler has cached on disk. `--clock cpu` counts
+the CPU seconds of the process instead of the wall's; with `--threads 1` they hold on a busy machine too.
 """
 
 from __future__ import annotations
 
-import importlib
+import argparse
+import itertools
+import json
 import os
-import resource
 import statistics
+import subprocess
 import sys
-import time
+import tempfile
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
-import numpy as np
-from keras import layers
+from timing import clocked, environment, hold_to, machine, turns
 
-import unikeras as uk
-
-BATCH, STEPS, ROUNDS = 64, 10, 30
-SYNCHRONIZE = uk.backends.current().synchronize
-
-
-def mlp() -> keras.Model:
-    return keras.Sequential(
-        [keras.Input((784,)), layers.Dense(512, "relu"), layers.Dense(512, "relu"), layers.Dense(10)]
-    )
-
-
-def cnn() -> keras.Model:
-    return keras.Sequential(
-        [
-            keras.Input((32, 32, 3)),
-            layers.Conv2D(32, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, activation="relu"),
-            layers.Flatten(),
-            layers.Dense(64, "relu"),
-            layers.Dense(10),
-        ]
-    )
-
-
-def lstm() -> keras.Model:
-    return keras.Sequential(
-        [keras.Input((28, 28)), layers.LSTM(128, return_sequences=True), layers.LSTM(128), layers.Dense(10)]
-    )
-
-
-def loss_function() -> keras.losses.Loss:
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def ours(model, optimizer, loss_fn, accuracy):
-    @uk.function
-    def step(x, y):
-        with uk.GradientTape() as tape:
-            logits = model(x, training=True)
-            loss = loss_fn(y, logits)
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply(gradients, model.trainable_variables)
-        accuracy.update_state(y, logits)
-        return loss
-
-    return step
-
-
-def by_hand(model, optimizer, loss_fn, accuracy):
-    native = importlib.import_module(f"native.{uk.backend()}")
-    return native.training(model, optimizer, loss_fn, accuracy)
-
-
-def loop(make, training, x, y):
-    """Return a function that trains for one round."""
-    step = training(
-        make(), keras.optimizers.Adam(), loss_function(), keras.metrics.SparseCategoricalAccuracy()
-    )
-
-    def run() -> None:
-        order = np.random.permutation(len(x))
-        for i in range(0, len(x), BATCH):
-            rows = order[i : i + BATCH]
-            loss = step(x[rows], y[rows])
-        SYNCHRONIZE(loss)
-
-    return run
-
-
-def fit(model, x, y):
-    model.compile("adam", loss_function(), metrics=["accuracy"])
-    return lambda: model.fit(x, y, batch_size=BATCH, epochs=1, verbose=0)
-
-
-def data(model, steps):
-    rng = np.random.default_rng(0)
-    shape = (BATCH * steps, *model.input_shape[1:])
-    return rng.normal(size=shape).astype("float32"), rng.integers(0, 10, len(range(shape[0])))
-
-
-def seconds(run) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
-def measured(runs, rounds=ROUNDS):
-    """Time functions in turn; return the seconds of the first run of each, and of all later ones.
-
-    Each round begins with another function: what ran before one leaves caches and threads as it likes them.
-    """
-    first = [seconds(run) for run in runs]
-    later: list[list[float]] = [[] for _ in runs]
-    for i in range(rounds):
-        for j in range(len(runs)):
-            turn = (i + j) % len(runs)
-            later[turn].append(seconds(runs[turn]))
-    return first, later
-
-
-def ratio(times, others) -> str:
-    of_medians = statistics.median(times) / statistics.median(others)
-    median = statistics.median(a / b for a, b in zip(times, others, strict=True))
-    return f"{of_medians:.3f} ({median:.3f})"
-
-
-def compare(make) -> None:
-    x, y = data(make(), STEPS)
-    runs = [loop(make, ours, x, y), loop(make, by_hand, x, y), fit(make(), x, y)]
-    first, (a, b, c) = measured(runs)
-    per_step = "  ".join(f"{1e3 * statistics.median(t) / STEPS:8.2f}" for t in (a, b, c))
-    firsts = " ".join(f"{t:.1f}" for t in first)
-    print(f"{make.__name__:5s} {per_step}   {ratio(a, b):>15s} {ratio(a, c):>15s}   {firsts}", flush=True)
-
-
-def overhead() -> None:
-    x, y = data(mlp(), 500)
-    runs = [fit(uk.Model.from_keras(mlp()), x, y), loop(mlp, ours, x, y)]
-    _, (a, b) = measured(runs, rounds=7)
-    print(f"fit of uk.Model / the bare loop, 500 steps of the MLP: {ratio(a, b)}", flush=True)
-
-
-def memory() -> None:
-    x, y = data(mlp(), 20)
-    run = loop(mlp, ours, x, y)
-    seen = []
-    for i in range(101):
-        run()
-        if i % 25 == 0:
-            seen.append(_resident_mib())
-    print(f"resident MiB after 20, 520, 1020, 1520, 2020 steps: {seen}", flush=True)
-
-
-def _resident_mib() -> int:
-    with Path("/proc/self/statm").open() as file:
-        return int(file.read().split()[1]) * resource.getpagesize() // 2**20
+TRAINED = ("mlp", "cnn", "lstm", "resnet", "transformer")
+NAMES = (*TRAINED, "predict-cnn", "predict-transformer")
+BACKENDS = ("torch", "tensorflow", "jax")
+CLOCKS = ("wall", "cpu")
+WAYS = ("auto", "jit", "hand", "keras_layers", "keras")
+# What is divided by what.
+RATIOS = (
+    *(("auto", "hand"), ("auto", "keras"), ("jit", "hand")),
+    *(("auto", "keras_layers"), ("keras", "hand")),
+)
 
 
 def main() -> None:
-    wanted = sys.argv[1:] or ["mlp", "cnn", "lstm"]
-    print(
-        f"{uk.backend()}: ms per step, batch {BATCH}, Adam, accuracy; ratios of medians (medians of ratios)"
+    options = _options()
+    if options.child:
+        _child(json.loads(options.child))
+        return
+    document = {"machine": machine(options.threads), "rounds": options.rounds, "processes": options.processes}
+    with tempfile.TemporaryDirectory() as caches:
+        processes = _all_rounds(options)
+        firsts = _first_calls(options, Path(caches)) if options.first else {}
+    document["results"] = [
+        {**_result(backend, name, found), "first": firsts.get((backend, name), {})}
+        for (backend, name), found in processes.items()
+    ]
+    document["load_after"] = [round(load, 2) for load in os.getloadavg()]
+    print(json.dumps(document, indent=2) if options.json else table(document, options.clock))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    print("      uk.function  by hand  keras fit      / by hand       / keras fit   first round, s")
-    for make in (mlp, cnn, lstm):
-        if make.__name__ in wanted:
-            compare(make)
-    overhead()
-    memory()
+    installed = [name for name in BACKENDS if find_spec(name)]
+    parser.add_argument("names", nargs="*", default=[*NAMES], metavar="model", help=", ".join(NAMES))
+    parser.add_argument(
+        "--backends", type=_listed, default=_listed(os.environ.get("KERAS_BACKEND") or ",".join(installed))
+    )
+    parser.add_argument("--ways", type=_listed, default=[*WAYS], help=f"of {', '.join(WAYS)}")
+    parser.add_argument("--threads", type=int, help="threads of each framework; by default its own choice")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="of the table; JSON has both")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--processes", type=int, default=3, help="fresh processes for each model")
+    parser.add_argument("--timeout", type=float, default=900, help="seconds for one process")
+    parser.add_argument("--no-first", dest="first", action="store_false", help="no first calls")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    for label, given, known in (
+        ("model", options.names, NAMES),
+        ("backend", options.backends, BACKENDS),
+        ("way", options.ways, WAYS),
+    ):
+        if unknown := [one for one in given if one not in known]:
+            parser.error(f"unknown {label} {', '.join(unknown)}; there are {', '.join(known)}")
+    return options
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _all_rounds(options: argparse.Namespace) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {
+        (backend, name): [] for name in options.names for backend in options.backends
+    }
+    for number, (backend, name) in itertools.product(range(options.processes), found):
+        task = {"name": name, "ways": options.ways, "rounds": options.rounds, "turn": number}
+        found[backend, name].append(_ask(options, backend, task))
+    return found
+
+
+def _first_calls(options: argparse.Namespace, caches: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return by backend, model and way the wall seconds of a first call, and of one in the next process."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    ways = [way for way in options.ways if way in ("auto", "jit", "hand")]
+    for backend, name, way in itertools.product(options.backends, options.names, ways):
+        cache = {"TORCHINDUCTOR_CACHE_DIR": str(caches / f"{backend}-{name}-{way}")}
+        task = {"name": name, "ways": [way], "rounds": 0, "turn": 0}
+        calls = [_ask(options, backend, task, cache) for _ in range(2)]
+        seconds = [call.get("ways", {}).get(way, {}).get("first_s") for call in calls]
+        found.setdefault((backend, name), {})[way] = {"first_s": seconds[0], "again_s": seconds[1]}
+    return found
+
+
+def _ask(
+    options: argparse.Namespace, backend: str, task: dict[str, Any], variables: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Run a task in a fresh process; return what it prints, or `error`."""
+    label = f"{backend} {task['name']} {','.join(task['ways'])}"
+    print(label, file=sys.stderr, flush=True)
+    task["threads"] = options.threads
+    command = [sys.executable, __file__, "--child", json.dumps(task)]
+    settings = {**os.environ, **environment(options.threads), **(variables or {}), "KERAS_BACKEND": backend}
+    try:
+        done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=options.timeout)
+    except subprocess.TimeoutExpired:
+        return {"error": f"took more than {options.timeout:.0f} s"}
+    lines = done.stdout.splitlines()
+    if done.returncode or not lines:
+        return {"error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
+    return json.loads(lines[-1])
+
+
+def _child(task: dict[str, Any]) -> None:
+    hold_to(task["threads"])
+    import runs
+
+    names = [way for way in task["ways"] if way in runs.ways()]
+    start = task["turn"] % len(names) if names else 0
+    ready, found = {}, {}
+    for way in [*names[start:], *names[:start]]:
+        try:
+            calls = runs.calls_in_a_round(task["name"]) if task["rounds"] else 1
+            ready[way] = runs.run_of(task["name"], way, calls)
+            found[way] = {"first_s": clocked(ready[way])[0]}
+        except Exception as error:  # another way may well run
+            ready.pop(way, None)
+            found[way] = {"error": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
+    later = turns([*ready.values()], task["rounds"], clocked)
+    for way, times in zip(ready, later, strict=True):
+        for number, clock in enumerate(CLOCKS):
+            found[way][f"{clock}_ms"] = [1e3 * time[number] / calls for time in times]
+    print(json.dumps({"ways": {way: found[way] for way in names}}))
+
+
+def _result(backend: str, name: str, processes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return medians and ratios of a model's processes."""
+    good = [process["ways"] for process in processes if "ways" in process]
+    result: dict[str, Any] = {"backend": backend, "model": name, "ms": {}, "ratios": {}}
+    result["errors"] = [process["error"] for process in processes if "error" in process]
+    result["errors"] += [
+        f"{way}: {row['error']}" for ways in good for way, row in ways.items() if "error" in row
+    ]
+    for clock in CLOCKS:
+        medians = [
+            {
+                way: statistics.median(row[f"{clock}_ms"])
+                for way, row in ways.items()
+                if row.get(f"{clock}_ms")
+            }
+            for ways in good
+        ]
+        result["ms"][clock] = {
+            way: statistics.median(row[way] for row in medians if way in row)
+            for way in WAYS
+            if any(way in row for row in medians)
+        }
+        result["ratios"][clock] = {
+            f"{above} / {below}": statistics.median(row[above] / row[below] for row in both)
+            for above, below in RATIOS
+            if (both := [row for row in medians if above in row and below in row])
+        }
+    result["rounds"] = good
+    return result
+
+
+def table(document: dict[str, Any], clock: str) -> str:
+    """Return the document as text."""
+    about = document["machine"]
+    load = f"load {about['load'][0]} to {document['load_after'][0]}"
+    lines = [
+        f"ms per step by the {clock} clock, medians; {about['processors']} processors, threads: {about['threads']}; "
+        f"{load}; Python {about['python']}",
+        " ".join(f"{name} {version}" for name, version in about["versions"].items()),
+        "",
+        " ".join(
+            [f"{'':32s}", *(f"{way:>13s}" for way in WAYS), *(f"{a + ' / ' + b:>20s}" for a, b in RATIOS)]
+        ),
+    ]
+    for row in document["results"]:
+        ms, ratios = row["ms"][clock], row["ratios"][clock]
+        cells = [f"{ms[way]:13.2f}" if way in ms else f"{'-':>13s}" for way in WAYS]
+        keys = [f"{above} / {below}" for above, below in RATIOS]
+        cells += [f"{ratios[key]:20.2f}" if key in ratios else f"{'-':>20s}" for key in keys]
+        lines.append(" ".join([f"{row['backend'] + ' ' + row['model']:32s}", *cells]))
+        firsts = [
+            f"{way} {_shown(t['first_s'])}, then {_shown(t['again_s'])}" for way, t in row["first"].items()
+        ]
+        lines += [f"    first call, s: {'; '.join(firsts)}"] if firsts else []
+        lines += [f"    {error}" for error in dict.fromkeys(row["errors"])]
+    return "\n".join(lines)
+
+
+def _shown(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f}"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import numpy as np
 
 
 def training(model, optimizer, loss_fn, accuracy):
@@ -36,3 +37,10 @@ def training(model, optimizer, loss_fn, accuracy):
         return loss
 
     return run
+
+
+def prediction(model):
+    """Return a function of x that returns the model's outputs as numpy."""
+    state = ([v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables])
+    predict = jax.jit(lambda state, x: model.stateless_call(*state, x, training=False)[0])
+    return lambda x: np.asarray(predict(state, x))

@@ -20,3 +20,13 @@ def training(model, optimizer, loss_fn, accuracy):
         return loss
 
     return step
+
+
+def prediction(model):
+    """Return a function of x that returns the model's outputs as numpy."""
+
+    @tf.function
+    def predict(x):
+        return model(x, training=False)
+
+    return lambda x: predict(x).numpy()

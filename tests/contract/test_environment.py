@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from unikeras.backends import _registry
 
 ROOT = Path(__file__).parents[2]
@@ -33,3 +35,20 @@ def test_every_registered_backend_has_an_environment_that_runs_these_laws():
         assert f"KERAS_BACKEND = {name}" in section["set_env"]
         assert "UNIKERAS_TEST_ALONE = 1" in section["set_env"]
         assert "tests/contract" in section["commands"]
+
+
+@pytest.mark.parametrize(
+    ("version", "warned"),
+    [("99.1.0", True), ("0.1", True), ("1", True), ("2.13.1+cpu", False), ("2.13", False)],
+)
+def test_versions_outside_the_tested_range_are_told_from_those_inside(version, warned, monkeypatch):
+    entry = _registry.Entry("module", "torch", (), '"torch>=2.13,<2.14"')
+    monkeypatch.setattr(_registry.Entry, "version", property(lambda self: version))
+    assert (entry.untested() is not None) == warned
+
+
+def test_an_untested_version_is_a_warning_and_the_backend_loads(backend, monkeypatch, caplog):
+    monkeypatch.setattr(_registry.Entry, "version", property(lambda self: "99.1.0rc1"))
+    assert _registry.load.__wrapped__(backend.name).name == backend.name
+    (record,) = caplog.records
+    assert "99.1.0rc1 is not among the tested versions, from" in record.getMessage()

@@ -40,7 +40,18 @@ def test_the_examples_run(path, tmp_path, monkeypatch):
 
 
 # What the root exports, what the public modules export, and the types of what public functions return.
-ROOMS = ("backends", "export", "functions", "layers", "memory", "streaming", "testing", "training", "workers")
+ROOMS = (
+    "backends",
+    "compare",
+    "export",
+    "functions",
+    "layers",
+    "memory",
+    "streaming",
+    "testing",
+    "training",
+    "workers",
+)
 # A backend's author reads the contract, class by class, and writes none of its calls.
 CONTRACT = ("Backend", "Composite", "KeptValue", "Program")
 # name -> where it comes from: a paper, or the upstream API that it reproduces

@@ -273,7 +273,15 @@ def test_what_is_not_used_is_freed():
     assert graph.code.count("= None") >= 3
 
 
-UNARY = [torch.relu, torch.exp, torch.neg, lambda x: x.clone(), lambda x: x.detach(), lambda x: x.float(), torch.sigmoid]
+UNARY = [
+    torch.relu,
+    torch.exp,
+    torch.neg,
+    lambda x: x.clone(),
+    lambda x: x.detach(),
+    lambda x: x.float(),
+    torch.sigmoid,
+]
 VIEWS = [
     lambda x: x.t(),
     lambda x: x.reshape(-1).reshape(x.shape),

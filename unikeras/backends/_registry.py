@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -10,6 +12,8 @@ from importlib import metadata
 from unikeras._base.optional import is_installed
 from unikeras.backends._contract import Backend
 from unikeras.errors import BackendUnavailable, UnknownBackend
+
+logger = logging.getLogger("unikeras")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,26 @@ class Entry:
             except metadata.PackageNotFoundError:
                 continue
         return None
+
+    def untested(self) -> str | None:
+        """Return a sentence where the installed version is outside the bounds of the requirement; else None."""
+        bounds = re.search(r">=([\d.]+),<([\d.]+)", self.requirement)
+        version = self.version
+        if (
+            bounds is None
+            or version is None
+            or _numbers(bounds[1]) <= _numbers(version) < _numbers(bounds[2])
+        ):
+            return None
+        return (
+            f"{self.framework} {version} is not among the tested versions, from {bounds[1]} to below {bounds[2]}; "
+            "it may lack names that unikeras uses"
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    """Return the numbers that a version begins with: `2.13.0+cpu` is [2, 13, 0]."""
+    return [int(number) for number in re.match(r"[\d.]*\d", version)[0].split(".")]  # type: ignore[index]
 
 
 # What Keras takes, installed or not, where nothing names a backend.
@@ -157,6 +181,8 @@ def load(name: str) -> Backend:
         True
     """
     entry = ENTRIES[check(name)]
+    if (reason := entry.untested()) is not None:
+        logger.warning(reason)
     try:
         package = importlib.import_module(entry.module)
     except ImportError as error:

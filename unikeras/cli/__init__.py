@@ -12,6 +12,7 @@ from unikeras._base.suggestions import did_you_mean
 from unikeras.cli._failures import note_debug, reported
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "bench": ("unikeras.cli.bench", "Measure which backend or format is fastest for a model here."),
     "chat": ("unikeras.cli.chat", "Chat with a small model that remembers each session."),
     "compare": ("unikeras.cli.compare", "Find the first layer where a model differs between backends."),
     "demo": ("unikeras.cli.demo", "Train, compare and export a small network on every backend."),

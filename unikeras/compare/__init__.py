@@ -1,8 +1,9 @@
-"""Compare a model between backends, or with another model, an artifact or a torch module.
+"""Compare a model between backends and artifacts, or with another model: are they equal, and which is fastest here.
 
     report = uk.compare.parity(model)
+    result = uk.compare.benchmark(model)
 
-Names load at first use, so that the plugin for pytest in this package imports nothing heavy.
+Names load at first use, so that neither the plugin for pytest nor the command line imports what is heavy.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 from unikeras._base.suggestions import missing_attribute as _missing_attribute
 
 if TYPE_CHECKING:
+    from unikeras.compare._benchmark import benchmark as benchmark
+    from unikeras.compare._benchmark_result import BenchmarkResult as BenchmarkResult
+    from unikeras.compare._measurement import Measurement as Measurement
     from unikeras.compare._parity import assert_parity as assert_parity
     from unikeras.compare._parity import parity as parity
     from unikeras.compare._parity_report import Difference as Difference
@@ -22,16 +26,30 @@ if TYPE_CHECKING:
     from unikeras.compare._parity_report import SideRow as SideRow
 
 _MODULES = {
+    "BenchmarkResult": "_benchmark_result",
     "Difference": "_parity_report",
     "LayerGap": "_parity_report",
     "LayerRow": "_parity_report",
+    "Measurement": "_measurement",
     "ParityReport": "_parity_report",
     "SideRow": "_parity_report",
     "assert_parity": "_parity",
+    "benchmark": "_benchmark",
     "parity": "_parity",
 }
 
-__all__ = ["Difference", "LayerGap", "LayerRow", "ParityReport", "SideRow", "assert_parity", "parity"]
+__all__ = [
+    "BenchmarkResult",
+    "Difference",
+    "LayerGap",
+    "LayerRow",
+    "Measurement",
+    "ParityReport",
+    "SideRow",
+    "assert_parity",
+    "benchmark",
+    "parity",
+]
 
 
 if not TYPE_CHECKING:  # type checkers know the names above; this would make every other name one of any type

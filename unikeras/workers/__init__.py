@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from unikeras import backends
+from unikeras.workers._own_worker import OwnWorker
 from unikeras.workers._warm_workers import call, shutdown
 
-__all__ = ["call", "run_on", "shutdown"]
+__all__ = ["OwnWorker", "call", "run_on", "shutdown"]
 
 Result = TypeVar("Result")
 

@@ -1,4 +1,4 @@
-"""One warm worker per backend, and the calls to it, one at a time."""
+"""One warm worker per backend, workers that one caller has for itself, and the calls to them, one at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class _Slot:
 
 
 _CALL = ("call",)
-_slots: dict[str | None, _Slot] = {}
+# By backend, and by the owner of a worker that others do not call; None for the one that all share.
+_slots: dict[tuple[str | None, object], _Slot] = {}
 
 
 def call(
@@ -37,6 +38,7 @@ def call(
     args: tuple[Any, ...] = (),
     kwargs: Mapping[str, Any] | None = None,
     timeout: float | None = None,
+    owner: object = None,
 ) -> Any:
     """Run a function in the worker of a backend; with None, in one where no backend is set.
 
@@ -48,6 +50,7 @@ def call(
         args: its positional arguments.
         kwargs: its keyword arguments.
         timeout: seconds for the whole call; None for no limit.
+        owner: whose worker it is, hashable; None for the one that all callers share.
 
     Returns:
         What `f` returns; tensors and Keras variables in it arrive as numpy arrays.
@@ -72,7 +75,8 @@ def call(
         raise wrong(f"timeout is a number of seconds above 0, or None; received {timeout!r}")
     deadline = None if timeout is None else time.monotonic() + timeout
     name = getattr(f, "__qualname__", type(f).__qualname__)
-    kind, content = _request(backend, _pack_call(f, args, dict(kwargs or {}), name), name, deadline)
+    slot = _slots.setdefault((backend, owner), _Slot())
+    kind, content = _request(slot, backend, _pack_call(f, args, dict(kwargs or {}), name), name, deadline)
     where = f"{name} on the {backend or 'plain'} worker"
     if kind == _remote.RAISED:
         raise _error_of(content, where)
@@ -101,8 +105,9 @@ def _error_of(content: memoryview, where: str) -> WorkerError:
         return WorkerError(f"{where} raised an error that cannot be read here: {error!r:.200}")
 
 
-def _request(backend: str | None, request: _travel.Packed, name: str, deadline: float | None) -> Reply:
-    slot = _slots.setdefault(backend, _Slot())
+def _request(
+    slot: _Slot, backend: str | None, request: _travel.Packed, name: str, deadline: float | None
+) -> Reply:
     try:
         return slot.locks.run(_CALL, lambda: _take_turn(slot, backend, request, name, deadline), deadline)
     except WorkerTimeout:
@@ -134,6 +139,21 @@ def _stop(slot: _Slot) -> None:
         worker.kill()  # first: where an interrupt comes, the worker is still known, and not ready
         if slot.worker is worker:
             slot.worker = None
+
+
+def stop(backend: str | None, owner: object) -> None:
+    """Stop the worker that one owner has for itself, busy or not.
+
+    Args:
+        backend: its backend's name, or None.
+        owner: whose it is.
+
+    Example:
+        >>> stop("torch", "nobody")
+    """
+    slot = _slots.pop((backend, owner), None)
+    if slot is not None:
+        _stop(slot)
 
 
 @atexit.register

@@ -80,3 +80,32 @@ class Trainer(ABC):
         Args:
             hook: called with a list of what `snapshot` takes.
         """
+
+    def plain_step(
+        self, model: Any, optimizer: Any, loss_fn: Callable[[Any, Any], Any]
+    ) -> Callable[[Any, Any], Any] | None:
+        """Return a train step as the framework's own guides write it, to measure unikeras against.
+
+        Args:
+            model: a Keras model with one output.
+            optimizer: a Keras optimizer.
+            loss_fn: called with targets and outputs, each of shape (batch, ...); returns the loss of each example or
+                its mean.
+
+        Returns:
+            A function of numpy arrays (x, y), each of shape (batch, ...), that trains the model and returns its loss;
+            None where no such step is known.
+        """
+        return None
+
+    def plain_prediction(self, model: Any) -> Callable[[Any], Any] | None:
+        """Return a prediction as the framework's own guides write it, to measure unikeras against.
+
+        Args:
+            model: a Keras model.
+
+        Returns:
+            A function of x, a nested structure of numpy arrays of shape (batch, ...), that returns numpy; None where
+            no such prediction is known.
+        """
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from unikeras.backends._contract import KeptValue, Trainer
@@ -31,3 +31,15 @@ class TensorflowTrainer(Trainer):
             variable._value.assign(old)
 
         return KeptValue(restore)
+
+    def plain_step(
+        self, model: Any, optimizer: Any, loss_fn: Callable[[Any, Any], Any]
+    ) -> Callable[[Any, Any], Any]:
+        from unikeras.backends.tensorflow import _plain_loop
+
+        return _plain_loop.plain_step(model, optimizer, loss_fn)
+
+    def plain_prediction(self, model: Any) -> Callable[[Any], Any]:
+        from unikeras.backends.tensorflow import _plain_loop
+
+        return _plain_loop.plain_prediction(model)

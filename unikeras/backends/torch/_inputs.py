@@ -37,11 +37,12 @@ class Inputs:
         sizes: Sequence[tuple[int, ...]] | None,
     ) -> None:
         self._device = str(get_device()).partition(":")[0]
+        self._sizes: Any = sizes or shapes
         self._env = ShapeEnv() if any(None in shape for shape in shapes) else None
         self.mode = TraceMode(allow_non_fake_inputs=True, shape_env=self._env)
         self.examples = [
             self._example(shape, dtype, size)
-            for shape, dtype, size in zip(shapes, dtypes, sizes or shapes, strict=True)
+            for shape, dtype, size in zip(shapes, dtypes, self._sizes, strict=True)
         ]
 
     def _example(self, shape: tuple[int | None, ...], dtype: Any, size: Any) -> torch.Tensor:
@@ -61,6 +62,13 @@ class Inputs:
         return [
             (tensor if tensor.device.type == self._device else tensor.to(self._device)).contiguous()
             for tensor in tensors
+        ]
+
+    def samples(self) -> list[torch.Tensor]:
+        """Return tensors of the shapes and dtypes of the arguments; what they hold does not matter."""
+        return [
+            torch.zeros(shape, dtype=example.dtype, device=self._device)
+            for shape, example in zip(self._sizes, self.examples, strict=True)
         ]
 
     def check_dynamic(self) -> None:

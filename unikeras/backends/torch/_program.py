@@ -43,6 +43,8 @@ def compile_program(
             break
     inputs.check_dynamic()
     program = GraphProgram(traced, inputs, simplifies)
+    if jit_compile is True:
+        program.compile(inputs)
     return Program(program, bool(traced.written), lambda: look_into(program, traced), inputs.accept)
 
 
@@ -89,6 +91,14 @@ class GraphProgram:
         self._results = trace.results
         self.module = torch.fx.GraphModule(trace.holder, trace.graph)
         self._run = self.module.forward
+
+    def compile(self, inputs: Inputs) -> None:
+        """Run the graph by Inductor's kernels from now on."""
+        from unikeras.backends.torch import _inductor
+
+        values = [variable._value.detach() for variable in self._state]
+        with torch.no_grad():
+            self._run = _inductor.compile(self.module, [*inputs.samples(), *values])
 
     def __call__(self, tensors: Sequence[Any]) -> list[Any]:
         _assign.keep_read_values(self._changed)

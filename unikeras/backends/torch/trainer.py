@@ -56,6 +56,18 @@ class TorchTrainer(Trainer):
         _modules.install()
         _modules.listeners[hook] = None
 
+    def plain_step(
+        self, model: Any, optimizer: Any, loss_fn: Callable[[Any, Any], Any]
+    ) -> Callable[[Any, Any], Any]:
+        from unikeras.backends.torch import _plain_loop
+
+        return _plain_loop.plain_step(model, optimizer, loss_fn)
+
+    def plain_prediction(self, model: Any) -> Callable[[Any], Any]:
+        from unikeras.backends.torch import _plain_loop
+
+        return _plain_loop.plain_prediction(model)
+
 
 def _copied(value: torch.Tensor, spare: torch.Tensor | None) -> torch.Tensor:
     if (
