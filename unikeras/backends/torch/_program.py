@@ -15,6 +15,7 @@ from unikeras.backends.torch import _assign, _augmentation, _control_flow, _draw
 from unikeras.backends.torch._content import look_into
 from unikeras.backends.torch._fused_normalization import fused_normalization
 from unikeras.backends.torch._fused_optimizers import fused_updates
+from unikeras.backends.torch._fused_recurrence import fused_recurrence
 from unikeras.backends.torch._indexing import TensorIndices
 from unikeras.backends.torch._inputs import Inputs
 from unikeras.backends.torch._native import native_training_refused
@@ -147,4 +148,4 @@ def _apart(tensors: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
 # What makes code traceable.
 _ALWAYS = (_quiet, traceable_numbers, native_training_refused, TensorIndices)
 # Keras' own computations, each as one operator. They may round otherwise than the many that they stand for.
-_FUSED = (fused_updates, fused_normalization)
+_FUSED = (fused_updates, fused_normalization, fused_recurrence)
