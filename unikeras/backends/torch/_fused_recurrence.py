@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from keras import activations, ops
-from keras.src.backend.torch import rnn
 
 from unikeras._keras.patched import patched
 from unikeras.backends.torch.kernels import recurrence
 
+# By name: the package has a function of the module's name.
+_rnn = importlib.import_module("keras.src.backend.torch.rnn")
 _TANH = (activations.tanh, torch.tanh, ops.tanh)
 _SIGMOID = (activations.sigmoid, torch.sigmoid, ops.sigmoid)
 
@@ -22,7 +24,7 @@ _SIGMOID = (activations.sigmoid, torch.sigmoid, ops.sigmoid)
 @contextlib.contextmanager
 def fused_recurrence() -> Iterator[None]:
     """Let Keras' LSTM and GRU run over a sequence by one operator in what this thread runs in the block."""
-    with patched(rnn, "_fallback_lstm", _lstm), patched(rnn, "_fallback_gru", _gru):
+    with patched(_rnn, "_fallback_lstm", _lstm), patched(_rnn, "_fallback_gru", _gru):
         yield
 
 
