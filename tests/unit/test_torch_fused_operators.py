@@ -37,13 +37,18 @@ OPTIMIZERS = {
 def trained(optimizer, dtype, fused, steps=5):
     """Return the values of all variables after each step."""
     rng = np.random.default_rng(0)
-    variables = [keras.Variable(rng.normal(size=shape), dtype=dtype) for shape in [(3, 3, 2, 4), (7,), (), (5, 6)]]
+    variables = [
+        keras.Variable(rng.normal(size=shape), dtype=dtype) for shape in [(3, 3, 2, 4), (7,), (), (5, 6)]
+    ]
     variables[1].trainable = False
     trainable = [variable for variable in variables if variable.trainable]
     optimizer.build(trainable)
     after = []
     for step in range(steps):
-        grads = [torch.tensor(rng.normal(size=v.shape) / (step + 1), dtype=getattr(torch, dtype)) for v in trainable]
+        grads = [
+            torch.tensor(rng.normal(size=v.shape) / (step + 1), dtype=getattr(torch, dtype))
+            for v in trainable
+        ]
         grads[0] = grads[0].movedim(-1, 0).contiguous().movedim(0, -1)  # as a convolution returns it
         if fused:
             with fused_updates():
@@ -85,9 +90,10 @@ def test_a_trace_has_one_operator(name):
     optimizer.build([variable])
 
     def step(grad, value, *state):
-        with keras.StatelessScope(
-            [(variable, value), *zip(optimizer.variables, state, strict=True)]
-        ), fused_updates():
+        with (
+            keras.StatelessScope([(variable, value), *zip(optimizer.variables, state, strict=True)]),
+            fused_updates(),
+        ):
             optimizer.apply([grad], [variable])
         return value + 0
 
@@ -151,7 +157,9 @@ def test_a_layer_with_a_call_of_its_own_is_left_alone():
     class Doubled(layers.BatchNormalization):
         def call(self, inputs, training=None, mask=None):
             mean, variance = self._moments(inputs, mask)
-            return keras.ops.batch_normalization(inputs, mean, variance, -1, scale=2 * self.gamma, epsilon=self.epsilon)
+            return keras.ops.batch_normalization(
+                inputs, mean, variance, -1, scale=2 * self.gamma, epsilon=self.epsilon
+            )
 
     layer = Doubled()
     x = torch.randn(8, 3)

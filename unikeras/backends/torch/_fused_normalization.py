@@ -41,7 +41,9 @@ def fused_normalization() -> Iterator[None]:
 
     def batch_normalization(original: Callable[..., Any]) -> Callable[..., Any]:
         def compute(x: Any, mean: Any, variance: Any, *args: Any, **kwargs: Any) -> Any:
-            if latest and (latest[0].inputs is x and latest[0].mean is mean and latest[0].variance is variance):
+            if latest and (
+                latest[0].inputs is x and latest[0].mean is mean and latest[0].variance is variance
+            ):
                 return latest.pop().outputs
             return original(x, mean, variance, *args, **kwargs)
 

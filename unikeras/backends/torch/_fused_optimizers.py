@@ -40,9 +40,15 @@ def _adam_step(original: Callable[..., None]) -> Callable[..., None]:
         values = [variable.value for variable in variables]
         dtype = values[0].dtype
         step = ops.cast(optimizer.iterations + 1, dtype)
-        corrections = [1 - ops.power(ops.cast(beta, dtype), step) for beta in (optimizer.beta_1, optimizer.beta_2)]
+        corrections = [
+            1 - ops.power(ops.cast(beta, dtype), step) for beta in (optimizer.beta_1, optimizer.beta_2)
+        ]
         rate = ops.cast(learning_rate, dtype) * ops.sqrt(corrections[1]) / corrections[0]
-        slots = [optimizer._momentums, optimizer._velocities, *([optimizer._velocity_hats] if optimizer.amsgrad else [])]
+        slots = [
+            optimizer._momentums,
+            optimizer._velocities,
+            *([optimizer._velocity_hats] if optimizer.amsgrad else []),
+        ]
         states = [[slot[index].value for index in indexes] for slot in slots]
         betas = float(optimizer.beta_1), float(optimizer.beta_2)
         largest = states[2] if optimizer.amsgrad else []
@@ -119,7 +125,12 @@ def _adam(
     "bool nesterov) -> ()",
 )
 def _sgd(
-    variables: Tensors, grads: Tensors, momentums: Tensors, rate: torch.Tensor, momentum: float, nesterov: bool
+    variables: Tensors,
+    grads: Tensors,
+    momentums: Tensors,
+    rate: torch.Tensor,
+    momentum: float,
+    nesterov: bool,
 ) -> None:
     grads = [_laid_out_as(grad, variable) for grad, variable in zip(grads, variables, strict=True)]
     if not momentums:

@@ -15,7 +15,12 @@ from torch.fx import Graph
 
 from unikeras.backends.torch.passes._buffers import reuse_buffers
 from unikeras.backends.torch.passes._constants import fold_constants
-from unikeras.backends.torch.passes._copies import drop_casts, drop_copies, drop_layout_copies, transpose_copies
+from unikeras.backends.torch.passes._copies import (
+    drop_casts,
+    drop_copies,
+    drop_layout_copies,
+    transpose_copies,
+)
 from unikeras.backends.torch.passes._matrices import bias_into_convolution, bias_into_product, single_products
 from unikeras.backends.torch.passes._outputs import restore_strides, strides_of_outputs
 from unikeras.backends.torch.passes._subexpressions import drop_dead_code, merge_common

@@ -27,13 +27,17 @@ def fold_constants(graph: Graph) -> int:
     for node in graph.nodes:
         if (constant := _compute(graph, memory, node, known)) is not None:
             known[node] = constant
-    folded = [node for node in known if node.op != "get_attr" and any(user not in known for user in node.users)]
+    folded = [
+        node for node in known if node.op != "get_attr" and any(user not in known for user in node.users)
+    ]
     for node in folded:
         _keep(graph, node, known[node])
     return len(folded)
 
 
-def _compute(graph: Graph, memory: Memory, node: Node, known: dict[Node, torch.Tensor]) -> torch.Tensor | None:
+def _compute(
+    graph: Graph, memory: Memory, node: Node, known: dict[Node, torch.Tensor]
+) -> torch.Tensor | None:
     if node.op == "get_attr":
         constant = getattr(graph.owning_module, node.target, None)  # type: ignore[arg-type]
         return constant if isinstance(constant, torch.Tensor) and memory.is_constant(node) else None
@@ -44,7 +48,10 @@ def _compute(graph: Graph, memory: Memory, node: Node, known: dict[Node, torch.T
         return None
     args = node.args
     if node.target in _LIKE and (shape := value(args[0])) is not None and args[0] not in known:
-        args = (torch.empty_strided(shape.shape, shape.stride(), dtype=shape.dtype, device=shape.device), *args[1:])
+        args = (
+            torch.empty_strided(shape.shape, shape.stride(), dtype=shape.dtype, device=shape.device),
+            *args[1:],
+        )
     if any(argument not in known for argument in nodes_in((args, node.kwargs))):
         return None
     args, kwargs = _pytree.tree_map_only(Node, known.__getitem__, (args, node.kwargs))

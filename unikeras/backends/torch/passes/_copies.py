@@ -7,7 +7,15 @@ import math
 import torch
 from torch.fx import Graph, Node
 
-from unikeras.backends.torch.passes._layouts import VIEWS, add_call, axes_in_memory, is_dense, replace, update, value
+from unikeras.backends.torch.passes._layouts import (
+    VIEWS,
+    add_call,
+    axes_in_memory,
+    is_dense,
+    replace,
+    update,
+    value,
+)
 from unikeras.backends.torch.passes._memory import Memory
 
 A = torch.ops.aten

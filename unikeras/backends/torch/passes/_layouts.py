@@ -47,7 +47,9 @@ def axes_in_memory(fake: torch.Tensor) -> list[int]:
 
 def run(node: Node) -> Any:
     """Return the fake value that a node has for the fake values of its arguments."""
-    args, kwargs = _pytree.tree_map_only(Node, lambda argument: argument.meta["val"], (node.args, node.kwargs))
+    args, kwargs = _pytree.tree_map_only(
+        Node, lambda argument: argument.meta["val"], (node.args, node.kwargs)
+    )
     mode = next((mode for argument in node.all_input_nodes if (mode := _mode(argument))), None)
     if mode is None:
         return node.meta.get("val")

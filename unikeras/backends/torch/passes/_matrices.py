@@ -17,7 +17,9 @@ _VIEWS = {A.view.default, A._unsafe_view.default}
 def bias_into_convolution(graph: Graph) -> int:
     """add(permute(convolution(x, w)), b) becomes permute(convolution(x, w, b)), for one number b per channel."""
     memory = Memory(graph)
-    return sum(_bias_into_convolution(memory, node) for node in list(graph.nodes) if node.target == A.add.Tensor)
+    return sum(
+        _bias_into_convolution(memory, node) for node in list(graph.nodes) if node.target == A.add.Tensor
+    )
 
 
 def bias_into_product(graph: Graph) -> int:
@@ -53,7 +55,9 @@ def _bias_into_convolution(memory: Memory, node: Node) -> int:
         if vector is None or not _may_move(memory, inner, node):
             continue
         new = add_call(graph, inner.target, (*inner.args[:2], vector, *inner.args[3:]), before=node)
-        replace(node, add_call(graph, A.permute.default, (new, outer.args[1]), before=node) if permuted else new)
+        replace(
+            node, add_call(graph, A.permute.default, (new, outer.args[1]), before=node) if permuted else new
+        )
         return 1
     return 0
 
@@ -87,7 +91,12 @@ def _only_for(node: Node, outer: Node, inner: Node) -> bool:
     """Say whether the sum alone uses the product, and has its shape and dtype."""
     alone = list(outer.users) == [node] and (inner is outer or list(inner.users) == [outer])
     total, part = value(node), value(outer)
-    return alone and total is not None and part is not None and (total.shape, total.dtype) == (part.shape, part.dtype)
+    return (
+        alone
+        and total is not None
+        and part is not None
+        and (total.shape, total.dtype) == (part.shape, part.dtype)
+    )
 
 
 def _columns(fake: torch.Tensor | None, columns: int) -> list[int] | None:

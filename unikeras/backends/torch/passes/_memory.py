@@ -168,7 +168,9 @@ def _given(node: Node, places: tuple[tuple[int, str], ...]) -> Iterator[Node]:
 def _written(node: Node) -> Iterable[Node]:
     if is_operator(node):
         return _given(node, _facts(node.target).written)
-    unknown = node.op in ("call_module", "call_method") or (node.op == "call_function" and not _on_numbers(node))
+    unknown = node.op in ("call_module", "call_method") or (
+        node.op == "call_function" and not _on_numbers(node)
+    )
     return node.all_input_nodes if unknown else ()  # unknown code may write all that it is given
 
 

@@ -36,7 +36,8 @@ def drop_detach(graph: Graph) -> int:
             continue
         source = node.args[0]
         node.replace_all_uses_with(
-            source, delete_user_cb=lambda user, source=source: user.op != "output" or source.op == "call_function"
+            source,
+            delete_user_cb=lambda user, source=source: user.op != "output" or source.op == "call_function",
         )
         if not node.users:
             graph.erase_node(node)
