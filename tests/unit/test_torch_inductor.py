@@ -46,7 +46,7 @@ def test_without_a_compiler_the_error_says_what_to_do(monkeypatch):
     _forget_compiler()
     graph = traced(lambda x: x + 1, torch.ones(3))
     try:
-        with pytest.raises(BackendUnavailable, match="C\\+\\+ compiler.*PATH.*jit_compile"):
+        with pytest.raises(BackendUnavailable, match=r"C\+\+ compiler.*PATH.*jit_compile"):
             _inductor.compile(graph, [torch.ones(3)])
     finally:
         _forget_compiler()

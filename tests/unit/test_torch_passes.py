@@ -275,7 +275,7 @@ def test_what_is_not_used_is_freed():
 
 UNARY = [
     torch.relu,
-    torch.exp,
+    torch.sin,
     torch.neg,
     lambda x: x.clone(),
     lambda x: x.detach(),
@@ -290,12 +290,13 @@ VIEWS = [
     lambda x: x.expand(4, 4),
 ]
 BINARY = [torch.add, torch.mul, torch.sub, torch.mm, lambda x, y: torch.addmm(x, x, y)]
+# What is written never shares memory with what is read: torch refuses that, and a trace does not see it.
 WRITES = [
-    lambda x, y: x.add_(y),
-    lambda x, y: x.copy_(y),
-    lambda x, y: x.t().mul_(y),
+    lambda x, y: x.add_(y + 1),
+    lambda x, y: x.copy_(y * 2),
+    lambda x, y: x.t().mul_(y + 1),
     lambda x, y: torch._foreach_mul_([x, y], 0.5),
-    lambda x, y: x.view(-1)[3:7].zero_() if x.is_contiguous() else x.zero_(),
+    lambda x, y: x.select(0, 1).zero_(),
 ]
 CALLS = st.tuples(
     st.sampled_from([(f, 1) for f in UNARY + VIEWS] + [(f, 2) for f in BINARY] + [(f, 0) for f in WRITES]),
@@ -323,4 +324,5 @@ def test_random_graphs_compute_the_same(calls, returned):
         new = copied(graph)
         passes.simplify(new.graph, skip)
         new.recompile()
-        assert ulps(run(new, inputs), run(graph, inputs)) <= (0 if skip else 64)
+        for value, expected in zip(run(new, inputs), run(graph, inputs), strict=True):
+            torch.testing.assert_close(value, expected, rtol=0, atol=0 if skip else 1e-4)

@@ -1,8 +1,8 @@
 """Updates of Adam, AdamW and SGD as one operator each, which writes Keras' variables in place.
 
-Keras' own updates are six to twelve calls over lists of tensors, each of which reads and writes all parameters, and SGD's
-takes the learning rate out of its tensor, which no trace can follow. The operators follow Keras' rules; decay, clipping,
-averages and accumulation stay Keras', which does them around the update.
+Keras' own updates are six to twelve calls over lists of tensors, each of which reads and writes all parameters, and
+SGD's takes the learning rate out of its tensor, which no trace can follow. The operators follow Keras' rules; decay,
+clipping, averages and accumulation stay Keras', which does them around the update.
 """
 
 from __future__ import annotations

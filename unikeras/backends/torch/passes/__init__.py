@@ -1,7 +1,7 @@
 """Passes over one graph of ATen operators: what Keras and autograd leave in it and a program does not need.
 
-A pass is a function that changes a graph in place and returns how many nodes it removed or changed. None changes a result,
-except the ones in `REORDERS`: they may sum in another order.
+A pass is a function that changes a graph in place and returns how many nodes it removed or changed. None changes
+a result, except the ones in `REORDERS`: they may sum in another order.
 
 A graph comes from `make_fx` over fake tensors: placeholders first, operators with fake values in `meta["val"]`, writes
 in place where the traced code wrote in place. Its inputs keep the shapes and strides with which it was traced.

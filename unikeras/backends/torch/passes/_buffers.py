@@ -1,7 +1,7 @@
 """Memory that a value no longer needs holds the next one.
 
-A program frees each value after its last use (torch.fx writes that into its code). Elementwise calls need no memory at all:
-they may write over an argument that nothing uses later.
+A program frees each value after its last use: torch.fx writes that into its code. Elementwise calls need no memory at
+all: they may write over an argument that nothing uses later.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def _takes(user: Node, node: Node, fake: torch.Tensor) -> bool:
 
 
 def _merge(memory: Memory, copy: Node, source: Node) -> int:
-    """Use the source for the copy, where nothing can tell; put the copy back where the graph would not run without it."""
+    """Use the source for the copy, where nothing can tell, and where the graph still runs."""
     if not _may_share(memory, copy, source):
         return 0
     before = {user: (user.args, user.kwargs) for user in copy.users}
@@ -125,10 +125,8 @@ def _narrow(cast: Node) -> Node:
     """Return what a cast casts, or what was widened before it is narrowed again."""
     source: Node = cast.args[0]  # type: ignore[assignment]
     inner = source.args[0] if source.target == A._to_copy.default else None
-    if isinstance(inner, Node) and inner.meta["val"].dtype == cast.meta["val"].dtype:
-        if _holds(source.meta["val"].dtype, inner.meta["val"].dtype):
-            return inner
-    return source
+    dtypes = [node.meta["val"].dtype for node in (source, inner, cast) if isinstance(node, Node)]
+    return inner if len(dtypes) == 3 and dtypes[1] == dtypes[2] and _holds(*dtypes[:2]) else source
 
 
 def _same_kind(source: Node, cast: Node) -> bool:
