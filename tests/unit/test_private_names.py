@@ -71,7 +71,11 @@ def _native_objects():
         import torch
 
         tensor = torch.ones((), requires_grad=True)
-        return {"torch tensor": tensor, "torch node": (tensor * 2).grad_fn}
+        return {
+            "torch tensor": tensor,
+            "torch node": (tensor * 2).grad_fn,
+            "torch operators": torch.ops.aten,
+        }
     return {}
 
 

@@ -22,7 +22,7 @@ from torch._functorch.pyfunctorch import VmapInterpreter, retrieve_all_functorch
 from torch.overrides import TorchFunctionMode
 
 from unikeras._keras import hooks
-from unikeras.backends.torch._operators import operator
+from unikeras.backends.torch._operator_registry import operator
 
 _KERAS = "keras.src.backend.torch.random."
 _is_tracing: Callable[[], bool] = bool

@@ -37,10 +37,13 @@ def onednn_lstm(
     x: Tensor, h: Tensor, c: Tensor, weights: list[Tensor], keep: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the outputs, the last two states, and the workspace of the backward pass; without `keep`, an empty one."""
-    options = (False, [], LSTM, h.shape[1], 1, True, False, False, keep)
     with torch.set_grad_enabled(keep):  # by this, not by the last argument, it keeps a workspace (torch 2.13)
         outputs, h, c, workspace = _aten.mkldnn_rnn_layer(
-            _by_time(x), *weights, h.contiguous(), c.contiguous(), *options
+            _by_time(x),
+            *weights,
+            h.contiguous(),
+            c.contiguous(),
+            *(False, [], LSTM, h.shape[1], 1, True, False, False, keep),
         )
     workspace = x.new_empty(0, dtype=torch.uint8) if workspace is None else workspace
     return outputs.transpose(0, 1), h, c, workspace

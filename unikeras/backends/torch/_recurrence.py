@@ -19,7 +19,7 @@ from torch import Tensor
 
 from unikeras.backends.torch import _library_kernels as library
 from unikeras.backends.torch import _loops
-from unikeras.backends.torch._operators import operator
+from unikeras.backends.torch._operator_registry import operator
 from unikeras.backends.torch._steps import by_steps
 
 # The weights of an LSTM are transposed, as its kernels want them: (4 units, features). The transposition is part of the
