@@ -11,7 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from unikeras._keras.scopes import is_recording, take_created_variables
-from unikeras.backends._contract import Program, TensorFunction
+from unikeras.backends._contract import Program, ProgramContent, TensorFunction
 from unikeras.backends.torch import _assign, _augmentation, _control_flow, _draws, _modules, passes
 from unikeras.backends.torch._content import look_into
 from unikeras.backends.torch._indexing import TensorIndices
@@ -35,7 +35,7 @@ def compile_program(
     if traced.created:
         traced = _trace(f, shapes, dtypes)
     program = GraphProgram(traced, simplifies=jit_compile is not False)
-    return Program(program, bool(traced.written), lambda: look_into(program, traced))
+    return Program(program, bool(traced.written), lambda: program.content(traced))
 
 
 def _trace(f: TensorFunction, shapes: Sequence[tuple[int | None, ...]], dtypes: Sequence[Any]) -> Trace:
@@ -64,26 +64,26 @@ class GraphProgram:
     Args:
         trace: the graph, and the variables that are its state.
         simplifies: whether the passes run over it first.
-
-    Attributes:
-        removed: what each pass removed or changed.
-        in_place: the variables that the graph writes where they are; the others are written at its end.
-        module: the graph, with the tensors that it names.
     """
 
     def __init__(self, trace: Trace, simplifies: bool) -> None:
         self.removed = passes.simplify(trace.graph) if simplifies else {}
-        self.in_place = _write_in_place(trace) if simplifies else []
+        in_place = _write_in_place(trace) if simplifies else []
+        self._in_place = in_place
         self._state = trace.state
-        self._written = [variable for variable in trace.written if variable not in _Identities(self.in_place)]
+        self._written = [variable for variable in trace.written if variable not in _Identities(in_place)]
         self._results = trace.results
         self.module = torch.fx.GraphModule(trace.holder, trace.graph)
         self._run = self.module.forward
 
+    def content(self, trace: Trace) -> ProgramContent:
+        """Say what the graph of a trace consists of."""
+        return look_into(self.module, trace, self._in_place, self.removed)
+
     def __call__(self, tensors: Sequence[Any]) -> list[Any]:
-        _assign.keep_read_values([*self._written, *self.in_place])
-        if self.in_place:
-            tensors = _apart(tensors, self.in_place)
+        _assign.keep_read_values([*self._written, *self._in_place])
+        if self._in_place:
+            tensors = _apart(tensors, self._in_place)
         with torch.no_grad():
             outputs = self._run(*tensors, *[variable._value for variable in self._state])
             results = list(outputs[: self._results])
