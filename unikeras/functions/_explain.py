@@ -6,11 +6,10 @@ import contextlib
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
-from unikeras import backends
 from unikeras._keras.thread_state import thread_state
 from unikeras.backends import Composite
 from unikeras.errors import ArgumentError, StateError
@@ -33,29 +32,23 @@ from unikeras.functions._runners import (
     writing,
 )
 
-if TYPE_CHECKING:
-    from unikeras.functions._function import Function
-
 _FIRST = "the first call"
 _OTHER = "it uses other objects than the program before"
 
 
-def explain(function: Function, args: Any, kwargs: Any) -> Explanation:
+def explain(runner: TracedRunner, args: Any, kwargs: Any, holders: type) -> Explanation:
     """Say how a call of a function runs; nothing is changed.
 
     Args:
-        function: the function.
+        runner: the function's, or a new one where it has not run.
         args: the call's positional arguments.
         kwargs: the call's keyword arguments.
+        holders: the class of objects that hold programs, which are left as they are.
     """
-    backend = backends.current()
-    f = function._f
+    backend, f = runner._backend, runner._function.f
     if backend.is_tracing():
         raise StateError(f"{_source.name(f)}.explain is called while a function is traced; call it outside")
-    if function._static_argnames:
-        args, kwargs = function._mark_static(args, kwargs)
     with writing:
-        runner = function._runner or function._make_runner(backend)
         signature, tensors = split(runner._parameters.order(args, kwargs), backend, runner._captured.now())
         outcome = _Outcome(f, backend.name, list(programs(runner)))
         try:
@@ -73,7 +66,7 @@ def explain(function: Function, args: Any, kwargs: Any) -> Explanation:
             return outcome.python(signature, _RECORDED)
         if found is not None:
             return outcome.existing(signature, runner._compiled_calls.index(found))
-        return _Trial(runner, signature, similar, (args, kwargs)).run(outcome)
+        return _Trial(runner, signature, similar, (args, kwargs)).run(outcome, holders)
 
 
 _RECORDED = (
@@ -162,9 +155,9 @@ class _Trial:
         self._arguments = arguments
         self._answer: Explanation
 
-    def run(self, outcome: _Outcome) -> Explanation:
+    def run(self, outcome: _Outcome, holders: type) -> Explanation:
         """Trace, and explain what came of it."""
-        states = ObjectStates([self._f, self._arguments, thread_state()])
+        states = ObjectStates([self._f, self._arguments, thread_state()], holders)
         try:
             with all_or_nothing():
                 self._answer = self._explain(outcome)

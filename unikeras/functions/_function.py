@@ -108,7 +108,10 @@ class Function:
         """
         from unikeras.functions._explain import explain
 
-        return explain(self, args, kwargs)
+        runner = self._runner or self._make_runner(backends.current())
+        if self._static_argnames:
+            args, kwargs = self._mark_static(args, kwargs)
+        return explain(runner, args, kwargs, Function)
 
     @property
     def programs(self) -> tuple[FunctionProgram, ...]:

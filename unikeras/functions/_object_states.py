@@ -54,9 +54,11 @@ class ObjectStates:
 
     Args:
         roots: the objects to begin with.
+        holders: the class of objects that hold programs, which are no state; other threads may add some.
     """
 
-    def __init__(self, roots: Iterable[Any]) -> None:
+    def __init__(self, roots: Iterable[Any], holders: type) -> None:
+        self._holders = holders
         self._restorers: list[Callable[[], None]] = []
         self._seen: dict[int, Any] = {}  # with the objects, so that no other one gets their number
         self._is_tensor = backends.current().is_tensor
@@ -79,6 +81,8 @@ class ObjectStates:
             self._keep_entries(vars(value), [name for name in vars(value) if name != "_value"])
         elif isinstance(value, types.FunctionType):
             self._visit_function(value)
+        elif isinstance(value, self._holders):
+            self._waiting.append(unwrap(value))
         elif (parts := _parts(value)) is not None:
             self._waiting.extend(parts)
         elif isinstance(value, list | dict | set | tuple | frozenset | collections.deque | types.CellType):
@@ -145,7 +149,9 @@ class ObjectStates:
                 self._waiting.append(before)
 
     def _keep_dictionary(self, holder: dict[Any, Any]) -> None:
-        self._restorers.append(functools.partial(_restore_dictionary, holder, list(dict.items(holder))))
+        self._restorers.append(
+            functools.partial(_restore_dictionary, holder, list(dict.items(holder)), self._holders)
+        )
 
     def _keep_entries(self, holder: dict[str, Any], names: Iterable[str]) -> None:
         before = {name: holder.get(name, NOTHING) for name in names}
@@ -167,14 +173,7 @@ def _parts(value: Any) -> list[Any] | None:
         return [getattr(value, "__wrapped__", None)]  # TensorFlow's, for dictionaries in attributes
     if isinstance(value, functools.partial):
         return [value.func, value.args, value.keywords]
-    # A uk.function keeps programs, which are no state; other threads may add some.
-    return [unwrap(value)] if _is_compiled(value) else None
-
-
-def _is_compiled(value: Any) -> bool:
-    from unikeras.functions._function import Function
-
-    return isinstance(value, Function)
+    return None
 
 
 def _may_change(cls: type) -> bool:
@@ -210,20 +209,16 @@ def _elements(value: Any) -> list[Any]:
     return [*dict.values(value)] if isinstance(value, dict) else [*value]
 
 
-def _restore_dictionary(holder: dict[Any, Any], before: list[tuple[Any, Any]]) -> None:
+def _restore_dictionary(holder: dict[Any, Any], before: list[tuple[Any, Any]], stay: type) -> None:
     # Not through methods of a subclass, which may track; one that has an order of its own must see it.
     kind: Any = collections.OrderedDict if isinstance(holder, collections.OrderedDict) else dict
     known = dict(before)
-    for key in [key for key, value in dict.items(holder) if key not in known and not _is_method(value)]:
+    # A compiled method is left with an instance by whoever asks for it.
+    for key in [key for key, value in dict.items(holder) if key not in known and not isinstance(value, stay)]:
         kind.__delitem__(holder, key)
     for key, value in before:
         if dict.get(holder, key, NOTHING) is not value:
             kind.__setitem__(holder, key, value)
-
-
-def _is_method(value: Any) -> bool:
-    """Say whether a value is a compiled method, which whoever asks an instance for it leaves there."""
-    return _is_compiled(value) and value._of is not None
 
 
 def _restore_entries(holder: dict[str, Any], before: dict[str, Any]) -> None:

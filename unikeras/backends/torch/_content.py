@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
 from unikeras.backends._contract import ProgramContent
+from unikeras.backends.torch._tracing import Trace
 from unikeras.backends.torch.passes._memory import Memory
 
-if TYPE_CHECKING:
-    from unikeras.backends.torch._program import GraphProgram
-    from unikeras.backends.torch._tracing import Trace
 
+def look_into(
+    module: torch.fx.GraphModule, trace: Trace, given: Sequence[Any], removed: Mapping[str, int]
+) -> ProgramContent:
+    """Say which variables a program reads and writes, and which operators it runs.
 
-def look_into(program: GraphProgram, trace: Trace) -> ProgramContent:
-    """Say which variables a program reads and writes, and which operators it runs."""
-    graph = program.module.graph
+    Args:
+        module: the graph that runs, with the tensors that it names.
+        trace: what it was made of.
+        given: the variables that the graph may write where they are.
+        removed: what each pass removed or changed.
+    """
+    graph = module.graph
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     values = inputs[len(inputs) - len(trace.state) :]
     state = list(zip(trace.state, values, strict=True))
     memory = Memory(graph, distinct=values)
     read = [variable for variable, value in state if value.users]
     changed = {id(variable) for variable, value in state if memory.first_write(value) is not None}
-    in_place = [variable for variable in program.in_place if id(variable) in changed]
+    in_place = [variable for variable in given if id(variable) in changed]
     # An optimizer may change each of its variables, and leaves some as they are.
-    unchanged = {id(variable) for variable in program.in_place} - changed
+    unchanged = set(map(id, given)) - changed
     written = [variable for variable in trace.written if id(variable) not in unchanged]
-    names = Counter(_name(node.target) for node in _nodes(program.module) if node.op == "call_function")
+    names = Counter(_name(node.target) for node in _nodes(module) if node.op == "call_function")
     names.pop(_TAKE_APART, None)
-    return ProgramContent(read, written, in_place, names, lambda: str(graph), program.removed)
+    return ProgramContent(read, written, in_place, names, lambda: str(graph), removed)
 
 
 _TAKE_APART = "getitem"  # of what an operator with several results returns
