@@ -151,16 +151,22 @@ class BenchmarkResult:
         return [*machine, *self.notes]
 
     def __rich__(self) -> Any:
+        from rich.box import SIMPLE_HEAD
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=self.title, title_justify="left")
-        for number, heading in enumerate(HEADINGS):
-            table.add_column(heading, justify="right" if 2 < number < 9 else "left", overflow="fold")
-        for row in map(_cells, self.rows):
+        table = Table(title=self.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for heading in HEADINGS[:-1]:
+            is_name = heading == "run by"
+            table.add_column(
+                heading, justify="left" if heading in ("task", "run by") else "right", no_wrap=not is_name
+            )
+        failures = []
+        for *row, error in map(_cells, self.rows):
             table.add_row(*map(Text, row))
-        return Group(table, *map(Text, [*self._facts(), *self.advice]))
+            failures += [f"{row[0]}, batch {row[1]}: {row[2]}: {error}"] if error else []
+        return Group(table, *map(Text, [*failures, *self._facts(), *self.advice]))
 
     def __str__(self) -> str:
         return self.table()
