@@ -46,7 +46,12 @@ def compile_program(
     program = GraphProgram(traced, inputs, simplifies)
     if jit_compile is True:
         program.compile(inputs)
-    return Program(program, bool(traced.written), lambda: look_into(program.module, traced, program.in_place, program.removed), inputs.accept)
+    return Program(
+        program,
+        bool(traced.written),
+        lambda: look_into(program.module, traced, program.in_place, program.removed),
+        inputs.accept,
+    )
 
 
 def _trace(f: TensorFunction, inputs: Inputs, fuses: bool) -> Trace:
