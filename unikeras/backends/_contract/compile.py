@@ -14,7 +14,9 @@ TensorFunction = Callable[[Sequence[Any]], list[Any]]
 # What a traced function may not do: choose by a tensor's value, make a Python number or a numpy array of it, iterate
 # over it, make a shape of it; return branches or loops that do not fit; ask for a gradient that nothing recorded; and
 # call what the framework's tracer does not take.
-TraceFault = Literal["choice", "number", "numpy", "iteration", "size", "branches", "loop", "backward", "operator"]
+TraceFault = Literal[
+    "choice", "number", "numpy", "iteration", "size", "branches", "loop", "backward", "native", "operator"
+]
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class Trace:
         written: those of them that were assigned to.
         results: how many results there are.
         created: whether variables were created; then the graph is of no use.
+        returns_arguments: whether a result has the memory of an argument.
     """
 
     graph: torch.fx.Graph
@@ -50,6 +51,7 @@ class Trace:
     written: list[Any]
     results: int
     created: bool
+    returns_arguments: bool
 
 
 def own(variables: Sequence[Any]) -> None:
@@ -152,8 +154,15 @@ def trace(f: TensorFunction, examples: Sequence[torch.Tensor], mode: FakeTensorM
         with _disable_current_modes():
             initialize_all_variables()
     graph = _flat(module.graph)
+    arguments = set(map(_storage, examples))
     return Trace(
-        graph, module, lifted.variables, list(scope.written.values()), len(results), lifted.created
+        graph,
+        module,
+        lifted.variables,
+        list(scope.written.values()),
+        len(results),
+        lifted.created,
+        any(not is_transformed(result) and _storage(result) in arguments for result in results),
     )
 
 
