@@ -42,7 +42,9 @@ class TorchTensors(Tensors):
         from keras.src.backend.torch.core import get_device
 
         if type(array) is np.ndarray and array.dtype.char in _AS_THEY_ARE:
-            return torch.as_tensor(array, device=get_device())  # what Keras does in the end, in a fifth of the time
+            return torch.as_tensor(
+                array, device=get_device()
+            )  # what Keras does in the end, in a fifth of the time
         return ops.convert_to_tensor(array)
 
     def to_numpy(self, tensor: Any) -> np.ndarray[Any, Any]:
