@@ -63,7 +63,10 @@ class Layer:
         gain = keras.Variable(1.5, name="gain")
 
         def forward(*inputs: Any) -> tuple[Any, list[Any]]:
-            scaled = [x * s if keras.backend.is_float_dtype(x.dtype) else x for x, s in zip(inputs, scales)]
+            scaled = [
+                x * s if keras.backend.is_float_dtype(x.dtype) else x
+                for x, s in zip(inputs, scales, strict=False)
+            ]
             outputs = [ops.cast(y, "float32") for y in keras.tree.flatten(self.call(layer, *scaled))]
             loss = sum(ops.mean((y * gain) ** 2) / (1 + ops.mean(ops.stop_gradient(y) ** 2)) for y in outputs)
             return loss + sum(layer.losses), outputs
@@ -78,7 +81,7 @@ class Layer:
             with uk.GradientTape() as tape:
                 loss, outputs = forward(*inputs)
             gradients = tape.gradient(loss, weights)
-            found = [(g, w) for g, w in zip(gradients, weights) if g is not None]
+            found = [(g, w) for g, w in zip(gradients, weights, strict=True) if g is not None]
             optimizer.apply_gradients(found)
             metric.update_state(loss)
             return loss, outputs, metric.result()
@@ -101,7 +104,7 @@ def _masked(layer: Any, x: Any, mask: Any) -> Any:
 def _with_states(count: int, *sizes: int) -> Callable[..., Any]:
     def call(layer: Any, x: Any) -> Any:
         state = [ops.zeros((x.shape[0], size)) + 0.1 for size in (sizes or (3,) * count)]
-        return layer(x, state if count > 1 else state, training=True)
+        return layer(x, state, training=True)
 
     return call
 

@@ -52,7 +52,7 @@ def _is_real(value: Any) -> bool:
 
 @contextlib.contextmanager
 def native_training_refused() -> Iterator[None]:
-    """Refuse `backward()`, steps of `torch.optim` and new `.grad`s in this thread's block, before they change anything."""
+    """Refuse `backward()`, steps of `torch.optim` and new `.grad`s in this thread's block, before they change things."""
     with patched(torch.autograd, "backward", _refusing_backward), _GradientsLeftAlone():
         hook = register_optimizer_step_pre_hook(_refuse_step)
         try:

@@ -46,6 +46,8 @@ def compile_program(
     program = GraphProgram(traced, inputs, simplifies)
     if jit_compile is True:
         program.compile(inputs)
+    else:
+        program.allow_other_strides()
     return Program(
         program,
         bool(traced.written),
@@ -100,6 +102,14 @@ class GraphProgram:
         self.module = torch.fx.GraphModule(trace.holder, trace.graph)
         self._run = self.module.forward
 
+    def allow_other_strides(self) -> None:
+        """Let the graph view what it can and copy the rest: some kernels lay results out otherwise than fake tensors say."""
+        for node in self.module.graph.nodes:
+            if node.target in _VIEWS:
+                node.target = torch.ops.aten.reshape.default
+        self.module.recompile()
+        self._run = self.module.forward
+
     def compile(self, inputs: Inputs) -> None:
         """Run the graph by Inductor's kernels from now on."""
         from unikeras.backends.torch import _inductor
@@ -127,6 +137,9 @@ def _memory(variables: Sequence[Any], read: set[int]) -> list[Any]:
     if not read:
         return [variable._value for variable in variables]
     return [variable._value.data if id(variable) in read else variable._value for variable in variables]
+
+
+_VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
 
 
 class _Identities:

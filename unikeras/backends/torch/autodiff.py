@@ -10,8 +10,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from unikeras.backends._contract import Autodiff, BackendTape, FlatFunction, Pullback, Vjp
 from unikeras._keras.scopes import is_recording
+from unikeras.backends._contract import Autodiff, BackendTape, FlatFunction, Pullback, Vjp
 from unikeras.backends.torch import _custom_pullbacks
 from unikeras.backends.torch._faults import Untraceable
 from unikeras.backends.torch._levels import inside_transform
