@@ -36,13 +36,13 @@ UNTRACED = {
     "Hashing": "Keras hashes in numpy on PyTorch",
     "IntegerLookup": "Keras looks up in a table of TensorFlow's",
     "RandAugment": "one of its layers is Equalization",
-    "RandomElasticTransform": "Keras makes the size of its kernel of a tensor",
     "SpectralNormalization": "a tape goes back through keras.ops.cond",
     "jvp": "torch.func.jvp loses the device of tangents in a trace",
     "hvp": "torch.func.jvp loses the device of tangents in a trace",
 }
 # What eager does not compute twice, so that nothing can be compared with it.
 UNEQUAL = {
+    "RandomElasticTransform": "on PyTorch, Keras draws displacements from torch's global generator",
     "AugMix": "chooses layers with Python's random",
     "ScheduleFreeAdamW": "on PyTorch, eager Keras reads its momentum after changing it in place",
 }
@@ -86,8 +86,11 @@ def jit_compile(request):
 
 def check(name, make, jit_compile):
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*implementation doesn't accept a copy keyword", DeprecationWarning)
+        warnings.filterwarnings(
+            "ignore", ".*implementation doesn't accept a copy keyword", DeprecationWarning
+        )
         warnings.filterwarnings("ignore", ".*deprecated on 0-D tensors", UserWarning)
+        warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
         if FALLS_BACK and name in UNTRACED:
             with pytest.warns(UserWarning, match=r"runs as Python on"):
                 f = run(make, jit_compile, ULPS)
@@ -98,13 +101,23 @@ def check(name, make, jit_compile):
     assert f.trace_count == 1
 
 
+# What the passes break on PyTorch: a view is kept whose tensor gets another memory layout.
+BROKEN_BY_PASSES = {"AdaptiveAveragePooling1D", "AdaptiveMaxPooling1D"}
+
+
+# Keras hashes and looks up in numpy, which a program on JAX cannot.
+ON_THE_HOST = {"HashedCrossing", "Hashing", "IntegerLookup"} if uk.backend() == "jax" else set()
+
+
 def names(table):
-    return sorted(name for name in table if name not in UNEQUAL)
+    return sorted(name for name in table if name not in UNEQUAL and name not in ON_THE_HOST)
 
 
 @pytest.mark.rotated("name", parts=PARTS)
 @pytest.mark.parametrize("name", names(steps.LAYERS))
-def test_layers(name, jit_compile):
+def test_layers(name, jit_compile, request):
+    if FALLS_BACK and jit_compile and name in BROKEN_BY_PASSES:
+        request.applymarker(pytest.mark.xfail(raises=RuntimeError, strict=True))
     check(name, steps.LAYERS[name].step, jit_compile)
 
 

@@ -63,7 +63,10 @@ class Layer:
         gain = keras.Variable(1.5, name="gain")
 
         def forward(*inputs: Any) -> tuple[Any, list[Any]]:
-            scaled = [x * s if keras.backend.is_float_dtype(x.dtype) else x for x, s in zip(inputs, scales)]
+            scaled = [
+                x * s if keras.backend.is_float_dtype(x.dtype) else x
+                for x, s in zip(inputs, scales, strict=True)
+            ]
             outputs = [ops.cast(y, "float32") for y in keras.tree.flatten(self.call(layer, *scaled))]
             loss = sum(ops.mean((y * gain) ** 2) / (1 + ops.mean(ops.stop_gradient(y) ** 2)) for y in outputs)
             return loss + sum(layer.losses), outputs
@@ -78,7 +81,7 @@ class Layer:
             with uk.GradientTape() as tape:
                 loss, outputs = forward(*inputs)
             gradients = tape.gradient(loss, weights)
-            found = [(g, w) for g, w in zip(gradients, weights) if g is not None]
+            found = [(g, w) for g, w in zip(gradients, weights, strict=True) if g is not None]
             optimizer.apply_gradients(found)
             metric.update_state(loss)
             return loss, outputs, metric.result()
@@ -98,18 +101,15 @@ def _masked(layer: Any, x: Any, mask: Any) -> Any:
     return layer(x, mask=mask, training=True)
 
 
-def _with_states(count: int, *sizes: int) -> Callable[..., Any]:
+def _with_states(*sizes: int) -> Callable[..., Any]:
     def call(layer: Any, x: Any) -> Any:
-        state = [ops.zeros((x.shape[0], size)) + 0.1 for size in (sizes or (3,) * count)]
-        return layer(x, state if count > 1 else state, training=True)
+        return layer(x, [ops.zeros((x.shape[0], size)) + 0.1 for size in sizes], training=True)
 
     return call
 
 
 def _boxes(layer: Any, x: Any, boxes: Any, labels: Any) -> Any:
-    found = layer(
-        {"images": x, "bounding_boxes": {"boxes": boxes, "labels": labels}}, training=True
-    )
+    found = layer({"images": x, "bounding_boxes": {"boxes": boxes, "labels": labels}}, training=True)
     return found["images"], found["bounding_boxes"]
 
 
@@ -160,9 +160,12 @@ LAYERS: dict[str, Layer] = {
         lambda: layers.Conv2D(4, 3, 2, "same", kernel_constraint=keras.constraints.MaxNorm(0.5)), MAP
     ),
     "Conv2D channels_first": Layer(
-        lambda: layers.Conv2D(4, 3, padding="same", data_format="channels_first", kernel_regularizer=L2), normal(2, 3, 6, 6)
+        lambda: layers.Conv2D(4, 3, padding="same", data_format="channels_first", kernel_regularizer=L2),
+        normal(2, 3, 6, 6),
     ),
-    "Conv2D dilated groups": Layer(lambda: layers.Conv2D(4, 2, dilation_rate=2, groups=2), normal(2, 6, 6, 4)),
+    "Conv2D dilated groups": Layer(
+        lambda: layers.Conv2D(4, 2, dilation_rate=2, groups=2), normal(2, 6, 6, 4)
+    ),
     "Conv2DTranspose": Layer(lambda: layers.Conv2DTranspose(3, 3, 2, "valid", output_padding=1), MAP),
     "Conv3D": Layer(lambda: layers.Conv3D(3, 2, padding="same"), VOLUME),
     "Conv3DTranspose": Layer(lambda: layers.Conv3DTranspose(2, 2, 2), VOLUME),
@@ -175,7 +178,11 @@ LAYERS: dict[str, Layer] = {
     "CutMix": Layer(lambda: layers.CutMix(seed=1), PICTURES, normal(2, 3), call=_mixed),
     "Dense": Layer(
         lambda: layers.Dense(
-            3, "softmax", kernel_regularizer="orthogonal_regularizer", bias_constraint="non_neg", activity_regularizer="l1"
+            3,
+            "softmax",
+            kernel_regularizer="orthogonal_regularizer",
+            bias_constraint="non_neg",
+            activity_regularizer="l1",
         ),
         ROWS,
     ),
@@ -190,8 +197,10 @@ LAYERS: dict[str, Layer] = {
     "Equalization": Layer(layers.Equalization, PICTURES),
     "Flatten": Layer(layers.Flatten, MAP),
     "GRU": Layer(lambda: layers.GRU(3, return_sequences=True, return_state=True), SERIES, MASK, call=_masked),
-    "GRU before": Layer(lambda: layers.GRU(3, reset_after=False, dropout=0.2, recurrent_dropout=0.2, seed=1), SERIES),
-    "GRUCell": Layer(lambda: layers.GRUCell(3), ROWS, call=_with_states(1)),
+    "GRU before": Layer(
+        lambda: layers.GRU(3, reset_after=False, dropout=0.2, recurrent_dropout=0.2, seed=1), SERIES
+    ),
+    "GRUCell": Layer(lambda: layers.GRUCell(3), ROWS, call=_with_states(3)),
     "GaussianDropout": Layer(lambda: layers.GaussianDropout(0.4, seed=1), ROWS),
     "GaussianNoise": Layer(lambda: layers.GaussianNoise(0.4, seed=1), ROWS),
     "GlobalAveragePooling1D": Layer(
@@ -204,15 +213,24 @@ LAYERS: dict[str, Layer] = {
         call=lambda layer, x: layer(x, x, use_causal_mask=True, training=True),
     ),
     "HashedCrossing": Layer(
-        lambda: layers.HashedCrossing(7), integers(5, 3, 1), integers(5, 3, 1, seed=1), call=lambda layer, a, b: layer((a, b))
+        lambda: layers.HashedCrossing(7),
+        integers(5, 3, 1),
+        integers(5, 3, 1, seed=1),
+        call=lambda layer, a, b: layer((a, b)),
     ),
     "Hashing": Layer(lambda: layers.Hashing(5), integers(9, 3, 2)),
     "Identity": Layer(layers.Identity, ROWS),
-    "IntegerLookup": Layer(lambda: layers.IntegerLookup(vocabulary=[1, 3, 5]), integers(6, 3, 2, dtype="int64")),
-    "LSTM": Layer(lambda: layers.LSTM(3, return_sequences=True, return_state=True), SERIES, MASK, call=_masked),
+    "IntegerLookup": Layer(
+        lambda: layers.IntegerLookup(vocabulary=[1, 3, 5]), integers(6, 3, 2, dtype="int64")
+    ),
+    "LSTM": Layer(
+        lambda: layers.LSTM(3, return_sequences=True, return_state=True), SERIES, MASK, call=_masked
+    ),
     "LSTM stateful": Layer(lambda: layers.LSTM(3, stateful=True, go_backwards=True), SERIES),
-    "LSTM dropout": Layer(lambda: layers.LSTM(3, dropout=0.2, recurrent_dropout=0.2, seed=1, unroll=True), SERIES),
-    "LSTMCell": Layer(lambda: layers.LSTMCell(3), ROWS, call=_with_states(2)),
+    "LSTM dropout": Layer(
+        lambda: layers.LSTM(3, dropout=0.2, recurrent_dropout=0.2, seed=1, unroll=True), SERIES
+    ),
+    "LSTMCell": Layer(lambda: layers.LSTMCell(3), ROWS, call=_with_states(3, 3)),
     "Lambda": Layer(lambda: layers.Lambda(lambda x: x * x), ROWS),
     "LayerNormalization": Layer(layers.LayerNormalization, SERIES),
     "LeakyReLU": Layer(layers.LeakyReLU, ROWS),
@@ -234,10 +252,14 @@ LAYERS: dict[str, Layer] = {
         lambda: layers.MultiHeadAttention(2, 3, dropout=0.1, seed=1),
         normal(2, 5, 4),
         MASK,
-        call=lambda layer, x, m: layer(x, x, query_mask=m, use_causal_mask=True, return_attention_scores=True, training=True),
+        call=lambda layer, x, m: layer(
+            x, x, query_mask=m, use_causal_mask=True, return_attention_scores=True, training=True
+        ),
     ),
     "MultiHeadAttention flash": Layer(
-        lambda: layers.MultiHeadAttention(2, 3), normal(2, 5, 4), call=lambda layer, x: layer(x, x, training=True)
+        lambda: layers.MultiHeadAttention(2, 3),
+        normal(2, 5, 4),
+        call=lambda layer, x: layer(x, x, training=True),
     ),
     "Multiply": Layer(layers.Multiply, ROWS, normal(3, 4, seed=1)),
     "Normalization": Layer(lambda: layers.Normalization(mean=0.5, variance=2.0), ROWS),
@@ -248,7 +270,10 @@ LAYERS: dict[str, Layer] = {
     ),
     "RMSNormalization": Layer(layers.RMSNormalization, SERIES),
     "RNN": Layer(
-        lambda: layers.RNN([layers.LSTMCell(3), layers.GRUCell(2)], return_sequences=True), SERIES, MASK, call=_masked
+        lambda: layers.RNN([layers.LSTMCell(3), layers.GRUCell(2)], return_sequences=True),
+        SERIES,
+        MASK,
+        call=_masked,
     ),
     "RandAugment": Layer(lambda: layers.RandAugment(num_ops=2, seed=1), PICTURES),
     "ReLU": Layer(lambda: layers.ReLU(6, 0.1, 0.2), ROWS),
@@ -257,13 +282,15 @@ LAYERS: dict[str, Layer] = {
     "Reshape": Layer(lambda: layers.Reshape((2, -1)), ROWS),
     "Resizing": Layer(lambda: layers.Resizing(5, 4, crop_to_aspect_ratio=True), PICTURES),
     "ReversibleEmbedding": Layer(
-        lambda: layers.ReversibleEmbedding(6, 3), integers(6, 2, 5), call=lambda layer, i: layer(layer(i), reverse=True)
+        lambda: layers.ReversibleEmbedding(6, 3),
+        integers(6, 2, 5),
+        call=lambda layer, i: layer(layer(i), reverse=True),
     ),
     "STFTSpectrogram": Layer(lambda: layers.STFTSpectrogram("log", 16, 8), normal(2, 40, 1)),
     "SeparableConv1D": Layer(lambda: layers.SeparableConv1D(3, 2), SERIES),
     "SeparableConv2D": Layer(lambda: layers.SeparableConv2D(3, 2, padding="same"), MAP),
     "SimpleRNN": Layer(lambda: layers.SimpleRNN(3, return_sequences=True), SERIES, MASK, call=_masked),
-    "SimpleRNNCell": Layer(lambda: layers.SimpleRNNCell(3), ROWS, call=_with_states(1)),
+    "SimpleRNNCell": Layer(lambda: layers.SimpleRNNCell(3), ROWS, call=_with_states(3)),
     "Softmax": Layer(layers.Softmax, SERIES, MASK, call=lambda layer, x, m: layer(x, mask=m[..., None])),
     "Solarization": Layer(lambda: layers.Solarization(0.3, 0.6, seed=1), PICTURES),
     "SpatialDropout1D": Layer(lambda: layers.SpatialDropout1D(0.4, seed=1), SERIES),
@@ -271,7 +298,9 @@ LAYERS: dict[str, Layer] = {
     "SpatialDropout3D": Layer(lambda: layers.SpatialDropout3D(0.4, seed=1), VOLUME),
     "SpectralNormalization": Layer(lambda: layers.SpectralNormalization(layers.Conv2D(3, 2)), MAP),
     "StackedRNNCells": Layer(
-        lambda: layers.StackedRNNCells([layers.SimpleRNNCell(3), layers.GRUCell(2)]), ROWS, call=_with_states(2, 3, 2)
+        lambda: layers.StackedRNNCells([layers.SimpleRNNCell(3), layers.GRUCell(2)]),
+        ROWS,
+        call=_with_states(3, 2),
     ),
     "Subtract": Layer(layers.Subtract, ROWS, normal(3, 4, seed=1)),
     "TimeDistributed": Layer(lambda: layers.TimeDistributed(layers.Dense(3)), SERIES, MASK, call=_masked),
@@ -367,7 +396,9 @@ def _optimized(make: Callable[[], Any], policy: str = "float32", **options: Any)
             keras.config.set_dtype_policy(before)
         optimizer = make()
         if policy == "mixed_float16":
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=8.0, dynamic_growth_steps=2)
+            optimizer = keras.optimizers.LossScaleOptimizer(
+                optimizer, initial_scale=8.0, dynamic_growth_steps=2
+            )
         optimizer.build(model.trainable_variables)
         loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         accuracy = keras.metrics.SparseCategoricalAccuracy()
@@ -381,7 +412,9 @@ def _optimized(make: Callable[[], Any], policy: str = "float32", **options: Any)
             accuracy.update_state(y, logits)
             return loss, logits, accuracy.result()
 
-        return Step(run, [*model.variables, *optimizer.variables, *accuracy.variables], normal(6, 4), integers(3, 6))
+        return Step(
+            run, [*model.variables, *optimizer.variables, *accuracy.variables], normal(6, 4), integers(3, 6)
+        )
 
     return step
 
@@ -393,7 +426,11 @@ OPTIMIZERS: dict[str, Callable[[], Step]] = {
     "Adafactor": _optimized(lambda: _O.Adafactor(0.1, clipvalue=0.5)),
     "Adagrad": _optimized(lambda: _O.Adagrad(0.1)),
     "Adam": _optimized(lambda: _O.Adam(0.1, amsgrad=True, clipnorm=0.1)),
-    "AdamW": _optimized(lambda: _O.AdamW(_S.CosineDecay(0.1, 2, warmup_target=0.2, warmup_steps=1), use_ema=True, ema_overwrite_frequency=2)),
+    "AdamW": _optimized(
+        lambda: _O.AdamW(
+            _S.CosineDecay(0.1, 2, warmup_target=0.2, warmup_steps=1), use_ema=True, ema_overwrite_frequency=2
+        )
+    ),
     "Adamax": _optimized(lambda: _O.Adamax(0.1, weight_decay=0.01)),
     "Ftrl": _optimized(lambda: _O.Ftrl(0.1, l1_regularization_strength=0.01)),
     "Lamb": _optimized(lambda: _O.Lamb(0.1)),
@@ -407,7 +444,9 @@ OPTIMIZERS: dict[str, Callable[[], Step]] = {
     "Nadam": _optimized(lambda: _O.Nadam(0.1)),
     "RMSprop": _optimized(lambda: _O.RMSprop(0.1, momentum=0.5, centered=True)),
     "SGD": _optimized(lambda: _O.SGD(0.1)),
-    "SGD nesterov": _optimized(lambda: _O.SGD(_S.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3]), 0.9, nesterov=True)),
+    "SGD nesterov": _optimized(
+        lambda: _O.SGD(_S.PiecewiseConstantDecay([1, 2], [0.1, 0.2, 0.3]), 0.9, nesterov=True)
+    ),
     "ScheduleFreeAdamW": _optimized(lambda: _O.ScheduleFreeAdamW(0.1)),
     "mixed_bfloat16": _optimized(lambda: _O.Adam(0.1), "mixed_bfloat16"),
     "float64": _optimized(lambda: _O.Adam(0.1), "float64"),
@@ -477,13 +516,33 @@ METRICS: dict[str, Callable[[], Step]] = {
     "Sum": _measured(_M.Sum, normal(6), _WEIGHTS),
     "TopKCategoricalAccuracy": _measured(lambda: _M.TopKCategoricalAccuracy(2), *_ONE_HOT),
 }
-for _name in ("BinaryAccuracy", "BinaryCrossentropy", "FalseNegatives", "FalsePositives", "Precision", "Recall", "TrueNegatives", "TruePositives"):
+for _name in (
+    "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "FalseNegatives",
+    "FalsePositives",
+    "Precision",
+    "Recall",
+    "TrueNegatives",
+    "TruePositives",
+):
     METRICS[_name] = _measured(getattr(_M, _name), *_BINARY, _WEIGHTS)
-for _name in ("PrecisionAtRecall", "RecallAtPrecision", "SensitivityAtSpecificity", "SpecificityAtSensitivity"):
+for _name in (
+    "PrecisionAtRecall",
+    "RecallAtPrecision",
+    "SensitivityAtSpecificity",
+    "SpecificityAtSensitivity",
+):
     METRICS[_name] = _measured(lambda n=_name: getattr(_M, n)(0.5, num_thresholds=20), *_BINARY, _WEIGHTS)
 for _name in ("CategoricalAccuracy", "CategoricalCrossentropy", "CategoricalHinge", "KLDivergence"):
     METRICS[_name] = _measured(getattr(_M, _name), *_ONE_HOT, _WEIGHTS)
-for _name in ("CosineSimilarity", "LogCoshError", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError"):
+for _name in (
+    "CosineSimilarity",
+    "LogCoshError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+):
     METRICS[_name] = _measured(getattr(_M, _name), *_REAL, _WEIGHTS)
 for _name in ("MeanSquaredLogarithmicError", "Poisson"):
     METRICS[_name] = _measured(getattr(_M, _name), *_POSITIVE, _WEIGHTS)
@@ -495,7 +554,9 @@ METRICS_NOT_IN_STEPS = {"Metric": "the base of the others"}
 # Losses
 
 
-def _lost(make: Callable[[], Any], truth: np.ndarray, prediction: np.ndarray, *weights: np.ndarray) -> Callable[[], Step]:
+def _lost(
+    make: Callable[[], Any], truth: np.ndarray, prediction: np.ndarray, *weights: np.ndarray
+) -> Callable[[], Step]:
     def step() -> Step:
         loss_of = make()
         scale = keras.Variable(1.0, name="scale")
@@ -531,7 +592,9 @@ LOSSES: dict[str, Callable[[], Step]] = {
     "MeanSquaredError": _lost(lambda: _L.MeanSquaredError("sum"), *_REAL),
     "MeanSquaredLogarithmicError": _lost(_L.MeanSquaredLogarithmicError, *_POSITIVE),
     "Poisson": _lost(_L.Poisson, *_POSITIVE),
-    "SparseCategoricalCrossentropy": _lost(lambda: _L.SparseCategoricalCrossentropy(ignore_class=0), *_SPARSE),
+    "SparseCategoricalCrossentropy": _lost(
+        lambda: _L.SparseCategoricalCrossentropy(ignore_class=0), *_SPARSE
+    ),
     "SquaredHinge": _lost(_L.SquaredHinge, *_SIGNS),
     "Tversky": _lost(_L.Tversky, *_ONE_HOT),
 }
@@ -611,7 +674,9 @@ TRANSFORMS: dict[str, Callable[[], Step]] = {
         lambda m, c: lambda x: uk.vmap(uk.grad(lambda row: ops.sum(m(row[None]) ** 2)))(x)
     ),
     "remat": _transformed(lambda m, c: lambda x: _checkpointed(m, x)),
-    "custom_gradient": _transformed(lambda m, c: lambda x: uk.value_and_grad(lambda x: ops.sum(_clipped(m(x))))(x)),
+    "custom_gradient": _transformed(
+        lambda m, c: lambda x: uk.value_and_grad(lambda x: ops.sum(_clipped(m(x))))(x)
+    ),
     "persistent tape": _transformed(lambda m, c: lambda x: _persistent(m, x)),
     "second derivative": _transformed(lambda m, c: lambda x: _twice(m, x)),
     "batch_jacobian": _transformed(lambda m, c: lambda x: _batched(m, x)),
@@ -619,7 +684,9 @@ TRANSFORMS: dict[str, Callable[[], Step]] = {
         lambda m, c: lambda x: uk.grad(_counting(lambda x: ops.sum(m(x) * c), c))(x)
     ),
     "no_grad": _transformed(lambda m, c: _without(m)),
-    "stop_gradient": _transformed(lambda m, c: lambda x: uk.grad(lambda x: ops.sum(uk.stop_gradient(x) * m(x)))(x)),
+    "stop_gradient": _transformed(
+        lambda m, c: lambda x: uk.grad(lambda x: ops.sum(uk.stop_gradient(x) * m(x)))(x)
+    ),
 }
 
 

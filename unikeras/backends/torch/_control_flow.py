@@ -51,7 +51,9 @@ def choose(index: Any, branches: Sequence[Any], operands: Sequence[Sequence[Any]
     return branches[chosen](*operands[chosen])
 
 
-def repeat(graphs: Sequence[Any], operands: Sequence[Sequence[Any]], state: Sequence[Any], limit: int | None) -> Any:
+def repeat(
+    graphs: Sequence[Any], operands: Sequence[Sequence[Any]], state: Sequence[Any], limit: int | None
+) -> Any:
     """Run a graph as long as another one says so; a node of the graph around them.
 
     Args:
@@ -338,9 +340,7 @@ def _take_out(before: torch.fx.Node, results: Sequence[Any]) -> _Stretch:
     nodes = _nodes_after(before)
     results = [_node_of(result) for result in results]
     inside, graph = set(nodes), torch.fx.Graph()
-    operands = list(
-        dict.fromkeys(arg for node in nodes for arg in node.all_input_nodes if arg not in inside)
-    )
+    operands = list(dict.fromkeys(arg for node in nodes for arg in node.all_input_nodes if arg not in inside))
     own = [node for node in nodes if node.op == "placeholder"]
     copies = {node: graph.placeholder(node.name) for node in [*own, *operands]}
     for node, copy in copies.items():

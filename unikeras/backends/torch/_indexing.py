@@ -23,7 +23,9 @@ class TensorIndices(TorchFunctionMode):
             value = torch.as_tensor(args[2], dtype=part.dtype, device=part.device)
             return torch.ops.aten.index_put_.default(part, indices, value)
         if func is torch.Tensor.repeat_interleave and len(args) > 1 and _is_number(args[1]):
-            return func(args[0], int(args[1]), *args[2:], **(kwargs or {}))  # where the trace knows the number
+            return func(
+                args[0], int(args[1]), *args[2:], **(kwargs or {})
+            )  # where the trace knows the number
         return func(*args, **(kwargs or {}))
 
 

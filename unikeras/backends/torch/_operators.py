@@ -18,7 +18,9 @@ from unikeras._keras.patched import held, patched
 
 
 @torch.library.custom_op(
-    "unikeras::foreach_add_scaled_", mutates_args={"tensors"}, schema="(Tensor(a!)[] tensors, Tensor[] others, Tensor scale) -> ()"
+    "unikeras::foreach_add_scaled_",
+    mutates_args={"tensors"},
+    schema="(Tensor(a!)[] tensors, Tensor[] others, Tensor scale) -> ()",
 )
 def foreach_add_scaled_(tensors: list[torch.Tensor], others: list[torch.Tensor], scale: torch.Tensor) -> None:
     """Add scaled tensors to others in place, as `torch._foreach_add_(tensors, others, alpha=float(scale))` does."""
@@ -63,6 +65,10 @@ def _taking_tensors(own: Callable[..., Any]) -> Callable[..., Any]:
     def foreach_add_(tensors: Any, others: Any, alpha: Any = 1, **options: Any) -> Any:
         if isinstance(alpha, FakeTensor):
             return torch.ops.unikeras.foreach_add_scaled_(tensors, others, alpha)
-        return own(tensors, others, alpha=alpha, **options) if isinstance(others, list | tuple) else own(tensors, others)
+        return (
+            own(tensors, others, alpha=alpha, **options)
+            if isinstance(others, list | tuple)
+            else own(tensors, others)
+        )
 
     return foreach_add_

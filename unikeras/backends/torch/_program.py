@@ -130,6 +130,4 @@ def _write_in_place(trace: Trace) -> list[Any]:
 def _apart(tensors: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
     """Copy arguments that share memory with variables which the graph changes while it runs."""
     memory = {variable._value.untyped_storage().data_ptr() for variable in variables}
-    return [
-        tensor.clone() if tensor.untyped_storage().data_ptr() in memory else tensor for tensor in tensors
-    ]
+    return [tensor.clone() if tensor.untyped_storage().data_ptr() in memory else tensor for tensor in tensors]
