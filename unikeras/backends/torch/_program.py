@@ -103,7 +103,7 @@ class GraphProgram:
         self._run = self.module.forward
 
     def allow_other_strides(self) -> None:
-        """Let the graph view what it can and copy the rest: some kernels lay results out otherwise than fake tensors say."""
+        """Let the graph view what it can, and copy what a kernel lays out otherwise than fake tensors say."""
         for node in self.module.graph.nodes:
             if node.target in _VIEWS:
                 node.target = torch.ops.aten.reshape.default
