@@ -27,7 +27,7 @@ def small(name="small", units=4):
 def test_a_model_is_equal_on_every_backend():
     report = uk.compare.parity(small(), steps=2)
     assert report.equal, report
-    assert [side.name for side in report.sides][0] == uk.backend()
+    assert report.sides[0].name == uk.backend()
     assert {side.name for side in report.sides} == set(uk.backends.available())
     assert all(len(side.losses) == 2 for side in report.sides)
     # The bias before the normalization has no gradient but rounding noise, of which Adam makes full steps.

@@ -28,7 +28,8 @@ class ParityReport(Findings):
 
     Example:
         >>> import unikeras as uk
-        >>> report = uk.compare.ParityReport("mlp", 1e-5, 1e-6, [uk.compare.SideRow("jax"), uk.compare.SideRow("torch")])
+        >>> sides = [uk.compare.SideRow("jax"), uk.compare.SideRow("torch")]
+        >>> report = uk.compare.ParityReport("mlp", 1e-5, 1e-6, sides)
         >>> report.equal, report.first
         (True, None)
     """
