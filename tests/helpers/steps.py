@@ -63,7 +63,10 @@ class Layer:
         gain = keras.Variable(1.5, name="gain")
 
         def forward(*inputs: Any) -> tuple[Any, list[Any]]:
-            scaled = [x * s if keras.backend.is_float_dtype(x.dtype) else x for x, s in zip(inputs, scales)]
+            scaled = [
+                x * s if keras.backend.is_float_dtype(x.dtype) else x
+                for x, s in zip(inputs, scales, strict=True)
+            ]
             outputs = [ops.cast(y, "float32") for y in keras.tree.flatten(self.call(layer, *scaled))]
             loss = sum(ops.mean((y * gain) ** 2) / (1 + ops.mean(ops.stop_gradient(y) ** 2)) for y in outputs)
             return loss + sum(layer.losses), outputs
@@ -78,7 +81,7 @@ class Layer:
             with uk.GradientTape() as tape:
                 loss, outputs = forward(*inputs)
             gradients = tape.gradient(loss, weights)
-            found = [(g, w) for g, w in zip(gradients, weights) if g is not None]
+            found = [(g, w) for g, w in zip(gradients, weights, strict=True) if g is not None]
             optimizer.apply_gradients(found)
             metric.update_state(loss)
             return loss, outputs, metric.result()
@@ -98,10 +101,9 @@ def _masked(layer: Any, x: Any, mask: Any) -> Any:
     return layer(x, mask=mask, training=True)
 
 
-def _with_states(count: int, *sizes: int) -> Callable[..., Any]:
+def _with_states(*sizes: int) -> Callable[..., Any]:
     def call(layer: Any, x: Any) -> Any:
-        state = [ops.zeros((x.shape[0], size)) + 0.1 for size in (sizes or (3,) * count)]
-        return layer(x, state if count > 1 else state, training=True)
+        return layer(x, [ops.zeros((x.shape[0], size)) + 0.1 for size in sizes], training=True)
 
     return call
 
@@ -198,7 +200,7 @@ LAYERS: dict[str, Layer] = {
     "GRU before": Layer(
         lambda: layers.GRU(3, reset_after=False, dropout=0.2, recurrent_dropout=0.2, seed=1), SERIES
     ),
-    "GRUCell": Layer(lambda: layers.GRUCell(3), ROWS, call=_with_states(1)),
+    "GRUCell": Layer(lambda: layers.GRUCell(3), ROWS, call=_with_states(3)),
     "GaussianDropout": Layer(lambda: layers.GaussianDropout(0.4, seed=1), ROWS),
     "GaussianNoise": Layer(lambda: layers.GaussianNoise(0.4, seed=1), ROWS),
     "GlobalAveragePooling1D": Layer(
@@ -228,7 +230,7 @@ LAYERS: dict[str, Layer] = {
     "LSTM dropout": Layer(
         lambda: layers.LSTM(3, dropout=0.2, recurrent_dropout=0.2, seed=1, unroll=True), SERIES
     ),
-    "LSTMCell": Layer(lambda: layers.LSTMCell(3), ROWS, call=_with_states(2)),
+    "LSTMCell": Layer(lambda: layers.LSTMCell(3), ROWS, call=_with_states(3, 3)),
     "Lambda": Layer(lambda: layers.Lambda(lambda x: x * x), ROWS),
     "LayerNormalization": Layer(layers.LayerNormalization, SERIES),
     "LeakyReLU": Layer(layers.LeakyReLU, ROWS),
@@ -288,7 +290,7 @@ LAYERS: dict[str, Layer] = {
     "SeparableConv1D": Layer(lambda: layers.SeparableConv1D(3, 2), SERIES),
     "SeparableConv2D": Layer(lambda: layers.SeparableConv2D(3, 2, padding="same"), MAP),
     "SimpleRNN": Layer(lambda: layers.SimpleRNN(3, return_sequences=True), SERIES, MASK, call=_masked),
-    "SimpleRNNCell": Layer(lambda: layers.SimpleRNNCell(3), ROWS, call=_with_states(1)),
+    "SimpleRNNCell": Layer(lambda: layers.SimpleRNNCell(3), ROWS, call=_with_states(3)),
     "Softmax": Layer(layers.Softmax, SERIES, MASK, call=lambda layer, x, m: layer(x, mask=m[..., None])),
     "Solarization": Layer(lambda: layers.Solarization(0.3, 0.6, seed=1), PICTURES),
     "SpatialDropout1D": Layer(lambda: layers.SpatialDropout1D(0.4, seed=1), SERIES),
@@ -298,7 +300,7 @@ LAYERS: dict[str, Layer] = {
     "StackedRNNCells": Layer(
         lambda: layers.StackedRNNCells([layers.SimpleRNNCell(3), layers.GRUCell(2)]),
         ROWS,
-        call=_with_states(2, 3, 2),
+        call=_with_states(3, 2),
     ),
     "Subtract": Layer(layers.Subtract, ROWS, normal(3, 4, seed=1)),
     "TimeDistributed": Layer(lambda: layers.TimeDistributed(layers.Dense(3)), SERIES, MASK, call=_masked),

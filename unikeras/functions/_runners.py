@@ -158,8 +158,11 @@ class TracedRunner:
             try:
                 compiled = compiled or self._find_or_trace(signature)
             except Exception as error:
-                return self._run_as_python(signature, args, kwargs, error)
-            return compiled(tensors)
+                failed = error
+            else:
+                return compiled(tensors)
+            # Not while the error is handled: what the Python run raises stands for itself.
+            return self._run_as_python(signature, args, kwargs, failed)
 
     def _run_as_python(self, signature: CallSignature, args: Any, kwargs: Any, error: Exception) -> Any:
         """Run what could not be traced; if that works, say so once, and do not try again."""

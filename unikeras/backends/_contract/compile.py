@@ -15,7 +15,7 @@ TensorFunction = Callable[[Sequence[Any]], list[Any]]
 # over it, make a shape of it; return branches or loops that do not fit; ask for a gradient that nothing recorded; and
 # call what the framework's tracer does not take.
 TraceFault = Literal[
-    "choice", "number", "numpy", "iteration", "size", "branches", "loop", "backward", "operator"
+    "choice", "number", "numpy", "iteration", "size", "branches", "loop", "backward", "native", "operator"
 ]
 
 

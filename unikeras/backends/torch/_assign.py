@@ -41,13 +41,19 @@ def is_read(variable: keras.Variable) -> bool:
     return any(reader.has_read(variable) for reader in list(_readers))
 
 
-def keep_read_values(variables: Iterable[Any]) -> None:
-    """Give variables that tapes have read new memory, with the same numbers, before they are changed in place."""
+def keep_read_values(variables: Iterable[Any]) -> set[int]:
+    """Give variables that tapes have read new memory, with the same numbers, before they are changed in place.
+
+    Returns:
+        The ids of those variables. Where they are changed as `_value.data`, autograd does not take it for a change of
+        what the tapes hold.
+    """
     if not _readers:
-        return
-    for variable in variables:
-        if is_read(variable):
-            variable._value.data = variable._value.data.clone()
+        return set()
+    read = [variable for variable in variables if is_read(variable)]
+    for variable in read:
+        variable._value.data = variable._value.data.clone()
+    return set(map(id, read))
 
 
 def _protecting(own: Callable[..., None]) -> Callable[..., None]:

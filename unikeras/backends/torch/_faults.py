@@ -59,7 +59,8 @@ def _asks_for_truth(error: BaseException) -> bool:
 def _is_of_torch(error: BaseException) -> bool:
     """Say whether torch raised an error: its tracer may refuse what its kernels would run."""
     *_, last = [None, *_steps(error)]
-    return last is not None and str(last.tb_frame.f_globals.get("__name__", "")).startswith("torch.")
+    module = "" if last is None else str(last.tb_frame.f_globals.get("__name__", ""))
+    return module == "torch" or module.startswith("torch.")
 
 
 def _steps(error: BaseException) -> Iterator[TracebackType]:

@@ -56,8 +56,14 @@ def fused_normalization() -> Iterator[None]:
         yield
 
 
+_ENOUGH = 32
+
+
 def _is_usual(layer: layers.BatchNormalization, inputs: torch.Tensor, mask: Any) -> bool:
-    """Say whether the layer is Keras' own, without a mask, over the last axis, of more than one element each."""
+    """Say whether the layer is Keras' own, without a mask, over the last axis, of enough elements each.
+
+    The variance of few is often small against its terms, and another order of the sum shows in the result.
+    """
     return (
         type(layer).call is layers.BatchNormalization.call
         and mask is None
@@ -65,7 +71,8 @@ def _is_usual(layer: layers.BatchNormalization, inputs: torch.Tensor, mask: Any)
         and not layer.synchronized
         and layer.axis in (-1, inputs.ndim - 1)
         and all(type(size) is int for size in inputs.shape)
-        and inputs.numel() > inputs.shape[-1]
+        and inputs.dtype == torch.float32
+        and inputs.numel() >= _ENOUGH * inputs.shape[-1]
     )
 
 

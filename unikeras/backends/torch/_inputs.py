@@ -1,4 +1,4 @@
-"""The inputs of a trace: fake tensors, some of whose axes stand for any size; and the sizes that the trace is good for."""
+"""The inputs of a trace: fake tensors, some of whose axes stand for any size; and for which sizes a graph is good."""
 
 from __future__ import annotations
 
@@ -58,11 +58,15 @@ class Inputs:
         )
 
     def prepare(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Return arguments as the graph takes them: where Keras computes, and in rows."""
-        return [
-            (tensor if tensor.device.type == self._device else tensor.to(self._device)).contiguous()
-            for tensor in tensors
-        ]
+        """Return arguments as the graph takes them: where Keras computes, in rows, and none lazily conjugated."""
+        return [self._prepared(tensor) for tensor in tensors]
+
+    def _prepared(self, tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.device.type != self._device:
+            tensor = tensor.to(self._device)
+        if tensor.is_complex():
+            tensor = tensor.resolve_conj().resolve_neg()
+        return tensor.contiguous()
 
     def samples(self) -> list[torch.Tensor]:
         """Return tensors of the shapes and dtypes of the arguments; what they hold does not matter."""

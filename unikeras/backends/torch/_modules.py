@@ -71,8 +71,7 @@ def _copied_buffers(wrapper: Any) -> dict[str, torch.Tensor]:
 def _assign_changed(wrapper: Any, buffers: dict[str, torch.Tensor]) -> None:
     scope = get_stateless_scope()
     for name, holder in _buffers(wrapper).items():
-        if buffers[name]._version:
-            scope.add_update((holder, buffers[name]))
+        scope.add_update((holder, buffers[name]))
 
 
 def _is_seen() -> bool:

@@ -52,7 +52,7 @@ def _is_real(value: Any) -> bool:
 
 @contextlib.contextmanager
 def native_training_refused() -> Iterator[None]:
-    """Refuse `backward()`, steps of `torch.optim` and new `.grad`s in this thread's block, before they change anything."""
+    """Refuse `backward()`, steps of `torch.optim` and new `.grad`s in this thread, before they change anything."""
     with patched(torch.autograd, "backward", _refusing_backward), _GradientsLeftAlone():
         hook = register_optimizer_step_pre_hook(_refuse_step)
         try:
@@ -71,9 +71,8 @@ def _refusing_backward(own: Callable[..., Any]) -> Callable[..., Any]:
 
 def _refuse_step(optimizer: Any, args: Any, kwargs: Any) -> None:
     if is_recording():
-        raise Untraceable(
-            f"torch.optim.{type(optimizer).__name__}.step() changes tensors that are no Keras variables"
-        )
+        name = type(optimizer).__name__
+        raise Untraceable(f"torch.optim.{name}.step() changes tensors that are no Keras variables")
 
 
 class _GradientsLeftAlone(TorchFunctionMode):
@@ -85,4 +84,4 @@ class _GradientsLeftAlone(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-_SET_GRADIENT = torch.Tensor.grad.__set__  # type: ignore[attr-defined]
+_SET_GRADIENT = torch.Tensor.grad.__set__

@@ -46,6 +46,8 @@ def compile_program(
     program = GraphProgram(traced, inputs, simplifies)
     if jit_compile is True:
         program.compile(inputs)
+    else:
+        program.allow_other_strides()
     return Program(
         program,
         bool(traced.written),
@@ -94,8 +96,18 @@ class GraphProgram:
         self._state = trace.state
         self._written = [variable for variable in trace.written if variable not in _Identities(self.in_place)]
         self._changed = [*self._written, *self.in_place]
+        # What an argument may not share memory with: it would change before it is read, or after it is returned.
+        self._guarded = [*self.in_place, *(self._written if trace.returns_arguments else [])]
         self._results = trace.results
         self.module = torch.fx.GraphModule(trace.holder, trace.graph)
+        self._run = self.module.forward
+
+    def allow_other_strides(self) -> None:
+        """Let the graph view what it can, and copy what a kernel lays out otherwise than fake tensors say."""
+        for node in self.module.graph.nodes:
+            if node.target in _VIEWS:
+                node.target = torch.ops.aten.reshape.default
+        self.module.recompile()
         self._run = self.module.forward
 
     def compile(self, inputs: Inputs) -> None:
@@ -107,18 +119,27 @@ class GraphProgram:
             self._run = _inductor.compile(self.module, [*inputs.samples(), *values])
 
     def __call__(self, tensors: Sequence[Any]) -> list[Any]:
-        _assign.keep_read_values(self._changed)
+        read = _assign.keep_read_values(self._changed)
         tensors = self._prepare(tensors)
-        if self.in_place:
-            tensors = _apart(tensors, self.in_place)
+        if self._guarded:
+            tensors = _apart(tensors, self._guarded)
         with torch.no_grad():
-            outputs = self._run(*tensors, *[variable._value for variable in self._state])
+            outputs = self._run(*tensors, *_memory(self._state, read))
             results = list(outputs[: self._results])
             if self._written:
                 # One call: Ctrl-C comes before or after all of it.
-                targets = [variable._value for variable in self._written]
+                targets = _memory(self._written, read)
                 torch._foreach_copy_(targets, list(outputs[self._results :]))
         return results
+
+
+def _memory(variables: Sequence[Any], read: set[int]) -> list[Any]:
+    if not read:
+        return [variable._value for variable in variables]
+    return [variable._value.data if id(variable) in read else variable._value for variable in variables]
+
+
+_VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
 
 
 class _Identities:

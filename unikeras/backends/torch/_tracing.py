@@ -43,6 +43,7 @@ class Trace:
         written: those of them that were assigned to.
         results: how many results there are.
         created: whether variables were created; then the graph is of no use.
+        returns_arguments: whether a result has the memory of an argument.
     """
 
     graph: torch.fx.Graph
@@ -51,6 +52,7 @@ class Trace:
     written: list[Any]
     results: int
     created: bool
+    returns_arguments: bool
 
 
 def own(variables: Sequence[Any]) -> None:
@@ -156,7 +158,16 @@ def trace(f: TensorFunction, inputs: Inputs) -> Trace:
         with _disable_current_modes():
             initialize_all_variables()
     graph = _flat(module.graph)
-    return Trace(graph, module, lifted.variables, list(scope.written.values()), len(results), lifted.created)
+    arguments = set(map(_storage, inputs.examples))
+    return Trace(
+        graph,
+        module,
+        lifted.variables,
+        list(scope.written.values()),
+        len(results),
+        lifted.created,
+        any(not is_transformed(result) and _storage(result) in arguments for result in results),
+    )
 
 
 def _detached(tensor: Any) -> Any:

@@ -10,8 +10,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from unikeras._keras.scopes import is_recording
 from unikeras.backends._contract import Autodiff, BackendTape, FlatFunction, Pullback, Vjp
 from unikeras.backends.torch import _custom_pullbacks
+from unikeras.backends.torch._faults import Untraceable
 from unikeras.backends.torch._levels import inside_transform
 from unikeras.errors import TransformError
 
@@ -58,6 +60,10 @@ class TorchAutodiff(Autodiff):
         outputs, pushed, others = torch.func.jvp(
             lambda *values: f(values), tuple(primals), tuple(tangents), has_aux=True
         )
+        if is_recording() and any(
+            one.device.type == "meta" != at.device.type for one, at in zip(pushed, primals, strict=False)
+        ):
+            raise Untraceable("torch.func.jvp loses the device of tangents in a trace", "operator")
         return outputs, pushed, others
 
     def custom_gradient(
