@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import sys
 import tomllib
 from pathlib import Path
@@ -34,6 +35,8 @@ def _objects():
     model = keras.Model(inputs, grouped(x, x))
     model.compile(keras.optimizers.SGD(use_ema=True), "mse")
     model.optimizer.build(model.trainable_variables)
+    adam = keras.optimizers.Adam(amsgrad=True)
+    adam.build(model.trainable_variables)
     model._symbolic_build(data_batch=(keras.ops.ones((1, 3, 4)), keras.ops.ones((1, 3, 4))))
     from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
     from keras.src.trainers.epoch_iterator import EpochIterator
@@ -44,6 +47,7 @@ def _objects():
         "grouped attention": grouped,
         "model": model,
         "optimizer": model.optimizer,
+        "adam": adam,
         "variable": recurrent.cell.kernel,
         "tensor": inputs,
         "epochs": EpochIterator(keras.ops.convert_to_numpy(keras.ops.ones((2, 1)))),
@@ -69,12 +73,17 @@ def _native_objects():
         }
     if keras.backend.backend() == "torch":
         import torch
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
         tensor = torch.ones((), requires_grad=True)
         return {
             "torch tensor": tensor,
             "torch node": (tensor * 2).grad_fn,
+            "torch storage": tensor.untyped_storage(),
+            "torch symbol": ShapeEnv().create_unbacked_symint().node,
             "torch operators": torch.ops.aten,
+            "torch operator": torch.ops.aten.add.Tensor,
+            "torch loops": importlib.import_module("keras.src.backend.torch.rnn"),
         }
     return {}
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from unikeras._base.optional import is_installed
 from unikeras.compare._distances import PHASES
-from unikeras.compare._parity_report import ParityReport
+from unikeras.compare._parity_chart import figure
+from unikeras.compare._parity_findings import Findings
 from unikeras.compare._parity_tables import row_cells, side_cells
 
 
-def page(report: ParityReport) -> str:
+def page(report: Findings) -> str:
     """Return the page; it has a chart where matplotlib is installed."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -34,7 +35,7 @@ def page(report: ParityReport) -> str:
     )
 
 
-def _chart(report: ParityReport) -> str:
+def _chart(report: Findings) -> str:
     stream = io.BytesIO()
-    report.plot().savefig(stream, format="svg")
+    figure(report).savefig(stream, format="svg")
     return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"

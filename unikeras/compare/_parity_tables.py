@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from unikeras.compare._distances import PHASES
-from unikeras.compare._parity_report import LayerRow, ParityReport, SideRow, cells
+from unikeras.compare._parity_findings import Findings, LayerRow, SideRow, cells
 
 
-def tables(report: ParityReport) -> Any:
+def tables(report: Findings) -> Any:
     """Return the sides, the layers, the verdict and the notes as one `rich` renderable."""
     from rich.console import Group
     from rich.text import Text
@@ -18,7 +18,7 @@ def tables(report: ParityReport) -> Any:
     return Group(*parts, *(Text(f"note: {note}") for note in report.notes))
 
 
-def _sides(report: ParityReport) -> Any:
+def _sides(report: Findings) -> Any:
     from rich.table import Table
     from rich.text import Text
 
@@ -41,7 +41,7 @@ def side_cells(side: SideRow) -> tuple[str, str, str, str]:
     return side.name, versions, seconds, ", ".join(f"{loss:.6g}" for loss in side.losses)
 
 
-def _layers(report: ParityReport) -> Any:
+def _layers(report: Findings) -> Any:
     from rich.table import Table
     from rich.text import Text
 

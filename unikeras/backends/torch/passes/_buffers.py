@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch.fx import Graph, Node
 
-from unikeras.backends.torch.passes._layouts import is_dense, value
 from unikeras.backends.torch.passes._memory import Memory
+from unikeras.backends.torch.passes._strides import is_dense, value
 
 A = torch.ops.aten
 _IN_PLACE = {

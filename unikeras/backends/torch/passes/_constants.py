@@ -9,8 +9,8 @@ from torch.fx import Graph, Node
 from torch.utils import _pytree
 from torch.utils._python_dispatch import _disable_current_modes
 
-from unikeras.backends.torch.passes._layouts import value
 from unikeras.backends.torch.passes._memory import Memory, is_operator, is_pure, nodes_in
+from unikeras.backends.torch.passes._strides import value
 
 A = torch.ops.aten
 _LARGEST = 1 << 20  # bytes: a larger value is computed in each call rather than kept

@@ -7,7 +7,8 @@ import math
 import torch
 from torch.fx import Graph, Node
 
-from unikeras.backends.torch.passes._layouts import (
+from unikeras.backends.torch.passes._memory import Memory
+from unikeras.backends.torch.passes._strides import (
     VIEWS,
     add_call,
     axes_in_memory,
@@ -16,7 +17,6 @@ from unikeras.backends.torch.passes._layouts import (
     update,
     value,
 )
-from unikeras.backends.torch.passes._memory import Memory
 
 A = torch.ops.aten
 _CLONES = {A.clone.default, A.lift_fresh_copy.default}

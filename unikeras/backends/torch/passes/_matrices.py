@@ -7,8 +7,8 @@ import math
 import torch
 from torch.fx import Graph, Node
 
-from unikeras.backends.torch.passes._layouts import add_call, replace, value
 from unikeras.backends.torch.passes._memory import Memory
+from unikeras.backends.torch.passes._strides import add_call, replace, value
 
 A = torch.ops.aten
 _VIEWS = {A.view.default, A._unsafe_view.default}

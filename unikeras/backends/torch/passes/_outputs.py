@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.fx import Graph, Node
 
-from unikeras.backends.torch.passes._layouts import add_call, is_dense, value
 from unikeras.backends.torch.passes._memory import nodes_in
+from unikeras.backends.torch.passes._strides import add_call, is_dense, value
 
 A = torch.ops.aten
 Strides = list[tuple[int, ...] | None]

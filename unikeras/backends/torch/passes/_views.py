@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.fx import Graph, Node
 
-from unikeras.backends.torch.passes._layouts import add_call, places, replace, value
+from unikeras.backends.torch.passes._strides import add_call, places, replace, value
 
 A = torch.ops.aten
 _SAME = {A.detach.default, A.alias.default, A.lift_fresh.default}
