@@ -233,7 +233,9 @@ def _run_module(
 
 
 def _channels_last(array: Array, shape: tuple[int, ...]) -> Array:
-    """Return an output in Keras' layout, where only its channels stand elsewhere."""
-    if array.shape != shape and array.ndim > 2 and np.moveaxis(array, 1, -1).shape == shape:
-        return np.moveaxis(array, 1, -1)
-    return array
+    """Return an output in Keras' layout, where only its channels stand elsewhere, or axes of size 1 are kept."""
+    if array.shape == shape:
+        return array
+    moved = np.moveaxis(array, 1, -1) if array.ndim > 2 else array
+    is_same = [size for size in moved.shape if size != 1] == [size for size in shape if size != 1]
+    return moved.reshape(shape) if is_same else array
