@@ -66,7 +66,7 @@ class Distances:
         self._first, self._second = first, second
         self._pairs, self._training_pairs = pairs, training_pairs
         self._tolerance = tolerance
-        self._trained = bool(first.steps and second.steps)
+        self._trains = bool(first.steps and second.steps)
         calls = first.training or first.calls
         self._places = {call.path: number for number, call in enumerate(calls)}
         self.variables = list(_pair_variables(first, second, pairs))
@@ -74,7 +74,7 @@ class Distances:
     def measure(self) -> Iterator[Distance]:
         """Yield all distances, in no order."""
         yield from self._forward()
-        if self._trained:
+        if self._trains:
             yield from self._training_forward()
             yield from self._backward()
             yield from self._optimizer()
@@ -105,7 +105,7 @@ class Distances:
     def _backward(self) -> Iterator[Distance]:
         found = [
             (record, self._first.steps[0].gradients[a], self._second.steps[0].gradients[b])
-            for _, a, b, record in self._trainable()
+            for _, a, b, record in self._trained_pairs()
         ]
         scales: dict[str, float] = {}
         for record, mine, _ in found:
@@ -117,7 +117,7 @@ class Distances:
 
     def _optimizer(self) -> Iterator[Distance]:
         allowed = Allowances(self._first, self._second)
-        trainable = {number: (a, b) for number, a, b, _ in self._trainable()}
+        trainable = {number: (a, b) for number, a, b, _ in self._trained_pairs()}
         for number in range(min(len(self._first.steps), len(self._second.steps))):
             mine, theirs = self._first.steps[number], self._second.steps[number]
             drift = allowed.drift(self.variables, number)
@@ -162,7 +162,7 @@ class Distances:
                 continue
             gap = self._of_arrays(mine.outputs, theirs.outputs)
             yield Distance(FORWARD, (0, number), call.name, "output", gap, True)
-            if not self._trained:
+            if not self._trains:
                 continue
             place = self._place(call.path)
             gap = self._of_arrays(mine.training, theirs.training)
@@ -178,7 +178,7 @@ class Distances:
                     what = _without_number(name)
                     yield Distance(OPTIMIZER, (1, place, 0), call.name, what, gap, True, 1)
 
-    def _trainable(self) -> Iterator[tuple[int, int, int, VariableRecord]]:
+    def _trained_pairs(self) -> Iterator[tuple[int, int, int, VariableRecord]]:
         """Yield the number of each trained variable, the places of its gradients on both sides, and its record."""
         mine, theirs = _trained_places(self._first), _trained_places(self._second)
         for a, b, record in self.variables:

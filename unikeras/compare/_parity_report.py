@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -285,13 +284,6 @@ class ParityReport:
         from unikeras.compare._parity_page import page
 
         return page(self)
-
-
-def cells(row: LayerRow) -> Iterator[str]:
-    """Yield the text of a layer's distances, one for each phase."""
-    for phase in PHASES:
-        gap = row.gaps.get(phase)
-        yield "" if gap is None else f"{gap.max_abs:.1e} / {gap.max_rel:.1e} / {gap.ulps:.3g}"
 
 
 def _plain(value: Any) -> Any:
