@@ -101,7 +101,7 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
     columns = TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with (
         os.fdopen(os.dup(2), "w") as stderr,
-        Progress(*columns, console=Console(file=stderr), transient=True) as bar,
+        Progress(*columns, console=Console(file=stderr), transient=True, disable=not os.isatty(2)) as bar,
     ):
         task = bar.add_task("loading", total=None)
         yield lambda name, done, total: bar.update(task, description=name, completed=done, total=total)

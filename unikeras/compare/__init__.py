@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from unikeras.compare._measurement import Measurement as Measurement
     from unikeras.compare._parity import assert_parity as assert_parity
     from unikeras.compare._parity import parity as parity
-    from unikeras.compare._parity_findings import Difference as Difference
-    from unikeras.compare._parity_findings import LayerGap as LayerGap
-    from unikeras.compare._parity_findings import LayerRow as LayerRow
-    from unikeras.compare._parity_findings import SideRow as SideRow
+    from unikeras.compare._parity_report import Difference as Difference
+    from unikeras.compare._parity_report import LayerGap as LayerGap
+    from unikeras.compare._parity_report import LayerRow as LayerRow
     from unikeras.compare._parity_report import ParityReport as ParityReport
+    from unikeras.compare._parity_report import SideRow as SideRow
 
 _MODULES = {
     "BenchmarkResult": "_benchmark_result",
-    "Difference": "_parity_findings",
-    "LayerGap": "_parity_findings",
-    "LayerRow": "_parity_findings",
+    "Difference": "_parity_report",
+    "LayerGap": "_parity_report",
+    "LayerRow": "_parity_report",
     "Measurement": "_measurement",
     "ParityReport": "_parity_report",
-    "SideRow": "_parity_findings",
+    "SideRow": "_parity_report",
     "assert_parity": "_parity",
     "benchmark": "_benchmark",
     "parity": "_parity",

@@ -201,7 +201,9 @@ def _run_module(
             failures.append(brief(error))
             continue
         expected = [array.shape for array in first.outputs]
-        outputs = [_channels_last(array, shape) for array, shape in zip(outputs, expected, strict=False)]
+        outputs = [
+            _in_layout(array, shape, channels_first) for array, shape in zip(outputs, expected, strict=False)
+        ]
         if [array.shape for array in outputs] != expected:
             failures.append(f"its outputs have shapes {[array.shape for array in outputs]}, not {expected}")
             continue
@@ -218,7 +220,7 @@ def _run_module(
                 call.kind,
                 None,
                 [
-                    _channels_last(array, expected.shape)
+                    _in_layout(array, expected.shape, channels_first)
                     for array, expected in zip(call.outputs, first.calls[a].outputs, strict=False)
                 ],
                 True,
@@ -232,8 +234,13 @@ def _run_module(
     )
 
 
-def _channels_last(array: Array, shape: tuple[int, ...]) -> Array:
-    """Return an output in Keras' layout, where only its channels stand elsewhere."""
-    if array.shape != shape and array.ndim > 2 and np.moveaxis(array, 1, -1).shape == shape:
-        return np.moveaxis(array, 1, -1)
+def _in_layout(array: Array, shape: tuple[int, ...], channels_first: bool) -> Array:
+    """Return an output of a torch module in Keras' layout, without or with axes of size 1.
+
+    A module that takes its inputs channels first also returns them so, which equal sizes would not show.
+    """
+    moved = np.moveaxis(array, 1, -1) if array.ndim > 2 else array
+    for candidate in (moved, array) if channels_first else (array, moved):
+        if [size for size in candidate.shape if size != 1] == [size for size in shape if size != 1]:
+            return candidate.reshape(shape)
     return array

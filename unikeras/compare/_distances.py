@@ -66,7 +66,7 @@ class Distances:
         self._first, self._second = first, second
         self._pairs, self._training_pairs = pairs, training_pairs
         self._tolerance = tolerance
-        self._trained = bool(first.steps and second.steps)
+        self._trains = bool(first.steps and second.steps)
         calls = first.training or first.calls
         self._places = {call.path: number for number, call in enumerate(calls)}
         self.variables = list(_pair_variables(first, second, pairs))
@@ -74,7 +74,7 @@ class Distances:
     def measure(self) -> Iterator[Distance]:
         """Yield all distances, in no order."""
         yield from self._forward()
-        if self._trained:
+        if self._trains:
             yield from self._training_forward()
             yield from self._backward()
             yield from self._optimizer()
@@ -162,7 +162,7 @@ class Distances:
                 continue
             gap = self._of_arrays(mine.outputs, theirs.outputs)
             yield Distance(FORWARD, (0, number), call.name, "output", gap, True)
-            if not self._trained:
+            if not self._trains:
                 continue
             place = self._place(call.path)
             gap = self._of_arrays(mine.training, theirs.training)

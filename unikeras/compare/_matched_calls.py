@@ -84,4 +84,4 @@ def _with_activations(calls: Sequence[ModuleCall]) -> list[ModuleCall]:
 
 
 def _sizes(outputs: Sequence[Array]) -> list[list[int]]:
-    return [sorted(array.shape) for array in outputs]
+    return [sorted(size for size in array.shape if size != 1) for array in outputs]

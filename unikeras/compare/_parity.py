@@ -11,8 +11,7 @@ from unikeras import export, workers
 from unikeras._base.text import brief
 from unikeras.compare._counterparts import KERAS_SUFFIXES, Counterpart, counterpart_of
 from unikeras.compare._gaps import Tolerance
-from unikeras.compare._parity_findings import Difference, LayerRow, SideRow
-from unikeras.compare._parity_report import ParityReport
+from unikeras.compare._parity_report import Difference, LayerRow, ParityReport, SideRow
 from unikeras.compare._prepared_model import PreparedModel, prepare
 from unikeras.compare._side_records import SideRun
 from unikeras.compare._side_run import run_side

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from unikeras.compare._distances import PHASES
-from unikeras.compare._parity_findings import Findings
 
 _COLORS = ("#0b62c4", "#d1570a", "#0a7d5c", "#8a3ab9")
 
 
-def figure(report: Findings) -> Any:
+def figure(report: Any) -> Any:
     """Return a figure with one chart for each phase: a layer's relative difference, by the order of the layers."""
     from matplotlib.figure import Figure
 

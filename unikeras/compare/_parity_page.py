@@ -5,15 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
+from typing import Any
 
 from unikeras._base.optional import is_installed
 from unikeras.compare._distances import PHASES
-from unikeras.compare._parity_chart import figure
-from unikeras.compare._parity_findings import Findings
 from unikeras.compare._parity_tables import row_cells, side_cells
 
 
-def page(report: Findings) -> str:
+def page(report: Any) -> str:
     """Return the page; it has a chart where matplotlib is installed."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -35,7 +34,7 @@ def page(report: Findings) -> str:
     )
 
 
-def _chart(report: Findings) -> str:
+def _chart(report: Any) -> str:
     stream = io.BytesIO()
-    figure(report).savefig(stream, format="svg")
+    report.plot().savefig(stream, format="svg")
     return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from unikeras.compare._distances import PHASES
-from unikeras.compare._parity_findings import Findings, LayerRow, SideRow, cells
 
 
-def tables(report: Findings) -> Any:
+def tables(report: Any) -> Any:
     """Return the sides, the layers, the verdict and the notes as one `rich` renderable."""
     from rich.console import Group
     from rich.text import Text
@@ -18,7 +18,7 @@ def tables(report: Findings) -> Any:
     return Group(*parts, *(Text(f"note: {note}") for note in report.notes))
 
 
-def _sides(report: Findings) -> Any:
+def _sides(report: Any) -> Any:
     from rich.table import Table
     from rich.text import Text
 
@@ -32,7 +32,7 @@ def _sides(report: Findings) -> Any:
     return table
 
 
-def side_cells(side: SideRow) -> tuple[str, str, str, str]:
+def side_cells(side: Any) -> tuple[str, str, str, str]:
     """Return the texts of one side's row."""
     versions = ", ".join(f"{name} {version}" for name, version in side.versions.items())
     if side.error is not None:
@@ -41,7 +41,7 @@ def side_cells(side: SideRow) -> tuple[str, str, str, str]:
     return side.name, versions, seconds, ", ".join(f"{loss:.6g}" for loss in side.losses)
 
 
-def _layers(report: Findings) -> Any:
+def _layers(report: Any) -> Any:
     from rich.table import Table
     from rich.text import Text
 
@@ -54,9 +54,16 @@ def _layers(report: Findings) -> Any:
     return table
 
 
-def row_cells(row: LayerRow) -> tuple[str, ...]:
+def row_cells(row: Any) -> tuple[str, ...]:
     """Return the texts of one layer's row; the last says whether the layer differs when it runs alone."""
     alone = {phase: gap.equal_alone for phase, gap in row.gaps.items() if gap.equal_alone is not None}
     differs = [phase for phase, equal in alone.items() if not equal]
     verdict = f"differs: {', '.join(differs)}" if differs else "equal" if alone else ""
-    return row.layer, row.kind, row.side, *cells(row), verdict
+    return row.layer, row.kind, row.side, *_cells(row), verdict
+
+
+def _cells(row: Any) -> Iterator[str]:
+    """Yield the text of a layer's distances, one for each phase."""
+    for phase in PHASES:
+        gap = row.gaps.get(phase)
+        yield "" if gap is None else f"{gap.max_abs:.1e} / {gap.max_rel:.1e} / {gap.ulps:.3g}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from unikeras.compare._distances import PHASES, Distance, Distances
 from unikeras.compare._gaps import Tolerance, largest
 from unikeras.compare._matched_calls import match_calls
-from unikeras.compare._parity_findings import Difference, LayerGap, LayerRow
+from unikeras.compare._parity_report import Difference, LayerGap, LayerRow
 from unikeras.compare._side_records import SideRun
 
 
