@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import sympy
 import torch
 from keras.src.backend.torch.core import get_device
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
@@ -99,4 +98,5 @@ class Inputs:
                     known[size.node._expr] = (
                         actual  # the symbol, also where it was found to equal another one
                     )
-        return all(guard.expr.xreplace(known) in (True, sympy.true) for guard in self._env.guards)
+        # What is true becomes sympy's own true; where a symbol is left, nothing is known.
+        return all(guard.expr.xreplace(known) == True for guard in self._env.guards)  # noqa: E712

@@ -39,7 +39,7 @@ def _compute(
     graph: Graph, memory: Memory, node: Node, known: dict[Node, torch.Tensor]
 ) -> torch.Tensor | None:
     if node.op == "get_attr":
-        constant = getattr(graph.owning_module, node.target, None)  # type: ignore[arg-type]
+        constant = getattr(graph.owning_module, node.target, None)
         return constant if isinstance(constant, torch.Tensor) and memory.is_constant(node) else None
     fake = value(node)
     if fake is None or not is_operator(node) or not is_pure(node):
@@ -56,7 +56,7 @@ def _compute(
         return None
     args, kwargs = _pytree.tree_map_only(Node, known.__getitem__, (args, node.kwargs))
     with _disable_current_modes(), torch.no_grad():
-        result: Any = node.target(*args, **kwargs)  # type: ignore[operator]
+        result: Any = node.target(*args, **kwargs)
     return result if isinstance(result, torch.Tensor) and result.stride() == fake.stride() else None
 
 

@@ -123,7 +123,7 @@ def _may_share(memory: Memory, copy: Node, source: Node) -> bool:
 
 def _narrow(cast: Node) -> Node:
     """Return what a cast casts, or what was widened before it is narrowed again."""
-    source: Node = cast.args[0]  # type: ignore[assignment]
+    source: Node = cast.args[0]
     inner = source.args[0] if source.target == A._to_copy.default else None
     dtypes = [node.meta["val"].dtype for node in (source, inner, cast) if isinstance(node, Node)]
     return inner if len(dtypes) == 3 and dtypes[1] == dtypes[2] and _holds(*dtypes[:2]) else source

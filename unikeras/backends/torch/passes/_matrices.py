@@ -84,7 +84,7 @@ def _sides(node: Node) -> list[tuple[Node, Node]]:
     left, right = node.args[:2]
     if node.kwargs or value(left) is None or value(right) is None:
         return []
-    return [(left, right), (right, left)]  # type: ignore[list-item]
+    return [(left, right), (right, left)]
 
 
 def _only_for(node: Node, outer: Node, inner: Node) -> bool:

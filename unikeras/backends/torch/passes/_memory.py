@@ -49,12 +49,12 @@ def is_pure(node: Node) -> bool:
         return node.target is operator.getitem
     target = node.target
     return not (
-        target._schema.is_mutable  # type: ignore[union-attr]
+        target._schema.is_mutable
         or target in _UNDECLARED_WRITES
-        or torch.Tag.nondeterministic_seeded in target.tags  # type: ignore[union-attr]
-        or "empty" in target._schema.name  # type: ignore[union-attr]
-        or "assert" in target._schema.name  # type: ignore[union-attr]
-        or not target._schema.returns  # type: ignore[union-attr]
+        or torch.Tag.nondeterministic_seeded in target.tags
+        or "empty" in target._schema.name
+        or "assert" in target._schema.name
+        or not target._schema.returns
         or node.is_impure()
     )
 
@@ -137,7 +137,7 @@ class Memory:
 
     def _of(self, node: Node) -> frozenset[Node]:
         if node.op == "placeholder":
-            return frozenset((node if node in self._distinct else self._inputs,))  # type: ignore[arg-type]
+            return frozenset((node if node in self._distinct else self._inputs,))
         shared = set().union(*(self.owners(argument) for argument in _shared(node)))
         return frozenset(shared if shared and not _allocates(node) else {*shared, node})
 

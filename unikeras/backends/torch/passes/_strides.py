@@ -54,7 +54,7 @@ def run(node: Node) -> Any:
     if mode is None:
         return node.meta.get("val")
     with mode, torch.no_grad():
-        return node.target(*args, **kwargs)  # type: ignore[operator]
+        return node.target(*args, **kwargs)
 
 
 def add_call(graph: Graph, target: Any, args: tuple[Any, ...], before: Node) -> Node:
@@ -77,7 +77,8 @@ def update(graph: Graph, memory: Memory, changed: Node) -> bool:
     A view that its new strides do not allow becomes a reshape, which may copy. Where such a copy could miss a write,
     nothing is changed and the answer is False.
     """
-    stale, reshaped, kept = {changed}, [], {}
+    reshaped: list[Any] = []
+    stale, kept = {changed}, {}
     for node in graph.nodes:
         if node.op != "call_function" or stale.isdisjoint(node.all_input_nodes):
             continue

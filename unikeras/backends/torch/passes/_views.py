@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.fx import Graph, Node
 
@@ -57,7 +59,7 @@ def compose_permutes(graph: Graph) -> int:
     """Compose a permute of a permute, also where sizes are not known."""
     count = 0
     for node in list(graph.nodes):
-        source = node.args[0] if node.args else None
+        source: Any = node.args[0] if node.args else None
         if node.target != A.permute.default or getattr(source, "target", None) != A.permute.default:
             continue
         inner, outer = source.args[1], node.args[1]
@@ -96,7 +98,7 @@ def _compose(graph: Graph, node: Node) -> int:
 
 def _bases(node: Node):  # type: ignore[no-untyped-def]
     while node.op == "call_function" and node.target in _VIEWS:
-        node = node.args[0]  # type: ignore[assignment]
+        node = node.args[0]
         yield node
 
 
