@@ -25,7 +25,7 @@ FALLS_BACK = backends.current().falls_back
 # Of half precision, whose numbers come in float32 too: its ulps are those of the policy.
 HALF = {"LossScaleOptimizer", "LossScaleOptimizer accumulating", "mixed_bfloat16", "bfloat16"}
 BITWISE, ULPS, COMPILED, ZERO = 0.0, 4.0, 2e-4, 2e-6
-# Where a compiler of the framework's own makes the programs, every sixth entry of a table is tried: to trace is its job.
+# Where a compiler of the framework's own makes the programs, every sixth entry is tried: to trace is its job.
 STEP = 1 if FALLS_BACK else 6
 
 # What runs as Python on PyTorch, and why.
