@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from unikeras._base.signals import interrupts_wait
 from unikeras.backends._contract import Compiler, Program, ProgramContent, TensorFunction, TraceFault
 from unikeras.backends.jax import _content, _faults, _readers, _trace
 from unikeras.backends.jax._readers import Owner
 from unikeras.backends.jax._risks import may_fail
-from unikeras.backends.jax._signals import interrupts_wait
 from unikeras.errors import StateError
 
 if TYPE_CHECKING:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
+from unikeras._base.signals import interrupts_wait
 from unikeras._keras.scopes import is_recording, take_created_variables
 from unikeras.backends._contract import Program, TensorFunction
 from unikeras.backends.torch import _assign, _augmentation, _control_flow, _draws, _modules, passes
@@ -118,12 +120,16 @@ class GraphProgram:
         with torch.no_grad():
             self._run = _inductor.compile(self.module, [*inputs.samples(), *values])
 
+    def _undisturbed(self) -> AbstractContextManager[None]:
+        # Between two changes in place, Ctrl-C would leave one of them.
+        return interrupts_wait() if self.in_place else contextlib.nullcontext()
+
     def __call__(self, tensors: Sequence[Any]) -> list[Any]:
         read = _assign.keep_read_values(self._changed)
         tensors = self._prepare(tensors)
         if self._guarded:
             tensors = _apart(tensors, self._guarded)
-        with torch.no_grad():
+        with torch.no_grad(), self._undisturbed():
             outputs = self._run(*tensors, *_memory(self._state, read))
             results = list(outputs[: self._results])
             if self._written:

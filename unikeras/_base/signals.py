@@ -1,4 +1,4 @@
-"""Ctrl-C between the running of a program and the writing of its results would lose what it was given."""
+"""Ctrl-C that waits: in the middle of a change of state it would leave half of it."""
 
 from __future__ import annotations
 
