@@ -157,19 +157,25 @@ class BenchmarkResult:
         from rich.text import Text
 
         table = Table(title=self.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for heading in HEADINGS[:-1]:
-            is_name = heading == "run by"
-            table.add_column(
-                heading, justify="left" if heading in ("task", "run by") else "right", no_wrap=not is_name
-            )
+        for heading in HEADINGS:
+            if heading in _SHOWN:
+                table.add_column(
+                    heading, justify="left" if heading in ("task", "run by") else "right", no_wrap=True
+                )
         failures = []
         for *row, error in map(_cells, self.rows):
-            table.add_row(*map(Text, row))
+            table.add_row(
+                *(Text(cell) for heading, cell in zip(HEADINGS, row, strict=False) if heading in _SHOWN)
+            )
             failures += [f"{row[0]}, batch {row[1]}: {row[2]}: {error}"] if error else []
         return Group(table, *map(Text, [*failures, *self._facts(), *self.advice]))
 
     def __str__(self) -> str:
         return self.table()
+
+
+# What fits into a terminal of 80 columns; the page and JSON have all of it.
+_SHOWN = ("task", "batch", "run by", "p50 ms", "p99 ms", "first s", "peak MiB")
 
 
 def _cells(row: Measurement) -> list[str]:

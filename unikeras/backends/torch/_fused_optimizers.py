@@ -86,32 +86,49 @@ def _adam(
     beta_2: float,
     epsilon: float,
 ) -> None:
-    if _is_fusible(variables, momentums, velocities, largest):
-        grads = [_laid_out_as(grad, variable) for grad, variable in zip(grads, variables, strict=True)]
-        step = torch.full((), _CORRECTED, dtype=torch.float32, device=rate.device)
-        torch._fused_adam_(
-            variables,
-            grads,
-            momentums,
-            velocities,
-            largest,
-            [step] * len(grads),
-            lr=rate.to(torch.float32) if rate.is_cuda else rate,
-            beta1=beta_1,
-            beta2=beta_2,
-            weight_decay=0.0,
-            eps=epsilon,
-            amsgrad=bool(largest),
-            maximize=False,
-        )
-        return
+    options = rate, beta_1, beta_2, epsilon
+    columns = [variables, grads, momentums, velocities, *([largest] if largest else [])]
+    rows = list(zip(*columns, strict=True))
+    fused = [row for row in rows if _is_fusible(*row)]
+    single = [row for row in rows if not _is_fusible(*row)]
+    for chosen, update in ((fused, _adam_in_one), (single, _adam_in_steps)):
+        if chosen:
+            update([list(column) for column in zip(*chosen, strict=True)], *options)
+
+
+def _adam_in_one(columns: list[Tensors], rate: torch.Tensor, *numbers: float) -> None:
+    variables, grads, momentums, velocities, *largest = columns
+    grads = [_laid_out_as(grad, variable) for grad, variable in zip(grads, variables, strict=True)]
+    step = torch.full((), _CORRECTED, dtype=torch.float32, device=rate.device)
+    beta_1, beta_2, epsilon = numbers
+    torch._fused_adam_(
+        variables,
+        grads,
+        momentums,
+        velocities,
+        largest[0] if largest else [],
+        [step] * len(grads),
+        lr=rate.to(torch.float32) if rate.is_cuda else rate,
+        beta1=beta_1,
+        beta2=beta_2,
+        weight_decay=0.0,
+        eps=epsilon,
+        amsgrad=bool(largest),
+        maximize=False,
+    )
+
+
+def _adam_in_steps(
+    columns: list[Tensors], rate: torch.Tensor, beta_1: float, beta_2: float, epsilon: float
+) -> None:
+    variables, grads, momentums, velocities, *largest = columns
     torch._foreach_mul_(momentums, beta_1)
     torch._foreach_add_(momentums, grads, alpha=1 - beta_1)
     torch._foreach_mul_(velocities, beta_2)
     torch._foreach_addcmul_(velocities, grads, grads, value=1 - beta_2)
     if largest:
-        torch._foreach_maximum_(largest, velocities)
-    roots = torch._foreach_sqrt(largest or velocities)
+        torch._foreach_maximum_(largest[0], velocities)
+    roots = torch._foreach_sqrt(largest[0] if largest else velocities)
     torch._foreach_add_(roots, epsilon)
     steps = torch._foreach_mul(momentums, rate)
     torch._foreach_div_(steps, roots)
@@ -163,15 +180,18 @@ def _subtract(tensors: Tensors, grads: Tensors, rate: torch.Tensor) -> None:
         torch._foreach_sub_(tensors, torch._foreach_mul(grads, rate))
 
 
-def _is_fusible(variables: Tensors, *states: Tensors) -> bool:
-    first = variables[0]
+# On a CPU torch's kernel starts all threads for a tensor of any size; below this, one is done before.
+_WORTH_THREADS = 16384
+
+
+def _is_fusible(variable: torch.Tensor, grad: torch.Tensor, *states: torch.Tensor) -> bool:
+    """Say whether torch's kernel updates a variable, and is worth its start."""
     return (
-        first.dtype in _FUSED_DTYPES
-        and first.device.type in ("cpu", "cuda")
+        variable.dtype in _FUSED_DTYPES
+        and (variable.is_cuda or (variable.device.type == "cpu" and variable.numel() >= _WORTH_THREADS))
         and all(
-            tensor.is_contiguous() and tensor.dtype == first.dtype and tensor.device == first.device
-            for tensors in (variables, *states)
-            for tensor in tensors
+            tensor.is_contiguous() and tensor.dtype == variable.dtype and tensor.device == variable.device
+            for tensor in (variable, *states)
         )
     )
 
