@@ -107,7 +107,7 @@ class GraphProgram:
     def allow_other_strides(self) -> None:
         """Let the graph view what it can, and copy what a kernel lays out otherwise than fake tensors say."""
         for node in self.module.graph.nodes:
-            if node.target in _VIEWS:
+            if str(node.target) in _VIEWS:
                 node.target = torch.ops.aten.reshape.default
         self.module.recompile()
         self._run = self.module.forward
@@ -145,7 +145,7 @@ def _memory(variables: Sequence[Any], read: set[int]) -> list[Any]:
     return [variable._value.data if id(variable) in read else variable._value for variable in variables]
 
 
-_VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
+_VIEWS = ("aten.view.default", "aten._unsafe_view.default")
 
 
 class _Identities:

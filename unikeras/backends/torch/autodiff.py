@@ -10,7 +10,6 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from unikeras._keras.scopes import is_recording
 from unikeras.backends._contract import Autodiff, BackendTape, FlatFunction, Pullback, Vjp
 from unikeras.backends.torch import _custom_pullbacks
 from unikeras.backends.torch._faults import Untraceable
@@ -57,6 +56,8 @@ class TorchAutodiff(Autodiff):
     def jvp(
         self, f: FlatFunction, primals: Sequence[Any], tangents: Sequence[Any]
     ) -> tuple[list[Any], list[Any], list[Any]]:
+        from unikeras._keras.scopes import is_recording
+
         outputs, pushed, others = torch.func.jvp(
             lambda *values: f(values), tuple(primals), tuple(tangents), has_aux=True
         )
