@@ -196,7 +196,13 @@ def test_shapes_may_be_symbolic(trace):
         assert torch.equal(graph(state, x), run(state, x))
 
 
-def test_what_keras_refuses_is_refused_when_the_program_runs(trace):
+@pytest.fixture
+def validated():
+    # torch.compile turns the checks of distributions off for the whole process.
+    torch.distributions.Distribution.set_default_validate_args(True)
+
+
+def test_what_keras_refuses_is_refused_when_the_program_runs(trace, validated):
     graph = trace(lambda alpha: random.gamma((3,), alpha, seed=5), torch.ones(()))
     with pytest.raises(ValueError, match="GreaterThan"):
         graph(torch.tensor(-1.0))

@@ -42,11 +42,13 @@ def test_without_a_compiler_the_error_says_what_to_do(monkeypatch):
     from torch._inductor import config
 
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(config.cpp, "cxx", (None, "g++"))
     _forget_compiler()
     graph = traced(lambda x: x + 1, torch.ones(3))
     try:
-        with pytest.raises(BackendUnavailable, match=r"C\+\+ compiler.*PATH.*jit_compile"):
+        with (
+            config.patch({"cpp.cxx": (None, "g++")}),
+            pytest.raises(BackendUnavailable, match=r"C\+\+ compiler.*PATH.*jit_compile"),
+        ):
             _inductor.compile(graph, [torch.ones(3)])
     finally:
         _forget_compiler()
