@@ -165,3 +165,11 @@ def test_a_tape_answers_for_what_it_read_before_a_program(jit_compile):
     uk.function(lambda: variable.assign_add([5.0, 5.0]), jit_compile=jit_compile)()
     np.testing.assert_array_equal(numpy(tape.gradient(y, variable)), [2.0, 4.0])
     np.testing.assert_array_equal(numpy(variable.value), [6.0, 7.0])
+
+
+def test_an_argument_that_the_function_changes_is_changed_in_any_layout():
+    add = uk.function(lambda x: x.add_(1))
+    for x in (torch.zeros(3, 2), torch.zeros(2, 3).t()):
+        add(x)
+        assert bool((x == 1).all())
+    assert add.trace_count == 1

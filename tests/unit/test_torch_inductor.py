@@ -14,6 +14,7 @@ if keras.backend.backend() != "torch":
 
 from helpers.torch_graphs import run, traced, ulps  # noqa: E402
 
+import unikeras as uk  # noqa: E402
 from unikeras.backends.torch import _fused_optimizers, _inductor  # noqa: E402, F401
 from unikeras.errors import BackendUnavailable  # noqa: E402
 
@@ -36,6 +37,17 @@ def test_a_compiled_graph_writes_what_the_graph_writes():
     except BackendUnavailable as error:
         pytest.skip(str(error))
     assert ulps(run(compiled, inputs), run(graph, inputs)) <= 8
+
+
+def test_calls_of_other_sizes_are_compiled_for_themselves():
+    total = keras.Variable(0.0, trainable=False)
+    add = uk.function(lambda x: total.assign_add(keras.ops.sum(x)), jit_compile=True)
+    try:
+        found = [float(add(torch.ones(size))) for size in (2, 3, 4, 2)]
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
+    assert found == [2.0, 5.0, 9.0, 11.0]
+    assert add.trace_count == 3
 
 
 def test_without_a_compiler_the_error_says_what_to_do(monkeypatch):

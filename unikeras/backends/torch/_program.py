@@ -19,7 +19,7 @@ from unikeras.backends.torch._fused_normalization import fused_normalization
 from unikeras.backends.torch._fused_optimizers import fused_updates
 from unikeras.backends.torch._fused_recurrence import fused_recurrence
 from unikeras.backends.torch._indexing import TensorIndices
-from unikeras.backends.torch._inputs import Inputs
+from unikeras.backends.torch._inputs import FixedSizeError, Inputs
 from unikeras.backends.torch._native import native_training_refused
 from unikeras.backends.torch._numbers import traceable_numbers
 from unikeras.backends.torch._tracing import Trace, trace
@@ -38,6 +38,8 @@ def compile_program(
     _control_flow.install()
     _draws.install(is_recording)
     _augmentation.install(is_recording)
+    if jit_compile is True and sizes is not None:
+        raise FixedSizeError("Inductor's kernels are made for the sizes of one call")
     simplifies = jit_compile is not False
     for _ in range(2):
         inputs = Inputs(shapes, dtypes, sizes)
@@ -102,6 +104,7 @@ class GraphProgram:
         self._guarded = [*self.in_place, *(self._written if trace.returns_arguments else [])]
         self._results = trace.results
         self.module = torch.fx.GraphModule(trace.holder, trace.graph)
+        self._written_arguments = _written_arguments(trace)
         self._run = self.module.forward
 
     def allow_other_strides(self) -> None:
@@ -126,7 +129,7 @@ class GraphProgram:
 
     def __call__(self, tensors: Sequence[Any]) -> list[Any]:
         read = _assign.keep_read_values(self._changed)
-        tensors = self._prepare(tensors)
+        given, tensors = tensors, self._prepare(tensors)
         if self._guarded:
             tensors = _apart(tensors, self._guarded)
         with torch.no_grad(), self._undisturbed():
@@ -136,6 +139,9 @@ class GraphProgram:
                 # One call: Ctrl-C comes before or after all of it.
                 targets = _memory(self._written, read)
                 torch._foreach_copy_(targets, list(outputs[self._results :]))
+            for number in self._written_arguments:
+                if tensors[number] is not given[number]:  # what the function changed is a copy
+                    given[number].copy_(tensors[number])
         return results
 
 
@@ -169,6 +175,14 @@ def _write_in_place(trace: Trace) -> list[Any]:
     kept = [output.args[0][i] for i, node in enumerate(values, trace.results) if node not in done]
     output.args = ((*results, *kept),)
     return [variable for variable in trace.written if nodes[id(variable)] in done]
+
+
+def _written_arguments(trace: Trace) -> list[int]:
+    """Return the places of the arguments that the function itself changes in place."""
+    inputs = [node for node in trace.graph.nodes if node.op == "placeholder"]
+    memory = passes.Memory(trace.graph, distinct=inputs)
+    arguments = inputs[: len(inputs) - len(trace.state)]
+    return [number for number, node in enumerate(arguments) if memory.first_write(node) is not None]
 
 
 def _apart(tensors: Sequence[Any], variables: Sequence[Any]) -> list[Any]:

@@ -23,6 +23,7 @@ from unikeras.backends.torch.passes._copies import (
 )
 from unikeras.backends.torch.passes._in_place import write_in_place as write_in_place
 from unikeras.backends.torch.passes._matrices import bias_into_convolution, bias_into_product, single_products
+from unikeras.backends.torch.passes._memory import Memory as Memory
 from unikeras.backends.torch.passes._outputs import restore_strides, strides_of_outputs
 from unikeras.backends.torch.passes._subexpressions import drop_dead_code, merge_common
 from unikeras.backends.torch.passes._views import compose_permutes, compose_views, drop_detach
