@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from unikeras._base.output_streams import hold_back_output
 from unikeras.cli._model_files import SUFFIXES, loaded
+from unikeras.cli._named_functions import explain_missing, find_function, is_function
 from unikeras.errors import ArgumentError, ArgumentValueError, UnikerasError
-
-# How Keras reports a class or a function that nobody has registered.
-_CUSTOM = re.compile(r"Could not (?:locate|find) ((?:class|function) '[^']+')")
-_FUNCTION = re.compile(r"[\w.]+:[\w.]+")
 
 
 def built(argument: str) -> Any:
@@ -27,7 +22,7 @@ def built(argument: str) -> Any:
         ArgumentValueError: there is no such file, module or function, or the file does not load.
         ArgumentError: the function returns no model.
     """
-    find = _called if _FUNCTION.fullmatch(argument) and not Path(argument).exists() else _from_file
+    find = _called if is_function(argument) else _from_file
     refusal = None
     with hold_back_output(), contextlib.redirect_stdout(sys.stderr):
         try:
@@ -48,31 +43,13 @@ def _from_file(argument: str) -> Any:
     try:
         return loaded(path)
     except ArgumentValueError as error:
-        if (missing := _CUSTOM.search(str(error))) is None:
-            raise
-        raise ArgumentValueError(
-            f"{argument} needs {missing[1]}, which is not imported here. Write load.py with\n"
-            f"    import keras, the_module_of_your_classes\n"
-            f"    def model(): return keras.saving.load_model({argument!r})\n"
-            "and pass load:model in the place of the file"
-        ) from error
+        raise explain_missing(path, error) from error.__cause__
 
 
 def _called(argument: str) -> Any:
-    import unikeras as uk
-
-    uk.backend()  # which chooses the backend before Keras does
+    function = find_function(argument)
     import keras
 
-    module, _, name = argument.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        function: Any = importlib.import_module(module)
-        for part in name.split("."):
-            function = getattr(function, part)
-    except (ImportError, AttributeError) as error:
-        raise ArgumentValueError(f"{argument} names no function here: {error}") from error
     model = function() if not isinstance(function, keras.Model) else function
     if not isinstance(model, keras.Model):
         raise ArgumentError(f"{argument} must return a keras.Model; it returned {type(model).__qualname__}")
