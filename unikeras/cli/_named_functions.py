@@ -50,5 +50,5 @@ def explain_missing(path: Path, error: ArgumentValueError) -> ArgumentValueError
         f"{path} needs {missing[1]}, which is not imported here. Write load.py with\n"
         f"    import keras, the_module_of_your_classes\n"
         f"    def model(): return keras.saving.load_model({str(path)!r})\n"
-        "and pass module:function in the place of the file: load:model"
+        "and pass load:model in the place of the file. You may pass module:function wherever a model is asked for"
     )
