@@ -15,10 +15,13 @@ from unikeras.backends import settle as _settle
 
 if TYPE_CHECKING:
     from unikeras import backends as backends
+    from unikeras import callbacks as callbacks
     from unikeras import compare as compare
+    from unikeras import data as data
     from unikeras import errors as errors
     from unikeras import layers as layers
     from unikeras import memory as memory
+    from unikeras import random as random
     from unikeras import testing as testing
     from unikeras import training as training
     from unikeras.autodiff import (
@@ -54,9 +57,11 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "accelerate": ("layers", "accelerate"),
     "backend": ("backends", "current_name"),
     "backends": ("backends", None),
+    "callbacks": ("callbacks", None),
     "check_gradients": ("autodiff", "check_gradients"),
     "compare": ("compare", None),
     "custom_gradient": ("autodiff", "custom_gradient"),
+    "data": ("data", None),
     "debug": ("functions", "debug"),
     "errors": ("errors", None),
     "export_formats": ("export", "export_formats"),
@@ -72,6 +77,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "load_state": ("streaming", "load_state"),
     "memory": ("memory", None),
     "no_grad": ("autodiff", "no_grad"),
+    "random": ("random", None),
     "remat": ("autodiff", "remat"),
     "reset_state": ("streaming", "reset_state"),
     "run_on": ("workers", "run_on"),
@@ -91,9 +97,11 @@ __all__ = [
     "accelerate",
     "backend",
     "backends",
+    "callbacks",
     "check_gradients",
     "compare",
     "custom_gradient",
+    "data",
     "debug",
     "errors",
     "export_formats",
@@ -109,6 +117,7 @@ __all__ = [
     "load_state",
     "memory",
     "no_grad",
+    "random",
     "remat",
     "reset_state",
     "run_on",

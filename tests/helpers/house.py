@@ -27,6 +27,7 @@ ROOMS = {
     "memory": "sessions and their stores",
     "export": "request, reference, writers, readers, verification",
     "lowering": "a Keras graph as a torch module",
+    "callbacks": "`TensorBoard`, `HistoryFile`, `Checkpoint` for `fit`; `SummaryWriter`",
     "training": "`Model`, the loop, the steps, truncated backpropagation",
     "streaming": "`stateful` and its steps; the states of layers",
     "distribute": "processes and collectives",

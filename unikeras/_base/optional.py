@@ -15,11 +15,18 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "redis": ("redis",),
     "tensorboard": ("tensorboardX",),
+    "plot": ("matplotlib",),
+    "data": ("cv2", "PIL"),
     "demo": ("sklearn", "matplotlib", "PIL"),
 }
 
 # The distribution that brings a module, where their names differ.
-DISTRIBUTIONS = {"PIL": "pillow", "ai_edge_litert": "ai-edge-litert", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "ai_edge_litert": "ai-edge-litert",
+    "cv2": "opencv-python-headless",
+    "sklearn": "scikit-learn",
+}
 
 
 def is_installed(module: str) -> bool:

@@ -1,0 +1,1 @@
+"""Callbacks for `fit`: what is written while a model trains."""

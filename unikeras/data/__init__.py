@@ -1,0 +1,1 @@
+"""Data: one source for every backend, its transforms, and its position as a value."""
