@@ -11,10 +11,11 @@ from unikeras.functions import debug, function
 if TYPE_CHECKING:
     from unikeras.training._model import Model as Model
     from unikeras.training._tbptt import tbptt as tbptt
+    from unikeras.training.checkpoints._checkpointer import Checkpointer as Checkpointer
 
-__all__ = ["Model", "debug", "function", "tbptt"]
+__all__ = ["Checkpointer", "Model", "debug", "function", "tbptt"]
 
-_MODULES = {"Model": "_model", "tbptt": "_tbptt"}
+_MODULES = {"Checkpointer": "checkpoints._checkpointer", "Model": "_model", "tbptt": "_tbptt"}
 
 if not TYPE_CHECKING:
 
