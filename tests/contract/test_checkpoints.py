@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import unikeras as uk
-from unikeras.errors import CheckpointMismatch, StateError
 from unikeras.training import Checkpointer
 
 pytestmark = pytest.mark.usefixtures("backend")

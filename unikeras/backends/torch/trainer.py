@@ -67,7 +67,7 @@ class TorchTrainer(Trainer):
             states |= {f"cuda:{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
         if torch.backends.mps.is_available():
             states["mps"] = torch.mps.get_rng_state()
-        return {name: np.array(state) for name, state in states.items()}
+        return {name: state.cpu().numpy().copy() for name, state in states.items()}
 
     def restore_generator_state(self, state: dict[str, Any]) -> None:
         for name, words in state.items():
