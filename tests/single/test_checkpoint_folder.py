@@ -357,7 +357,7 @@ def test_a_second_run_is_refused_until_the_first_one_ends(make, counter, other_r
     assert other.stdout.readline().strip() == name(2)
     with pytest.raises(OutputError, match=f"process {other.pid} on"):
         save(first, counter, 3)
-    assert first.restore().name == name(2)  # reading takes no lock
+    assert first.latest.name == name(2)  # reading takes no lock
     other.kill()
     other.wait()
     assert save(first, counter, 3).name == name(3)
@@ -443,6 +443,7 @@ def test_threads_take_turns(make, counter):
     assert names(checkpointers[0].folder) == [name(number) for number in range(1, 21)]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it may fall into a finalizer
 def test_an_interrupt_anywhere_leaves_the_old_one_or_the_new_one(tmp_path):
     """The save is interrupted at instructions spread over all of it."""
     folder = CheckpointFolder(tmp_path / "run")
@@ -453,13 +454,13 @@ def test_an_interrupt_anywhere_leaves_the_old_one_or_the_new_one(tmp_path):
         folder.add(Content({"n": written + 1, "values": {"loss": 1.0}}, {"a": np.zeros(3)}), 1, best)
 
     work()
-    written, instruction, step = 1, 1, 61
+    written, instruction, rounds = 1, 1, 0
     while interrupted_at(instruction, work):
         newest = CheckpointFolder(tmp_path / "run").files()[0]
         found = _checkpoint_file.read(newest).state["n"]
         assert found in (written, written + 1)
-        written, instruction = found, instruction + step
-    assert instruction > 20 * step
+        written, instruction, rounds = found, instruction * 9 // 8 + 5, rounds + 1
+    assert rounds > 20
     work()
     assert names(tmp_path / "run") == [name(1), folder.latest().name]
 

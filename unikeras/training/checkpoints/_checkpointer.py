@@ -159,8 +159,11 @@ class Checkpointer:
 
     def _restore(self, path: Path) -> Path:
         content = _checkpoint_file.read(path)
-        with interrupts_wait():
-            self._carried.restore(content)
+        try:
+            with interrupts_wait():
+                self._carried.restore(content)
+        except CorruptArtifact as error:
+            raise CorruptArtifact(f"{path} cannot be used: {error}") from error
         if skipped := self._carried.skipped_by_restore(content):
             warnings.warn(
                 f"{path.name} also holds {', '.join(skipped)}, which this checkpointer was not given",
