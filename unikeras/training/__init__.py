@@ -1,4 +1,4 @@
-"""Training: models whose steps are written once, and the loop that runs them."""
+"""Training: models whose steps are written once, the loop that runs them, and checkpoints of both."""
 
 from __future__ import annotations
 
@@ -6,23 +6,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from unikeras._base.suggestions import missing_attribute
-from unikeras.functions import debug, function
 
 if TYPE_CHECKING:
+    from unikeras.functions import debug as debug
+    from unikeras.functions import function as function
     from unikeras.training._model import Model as Model
     from unikeras.training._tbptt import tbptt as tbptt
+    from unikeras.training.checkpoints._checkpointer import Checkpointer as Checkpointer
 
-__all__ = ["Model", "debug", "function", "tbptt"]
+__all__ = ["Checkpointer", "Model", "debug", "function", "tbptt"]
 
-_MODULES = {"Model": "_model", "tbptt": "_tbptt"}
+_MODULES = {
+    "Checkpointer": "unikeras.training.checkpoints._checkpointer",
+    "Model": "unikeras.training._model",
+    "debug": "unikeras.functions",
+    "function": "unikeras.functions",
+    "tbptt": "unikeras.training._tbptt",
+}
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        # A subclass of keras.Model imports keras, and with it the framework; a function does so when it is called.
+        # Most of them import keras, and with it the framework; the files of checkpoints are read without.
         if name not in _MODULES:
             raise missing_attribute(__name__, name, __all__)
-        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

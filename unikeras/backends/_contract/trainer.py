@@ -81,6 +81,32 @@ class Trainer(ABC):
             hook: called with a list of what `snapshot` takes.
         """
 
+    def native_variables(self, model: Any) -> list[Any]:
+        """Return the state of the framework's own modules that no Keras variable holds, such as buffers.
+
+        Args:
+            model: a Keras model or layer.
+
+        Returns:
+            Objects with `path`, `value` (a native tensor) and `assign(value)`, as Keras variables have them.
+        """
+        return []
+
+    def generator_state(self) -> dict[str, Any]:
+        """Return the state of the framework's own generators, which draws without a seed use.
+
+        Returns:
+            Numpy arrays by name; none where the framework has no such generators.
+        """
+        return {}
+
+    def restore_generator_state(self, state: dict[str, Any]) -> None:  # noqa: B027 - see above
+        """Put back what `generator_state` returned.
+
+        Args:
+            state: the numpy arrays by name; those of devices that are not here are skipped.
+        """
+
     def plain_step(
         self, model: Any, optimizer: Any, loss_fn: Callable[[Any, Any], Any]
     ) -> Callable[[Any, Any], Any] | None:
