@@ -11,10 +11,16 @@ if TYPE_CHECKING:
     from unikeras.data._data_source import Source as Source
     from unikeras.data._made_sources import from_arrays as from_arrays
     from unikeras.data._made_sources import from_source as from_source
+    from unikeras.data._source_adapter import adapted as adapted
 
 __all__ = ["Source", "from_arrays", "from_source"]
 
-_MODULES = {"Source": "_data_source", "from_arrays": "_made_sources", "from_source": "_made_sources"}
+_MODULES = {
+    "Source": "_data_source",
+    "adapted": "_source_adapter",  # for the loop of uk.Model
+    "from_arrays": "_made_sources",
+    "from_source": "_made_sources",
+}
 
 if not TYPE_CHECKING:
 

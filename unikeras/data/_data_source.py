@@ -297,7 +297,7 @@ class Source:
     def __iter__(self) -> Iterator[Any]:
         """Yield the examples of the next epoch, or the rest of the one that was restored."""
         check_not_empty(len(self), self._chain.origin.name)
-        return self._position.iterate(self._iterate)
+        return self._position.iterate(self.read_epoch)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -319,8 +319,16 @@ class Source:
         expected = {"seed": self._chain.seed, **self._chain.identity()}
         self._position.restore(*check_state(state, expected, len(self)))
 
-    def _iterate(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """Yield the examples of an epoch from one on; the position stays."""
+    def read_epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """Return the examples of one epoch, as a function of the arguments alone; the state stays as it is.
+
+        Args:
+            epoch: from 0.
+            start: the first example, from 0.
+
+        Returns:
+            An iterator of examples.
+        """
         order, chain = self._chain.order(epoch), self._chain
 
         def make(number: int) -> Any:
