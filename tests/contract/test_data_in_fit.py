@@ -25,7 +25,7 @@ def _model(kind):
 def _source(threads=0, seed=3, log=None):
     source = uk.data.from_arrays(X, Y)
     if log is not None:
-        source = source.augment(lambda x, y, generator: (log.append(int(np.where(X == x)[0][0])) or x, y))
+        source = source.augment(lambda x, y, generator: (log.append(int(np.where(x == X)[0][0])) or x, y))
     return source.shuffle(seed).batch(4).prefetch(threads)
 
 

@@ -21,19 +21,19 @@ class Position:
         self.batch = batch
         # The next iteration begins here; it is the next epoch's where one was broken off.
         self._is_begin = True
-        self._iterations = 0
+        self._begun = 0
 
     def begin(self) -> Reading:
         """Begin an iteration: of the next epoch, or of the rest of one that was restored."""
         if not self._is_begin:
             self.epoch, self.batch = self.epoch + 1, 0
             self._is_begin = True
-        self._iterations += 1
-        return Reading(self, self._iterations)
+        self._begun += 1
+        return Reading(self, self._begun)
 
     def move(self, iteration: int, epoch: int, batch: int, is_begin: bool) -> None:
         """Go to a place; an iteration that another one has followed moves nothing."""
-        if iteration == self._iterations:
+        if iteration == self._begun:
             self.epoch, self.batch, self._is_begin = epoch, batch, is_begin
 
     def iterate(self, read: Callable[[int, int], Iterator[Any]]) -> Iterator[Any]:
@@ -57,7 +57,7 @@ class Position:
     def restore(self, epoch: int, batch: int) -> None:
         """Let the next iteration begin at a batch."""
         self.epoch, self.batch, self._is_begin = epoch, batch, True
-        self._iterations += 1
+        self._begun += 1
 
 
 class Reading:
