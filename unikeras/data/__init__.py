@@ -1,1 +1,29 @@
 """Data: one source for every backend, its transforms, and its position as a value."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from unikeras._base.suggestions import missing_attribute
+
+if TYPE_CHECKING:
+    from unikeras.data._data_source import Source as Source
+    from unikeras.data._made_sources import from_arrays as from_arrays
+    from unikeras.data._made_sources import from_source as from_source
+
+__all__ = ["Source", "from_arrays", "from_source"]
+
+_MODULES = {"Source": "_data_source", "from_arrays": "_made_sources", "from_source": "_made_sources"}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        # Importing the package imports no numpy.
+        if name not in _MODULES:
+            raise missing_attribute(__name__, name, __all__)
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
