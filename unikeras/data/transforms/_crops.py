@@ -61,6 +61,10 @@ class Resize(Transform):
         return False
 
     def apply(self, example: Example, generator: np.random.Generator) -> Example:
+        return self.resized(example)
+
+    def resized(self, example: Example) -> Example:
+        """Return the resized example."""
         size = (self.height, self.width)
         window = _widest(example.size, size) if self.crop_to_aspect_ratio else Window(0, 0, *example.size)
         return _shown(example, window, size, self.interpolation, self.antialias)
