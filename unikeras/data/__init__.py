@@ -8,24 +8,41 @@ from typing import TYPE_CHECKING, Any
 from unikeras._base.suggestions import missing_attribute
 
 if TYPE_CHECKING:
+    from unikeras.data import transforms as transforms
     from unikeras.data._data_source import Source as Source
+    from unikeras.data._image_folders import from_folder as from_folder
+    from unikeras.data._images import read_image as read_image
+    from unikeras.data._images import read_mask as read_mask
     from unikeras.data._made_sources import from_arrays as from_arrays
     from unikeras.data._made_sources import from_source as from_source
     from unikeras.data._source_adapter import adapted as adapted
 
-__all__ = ["Source", "from_arrays", "from_source"]
+__all__ = [
+    "Source",
+    "from_arrays",
+    "from_folder",
+    "from_source",
+    "read_image",
+    "read_mask",
+    "transforms",
+]
 
 _MODULES = {
     "Source": "_data_source",
     "adapted": "_source_adapter",  # for the loop of uk.Model
     "from_arrays": "_made_sources",
+    "from_folder": "_image_folders",
     "from_source": "_made_sources",
+    "read_image": "_images",
+    "read_mask": "_images",
 }
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         # Importing the package imports no numpy.
+        if name == "transforms":
+            return importlib.import_module(f"{__name__}.transforms")
         if name not in _MODULES:
             raise missing_attribute(__name__, name, __all__)
         return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
