@@ -14,6 +14,7 @@ from unikeras.data._batch_plan import BatchOptions, Measured, Part, Plan, check_
 from unikeras.data._chain import Chain
 from unikeras.data._chain_steps import call, check_callable, name_of
 from unikeras.data._counts import check_count
+from unikeras.data._keys import batch_generator
 from unikeras.data._labels import class_weight_of
 from unikeras.data._padded import stack_padded
 from unikeras.data._position import Position, Reading, check_state
@@ -230,6 +231,10 @@ class BatchedSource(keras.utils.PyDataset):
 
     def _make(self, part: Part, epoch: int, number: int) -> Any:
         batch = self._stack(part)
+        mixing = self._chain.batch_transforms
+        generator = batch_generator(self._chain.seed, epoch, number) if mixing else None
+        for transform in mixing:
+            batch = transform.apply_to_batch(batch, generator)
         for function in self._maps:
             try:
                 batch = call(function, batch)

@@ -120,18 +120,18 @@ class Source:
         Args:
             *transforms: of `uk.data.transforms`; or Keras' augmentation layers that have a transform of the same name;
                 or functions that take the parts of an example and a `numpy.random.Generator` and return an example.
+                Those that mix pictures, such as `MixUp`, come last, and work on batches.
 
         Returns:
             A new source.
 
         Raises:
             ArgumentError: something is no transform.
+            ArgumentValueError: a layer has no transform.
+            DatasetError: at an example, x is no picture.
         """
         if not transforms:
             raise ArgumentError(".augment takes at least one transform")
-        for transform in transforms:
-            if not hasattr(transform, "apply"):
-                check_callable(transform, "augment")
         return Source(self._chain.with_step(Augment(transforms)))
 
     def cache(self) -> Source:
