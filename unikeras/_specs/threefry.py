@@ -81,17 +81,26 @@ class HostArithmetic:
     def shift(self, word: Array, bits: int) -> Array:
         return (word >> np.uint32(bits)).view(np.int32)
 
+    def shift_signed(self, value: Array, bits: int) -> Array:
+        return value >> np.int32(bits)
+
     def signed(self, word: Array) -> Array:
         return word.view(np.int32)
 
     def wide(self, word: Array) -> Array:
         return word.astype(np.uint64)
 
-    def low(self, value: Array, bits: int) -> Array:
-        return value if bits == 64 else value & np.uint64(2**bits - 1)
+    def low(self, value: Array) -> Array:
+        return value & np.uint64(2**32 - 1)
+
+    def number(self, param: Any, like: Array) -> Any:
+        return like.dtype.type(param)
 
     def remainder(self, value: Array, divisor: Any) -> Array:
         return value % divisor
+
+    def to_int32(self, value: Array) -> Array:
+        return value.astype(np.uint32).view(np.int32)
 
     def join(self, high: Array, low: Array) -> Array:
         return (high.astype(np.uint64) << np.uint64(32)) | low
@@ -106,6 +115,7 @@ class HostArithmetic:
         return value.view(np.int32)
 
     def where(self, condition: Array, a: Any, b: Any) -> Array:
+        a, b = (np.float32(value) if isinstance(value, float) else value for value in (a, b))
         return np.where(condition, a, b)
 
     def maximum(self, a: Any, b: Any) -> Array:
@@ -120,8 +130,8 @@ class HostArithmetic:
     def log(self, value: Array) -> Array:
         return np.log(value)
 
-    def rounded(self, product: Array) -> Array:
-        return product  # numpy rounds after each operation
+    def rounded(self, value: Array) -> Array:
+        return value  # numpy rounds after each operation
 
 
 _HOST = HostArithmetic()

@@ -23,6 +23,10 @@ class Arithmetic(ABC):
         """
 
     @abstractmethod
+    def shift_signed(self, value: Any, bits: int) -> Any:
+        """Shift int32 to the right; copies of the sign come in."""
+
+    @abstractmethod
     def signed(self, word: Any) -> Any:
         """Return words as int32 with the same 32 bits."""
 
@@ -31,8 +35,12 @@ class Arithmetic(ABC):
         """Return words as unsigned numbers in a type whose products keep at least their low 32 bits."""
 
     @abstractmethod
-    def low(self, value: Any, bits: int) -> Any:
-        """Return the low 8, 16, 32 or 64 bits of `wide` numbers."""
+    def low(self, value: Any) -> Any:
+        """Return the low 32 bits of `wide` numbers."""
+
+    @abstractmethod
+    def number(self, param: Any, like: Any) -> Any:
+        """Return a parameter, of int64 and not negative, as a `wide` number of the type of others."""
 
     @abstractmethod
     def remainder(self, value: Any, divisor: Any) -> Any:
@@ -42,6 +50,10 @@ class Arithmetic(ABC):
             value: of any shape.
             divisor: of a shape that broadcasts, from 1 to 2**32, or less than 2**63 after `join`.
         """
+
+    @abstractmethod
+    def to_int32(self, value: Any) -> Any:
+        """Return the low 32 bits of `wide` numbers as int32."""
 
     @abstractmethod
     def join(self, high: Any, low: Any) -> Any:
@@ -61,7 +73,7 @@ class Arithmetic(ABC):
 
     @abstractmethod
     def where(self, condition: Any, a: Any, b: Any) -> Any:
-        """Choose element by element; a or b may be a number."""
+        """Choose element by element; a and b may be numbers, which stand for float32."""
 
     @abstractmethod
     def maximum(self, a: Any, b: Any) -> Any:
@@ -80,10 +92,11 @@ class Arithmetic(ABC):
         """Return the framework's own natural logarithm, whose last bit differs between frameworks."""
 
     @abstractmethod
-    def rounded(self, product: Any) -> Any:
-        """Return finite products as they are, and keep compilers from fusing them with the operation that follows.
+    def rounded(self, value: Any) -> Any:
+        """Return finite numbers as they are, and keep compilers from merging an operation with the one after it.
 
-        XLA makes one operation with one rounding of `a * b + c`, and one constant of `x * 2.0 * 3.0`.
+        XLA makes one operation with one rounding of `a * b + c`, and one constant of `x * 2.0 * 3.0`; TensorFlow sums
+        `a + (b + c)` in another order.
         """
 
 

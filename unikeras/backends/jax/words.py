@@ -26,18 +26,27 @@ class JaxArithmetic(Arithmetic):
     def shift(self, word: Array, bits: int) -> Array:
         return (word >> jnp.uint32(bits)).astype("int32")
 
+    def shift_signed(self, value: Array, bits: int) -> Array:
+        return value >> bits
+
     def signed(self, word: Array) -> Array:
         return lax.bitcast_convert_type(word, jnp.int32)
 
     def wide(self, word: Array) -> Array:
         return word
 
-    def low(self, value: Array, bits: int) -> Array:
-        return value & jnp.asarray(2**bits - 1, value.dtype) if bits < 32 else value
+    def low(self, value: Array) -> Array:
+        return value
+
+    def number(self, param: Any, like: Array) -> Array:
+        return jnp.asarray(param).astype(like.dtype)
 
     def remainder(self, value: Array, divisor: Array) -> Array:
         # 2**32 has become 0, by which XLA divides without changing the number.
-        return lax.rem(value, jnp.broadcast_to(jnp.asarray(divisor).astype(value.dtype), value.shape))
+        return lax.rem(value, jnp.broadcast_to(divisor, value.shape))
+
+    def to_int32(self, value: Array) -> Array:
+        return lax.bitcast_convert_type(value, jnp.int32)
 
     def join(self, high: Array, low: Array) -> Array:
         return (high.astype("uint64") << jnp.uint64(32)) | low.astype("uint64")
@@ -52,6 +61,7 @@ class JaxArithmetic(Arithmetic):
         return lax.bitcast_convert_type(value, jnp.int32)
 
     def where(self, condition: Array, a: Any, b: Any) -> Array:
+        a, b = (jnp.float32(value) if isinstance(value, float) else value for value in (a, b))
         return jnp.where(condition, a, b)
 
     def maximum(self, a: Any, b: Any) -> Array:
@@ -66,8 +76,8 @@ class JaxArithmetic(Arithmetic):
     def log(self, value: Array) -> Array:
         return jnp.log(value)
 
-    def rounded(self, product: Array) -> Array:
-        return jnp.maximum(product, jnp.finfo(product.dtype).min)
+    def rounded(self, value: Array) -> Array:
+        return jnp.maximum(value, jnp.finfo(value.dtype).min)
 
 
 _ARITHMETIC = JaxArithmetic()

@@ -20,7 +20,6 @@ from unikeras.backends._contract import Arithmetic, Words
 
 Tensor = Any
 _SMALL = 2**15  # up to here, what XLA saves is less than what compiling costs
-_MASK = 0xFFFFFFFF
 
 
 class TensorflowArithmetic(Arithmetic):
@@ -29,14 +28,20 @@ class TensorflowArithmetic(Arithmetic):
     def shift(self, word: Tensor, bits: int) -> Tensor:
         return tf.bitcast(tf.bitwise.right_shift(word, tf.constant(bits, tf.uint32)), tf.int32)
 
+    def shift_signed(self, value: Tensor, bits: int) -> Tensor:
+        return tf.bitwise.right_shift(value, tf.constant(bits, tf.int32))
+
     def signed(self, word: Tensor) -> Tensor:
         return tf.bitcast(word, tf.int32)
 
     def wide(self, word: Tensor) -> Tensor:
         return tf.cast(word, tf.int64)
 
-    def low(self, value: Tensor, bits: int) -> Tensor:
-        return value & tf.constant((1 << bits) - 1, tf.int64) if bits < 64 else value
+    def low(self, value: Tensor) -> Tensor:
+        return value & tf.constant(2**32 - 1, tf.int64)
+
+    def number(self, param: Any, like: Tensor) -> Tensor:
+        return param
 
     def remainder(self, value: Tensor, divisor: Any) -> Tensor:
         # Of half the number, which has no sign, and then of the number: int64 stands for 64 bits without a sign.
@@ -44,6 +49,9 @@ class TensorflowArithmetic(Arithmetic):
         half = tf.math.floormod(half, divisor)
         rest = half - (divisor - half) + (value & tf.constant(1, tf.int64))
         return tf.where(rest < 0, rest + divisor, rest)
+
+    def to_int32(self, value: Tensor) -> Tensor:
+        return tf.cast(value, tf.int32)
 
     def join(self, high: Tensor, low: Tensor) -> Tensor:
         upper = tf.bitwise.left_shift(tf.cast(high, tf.int64), tf.constant(32, tf.int64))
@@ -73,8 +81,8 @@ class TensorflowArithmetic(Arithmetic):
     def log(self, value: Tensor) -> Tensor:
         return tf.math.log(value)
 
-    def rounded(self, product: Tensor) -> Tensor:
-        return tf.maximum(product, product.dtype.min)
+    def rounded(self, value: Tensor) -> Tensor:
+        return tf.maximum(value, value.dtype.min)
 
 
 _ARITHMETIC = TensorflowArithmetic()
@@ -112,13 +120,14 @@ class TensorflowWords(Words):
 
     def keep_generators(self) -> Callable[[], None]:
         eager = context.context()
-        seed, generator = eager._seed, eager._rng
+        seed, generator = eager._seed, getattr(eager, "_rng", None)  # which is there once a seed was set
         state = None if generator is None else generator.getstate()
 
         def give_back() -> None:
             eager._seed, eager._rng = seed, generator
             if generator is not None:
                 generator.setstate(state)
+            eager._clear_caches()  # the kernels of eager operations keep the seeds that they were made with
 
         return give_back
 

@@ -31,20 +31,29 @@ class TorchArithmetic(Arithmetic):
     def shift(self, word: Tensor, bits: int) -> Tensor:
         return (word >> bits) & ((1 << (32 - bits)) - 1)
 
+    def shift_signed(self, value: Tensor, bits: int) -> Tensor:
+        return value >> bits
+
     def signed(self, word: Tensor) -> Tensor:
         return word
 
     def wide(self, word: Tensor) -> Tensor:
         return word.long() & _MASK
 
-    def low(self, value: Tensor, bits: int) -> Tensor:
-        return value & ((1 << bits) - 1) if bits < 64 else value
+    def low(self, value: Tensor) -> Tensor:
+        return value & _MASK
+
+    def number(self, param: Any, like: Tensor) -> Any:
+        return param
 
     def remainder(self, value: Tensor, divisor: Any) -> Tensor:
         # Of half the number, which has no sign, and then of the number: int64 stands for 64 bits without a sign.
         half = ((value >> 1) & (2**63 - 1)) % divisor
         rest = half - (divisor - half) + (value & 1)
         return torch.where(rest < 0, rest + divisor, rest)
+
+    def to_int32(self, value: Tensor) -> Tensor:
+        return value.to(torch.int32)
 
     def join(self, high: Tensor, low: Tensor) -> Tensor:
         return (high.long() << 32) | self.wide(low)
@@ -59,7 +68,9 @@ class TorchArithmetic(Arithmetic):
         return value.view(torch.int32)
 
     def where(self, condition: Tensor, a: Any, b: Any) -> Tensor:
-        return torch.where(condition, a, b)
+        both = isinstance(a, float) and isinstance(b, float)
+        made = torch.where(condition, a, b)
+        return made.float() if both else made  # whatever torch's default dtype is
 
     def maximum(self, a: Any, b: Any) -> Tensor:
         return torch.maximum(a, torch.as_tensor(b, dtype=a.dtype, device=a.device))
@@ -73,8 +84,8 @@ class TorchArithmetic(Arithmetic):
     def log(self, value: Tensor) -> Tensor:
         return torch.log(value)
 
-    def rounded(self, product: Tensor) -> Tensor:
-        return torch.clamp(product, min=torch.finfo(product.dtype).min)  # Inductor fuses on a GPU
+    def rounded(self, value: Tensor) -> Tensor:
+        return torch.clamp(value, min=torch.finfo(value.dtype).min)  # Inductor fuses on a GPU
 
 
 _ARITHMETIC = TorchArithmetic()
