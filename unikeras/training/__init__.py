@@ -10,11 +10,22 @@ from unikeras.functions import debug, function
 
 if TYPE_CHECKING:
     from unikeras.training._model import Model as Model
+    from unikeras.training._profile_run import Profile as Profile
+    from unikeras.training._profile_run import profile as profile
+    from unikeras.training._progress import Progress as Progress
+    from unikeras.training._progress import progress as progress
     from unikeras.training._tbptt import tbptt as tbptt
 
-__all__ = ["Model", "debug", "function", "tbptt"]
+__all__ = ["Model", "Profile", "Progress", "debug", "function", "profile", "progress", "tbptt"]
 
-_MODULES = {"Model": "_model", "tbptt": "_tbptt"}
+_MODULES = {
+    "Model": "_model",
+    "Profile": "_profile_run",
+    "Progress": "_progress",
+    "profile": "_profile_run",
+    "progress": "_progress",
+    "tbptt": "_tbptt",
+}
 
 if not TYPE_CHECKING:
 

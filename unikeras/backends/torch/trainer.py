@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,16 @@ class TorchTrainer(Trainer):
 
         _modules.install()
         _modules.listeners[hook] = None
+
+    def profile(self, folder: Path) -> AbstractContextManager[None]:
+        from unikeras.backends.torch import _profile
+
+        return _profile.profile(folder)
+
+    def profiled_step(self, name: str, number: int) -> AbstractContextManager[Any]:
+        from unikeras.backends.torch import _profile
+
+        return _profile.step(name, number)
 
     def plain_step(
         self, model: Any, optimizer: Any, loss_fn: Callable[[Any, Any], Any]
