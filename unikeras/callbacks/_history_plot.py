@@ -22,7 +22,7 @@ def plot_history(paths: Any, out: Any, metrics: Sequence[str] = ()) -> Path:
     """Draw history files as a PNG file: a panel for each metric, with the best epoch and where runs were resumed.
 
     A metric of training and the same of validation (`loss`, `val_loss`) share a panel; several files, and several runs
-    of one file, lie over each other.
+    of one file, lie over each other. The first 24 metrics are drawn where none are named.
 
     Args:
         paths: a history file of `HistoryFile`, or several.
@@ -53,10 +53,10 @@ def plot_history(paths: Any, out: Any, metrics: Sequence[str] = ()) -> Path:
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure = figures.Figure(figsize=(6 * columns, 0.4 + 3.2 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, panel in zip(axes, panels, strict=False):
         _draw(axis, panel, runs)
-    for axis in list(axes)[len(panels) :]:
+    for axis in axes[len(panels) :]:
         axis.axis("off")
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120)
@@ -116,16 +116,8 @@ def _mark(axis: Any, run: Run, name: str, color: str, is_first: bool) -> None:
     best = None if name.startswith("learning_rate") else run.best(name)
     if best is not None:
         value = run.epochs[best][name]
-        axis.plot([best], [value], "*", color=color, markersize=13, label="_best", zorder=3)
-        axis.annotate(
-            f"best {value:.4g}, epoch {best}",
-            (best, value),
-            xytext=(0, 9),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-            color=color,
-        )
+        said = f"best {value:.4g}, epoch {best}"
+        axis.plot([best], [value], "*", color=color, markersize=13, linestyle="", label=said, zorder=3)
     for i, epoch in enumerate(dict.fromkeys(run.resumed)):
         label = "resumed" if is_first and i == 0 else "_resumed"
         axis.axvline(epoch - 0.5, color=color, linestyle=":", linewidth=1, label=label)

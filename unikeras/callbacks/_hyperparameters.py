@@ -12,14 +12,12 @@ from unikeras.callbacks._event_file import tensorboardx
 from unikeras.errors import ArgumentError
 
 
-def hyperparameter_summaries(
-    values: Mapping[str, Any], metrics: Sequence[str | tuple[str, str]]
-) -> list[Any]:
+def hyperparameter_summaries(values: Mapping[str, Any], metrics: Sequence[str]) -> list[Any]:
     """Return the summaries that begin and end a run in the table.
 
     Args:
         values: hyperparameters by name: bool, str or number; None is left out.
-        metrics: the tags of the results; with the folder of the run below this one, where they stand in one.
+        metrics: the tags of the results.
 
     Raises:
         ArgumentError: a value is of another type, or a name no text.
@@ -49,12 +47,11 @@ def _plain(name: str, value: Any) -> Any:
     )
 
 
-def _with_metrics(experiment: Any, metrics: Sequence[str | tuple[str, str]]) -> Any:
+def _with_metrics(experiment: Any, metrics: Sequence[str]) -> Any:
     api, plugin = tensorboardx("proto.api_pb2"), tensorboardx("proto.plugin_hparams_pb2")
     metadata = experiment.value[0].metadata
     data = plugin.HParamsPluginData.FromString(metadata.plugin_data.content)
     for metric in metrics:
-        group, tag = ("", metric) if isinstance(metric, str) else metric
-        data.experiment.metric_infos.append(api.MetricInfo(name=api.MetricName(group=group, tag=tag)))
+        data.experiment.metric_infos.append(api.MetricInfo(name=api.MetricName(tag=metric)))
     metadata.plugin_data.content = data.SerializeToString()
     return experiment

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from unikeras._base.rank import rank
 from unikeras.callbacks._event_file import EventFile, check_folder, read_events
 from unikeras.callbacks._hyperparameters import hyperparameter_summaries
+from unikeras.callbacks._summaries import clean_tag, scalar
 from unikeras.callbacks._summary_writer import SummaryWriter
 
 # How the tags begin whose steps are batches; the others' are epochs.
@@ -72,22 +73,26 @@ class Runs:
 
     def add_scalars(self, name: str, prefix: str, values: Mapping[str, Any], step: int) -> None:
         """Add the numbers among some values to a run; a step may return a text."""
-        for tag, value in values.items():
-            if isinstance(value, int | float):
-                self.writer(name).add_scalar(f"{prefix}{tag}", value, step)
+        for tag, number in _numbers(values):
+            self.writer(name).add_scalar(f"{prefix}{tag}", number, step)
 
-    def begin_table(self, hparams: Mapping[str, Any], metrics: Mapping[str, list[str]]) -> None:
-        """Write hyperparameters for the table of runs.
+    def add_to_table(self, hparams: Mapping[str, Any], results: Mapping[str, Any], epoch: int) -> None:
+        """Write the results of an epoch for TensorBoard's table of runs, which finds them beside the hyperparameters.
 
         Args:
             hparams: by name.
-            metrics: the tags of the results, by the run that has them.
+            results: metrics by name.
+            epoch: the number of the epoch.
         """
-        if rank() == 0 and self._table is None:
+        if rank() != 0 or not hparams:
+            return
+        tagged = {f"hparams/{clean_tag(name)}": number for name, number in _numbers(results)}
+        if self._table is None:
             self._table = EventFile(self._folder)
-            named = [(run, tag) for run, tags in metrics.items() for tag in tags]
-            for summary in hyperparameter_summaries(hparams, named)[:2]:
+            for summary in hyperparameter_summaries(hparams, list(tagged))[:2]:
                 self._table.add(summary=summary)
+        for tag, number in tagged.items():
+            self._table.add(epoch, summary=scalar(tag, number))
 
     def flush(self) -> None:
         """Write all that was added."""
@@ -105,3 +110,7 @@ class Runs:
             writer.close()
         self._writers.clear()
         self._table = None
+
+
+def _numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    return ((name, value) for name, value in values.items() if isinstance(value, int | float))

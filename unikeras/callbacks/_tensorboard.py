@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -173,12 +174,7 @@ class TensorBoard(keras.callbacks.Callback):
         training = self._with_rates(training, self._epoch_began)
         self._runs.add_scalars("train", "epoch_", training, epoch)
         self._runs.add_scalars("validation", "epoch_", validation, epoch)
-        if self.hparams:
-            tags = {
-                run: [f"epoch_{name}" for name in values]
-                for run, values in (("train", training), ("validation", validation))
-            }
-            self._runs.begin_table(self.hparams, tags)
+        self._runs.add_to_table(self.hparams, logs, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             self._add_distributions(epoch)
         self._tables.write(self.writer, self.model, epoch)
@@ -208,8 +204,9 @@ class TensorBoard(keras.callbacks.Callback):
 
     def _add_graph(self) -> None:
         lines: list[str] = []
-        self.model.summary(print_fn=lines.append, line_length=100)
-        self.writer.add_text("model", "".join(f"    {line}\n" for line in "\n".join(lines).splitlines()), 0)
+        with contextlib.suppress(ValueError):  # Keras cannot fit its table into a narrow terminal
+            self.model.summary(print_fn=lambda text, **_: lines.extend(text.splitlines()))
+        self.writer.add_text("model", "".join(f"    {line}\n" for line in lines), 0)
         self.writer.add_graph(self.model, None if self.sample is None else self.sample[0])
 
     def _add_distributions(self, epoch: int) -> None:
