@@ -17,6 +17,17 @@ BATCH = "batch_"
 _FLUSH_SECONDS = 10
 
 
+class _RunWriter(SummaryWriter):
+    """The writer of one run."""
+
+    def add_numbers(self, numbers: Mapping[str, float], step: int) -> None:
+        """Add numbers to their curves, in one event: a checksum for each would take longer than the rest."""
+        summaries = [scalar(clean_tag(tag), number) for tag, number in numbers.items()]
+        for summary in summaries[1:]:
+            summaries[0].MergeFrom(summary)
+        self._add(step, None, summary=summaries[0])
+
+
 class Runs:
     """Opens a run when something is written to it.
 
@@ -26,7 +37,7 @@ class Runs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._writers: dict[str, SummaryWriter] = {}
+        self._writers: dict[str, _RunWriter] = {}
         self._table: EventFile | None = None
 
     def check(self) -> None:
@@ -38,10 +49,10 @@ class Runs:
         if rank() == 0:
             check_folder(self._folder)
 
-    def writer(self, name: str) -> SummaryWriter:
+    def writer(self, name: str) -> _RunWriter:
         """Return the writer of a run."""
         if name not in self._writers:
-            self._writers[name] = SummaryWriter(self._folder / name, flush_secs=_FLUSH_SECONDS)
+            self._writers[name] = _RunWriter(self._folder / name, flush_secs=_FLUSH_SECONDS)
         return self._writers[name]
 
     def go_on(self, epoch: int, step: int) -> None:
@@ -66,15 +77,16 @@ class Runs:
                 for value in event.summary.value
                 if value.tag.startswith(BATCH) and epoch <= event.step <= step
             }
-            writer = SummaryWriter(folder, purge_step=epoch, flush_secs=_FLUSH_SECONDS)
+            writer = _RunWriter(folder, purge_step=epoch, flush_secs=_FLUSH_SECONDS)
             for (at, tag), (value, walltime) in sorted(kept.items()):
                 writer.add_scalar(tag, value, at, walltime)
             self._writers[name] = writer
 
     def add_scalars(self, name: str, prefix: str, values: Mapping[str, Any], step: int) -> None:
         """Add the numbers among some values to a run; a step may return a text."""
-        for tag, number in _numbers(values):
-            self.writer(name).add_scalar(f"{prefix}{tag}", number, step)
+        numbers = {f"{prefix}{tag}": number for tag, number in _numbers(values)}
+        if numbers:
+            self.writer(name).add_numbers(numbers, step)
 
     def add_to_table(self, hparams: Mapping[str, Any], results: Mapping[str, Any], epoch: int) -> None:
         """Write the results of an epoch for TensorBoard's table of runs, which finds them beside the hyperparameters.

@@ -70,7 +70,7 @@ def scalar(tag: str, value: Any) -> Any:
     Raises:
         ArgumentValueError: there are more numbers, or none.
     """
-    array = numpy_of(value, f"scalar {tag!r}")
+    array = np.asarray(value) if isinstance(value, int | float) else numpy_of(value, f"scalar {tag!r}")
     if array.size != 1:
         raise ArgumentValueError(f"scalar {tag!r} has shape {array.shape}; expected one number")
     return _summary()(value=[_summary().Value(tag=tag, simple_value=float(array.reshape(())))])
