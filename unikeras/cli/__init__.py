@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("unikeras.cli.doctor", "Show what is installed, which backend runs, and on which devices."),
     "export": ("unikeras.cli.export", "Export a saved model to other formats, each verified."),
     "formats": ("unikeras.cli.formats", "List the formats available here, and how to get the others."),
+    "plot": ("unikeras.cli.plot", "Draw the metrics of training runs, from their history files."),
     "inspect": ("unikeras.cli.inspect", "Show the inputs, outputs and metadata of an exported model."),
 }
 

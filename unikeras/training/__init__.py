@@ -11,16 +11,24 @@ if TYPE_CHECKING:
     from unikeras.functions import debug as debug
     from unikeras.functions import function as function
     from unikeras.training._model import Model as Model
+    from unikeras.training._profile_run import Profile as Profile
+    from unikeras.training._profile_run import profile as profile
+    from unikeras.training._progress import Progress as Progress
+    from unikeras.training._progress import progress as progress
     from unikeras.training._tbptt import tbptt as tbptt
     from unikeras.training.checkpoints._checkpointer import Checkpointer as Checkpointer
 
-__all__ = ["Checkpointer", "Model", "debug", "function", "tbptt"]
+__all__ = ["Checkpointer", "Model", "Profile", "Progress", "debug", "function", "profile", "progress", "tbptt"]
 
 _MODULES = {
     "Checkpointer": "unikeras.training.checkpoints._checkpointer",
     "Model": "unikeras.training._model",
+    "Profile": "unikeras.training._profile_run",
+    "Progress": "unikeras.training._progress",
     "debug": "unikeras.functions",
     "function": "unikeras.functions",
+    "profile": "unikeras.training._profile_run",
+    "progress": "unikeras.training._progress",
     "tbptt": "unikeras.training._tbptt",
 }
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -33,6 +32,7 @@ from unikeras.errors import ArgumentValueError
 from unikeras.functions import is_debugging
 from unikeras.training import _compiled_steps
 from unikeras.training._decisions import Decisions
+from unikeras.training._listeners import Listeners
 
 
 class _Batches(EpochIterator):
@@ -234,9 +234,9 @@ class Loop:
     def _train_epoch(self: Any, batches: _Batches, callbacks: CallbackList) -> Any:
         backends.current().set_training(self, True)
         logs: Any = {}
-        heard = _is_heard(callbacks)
+        listeners = Listeners(callbacks.callbacks)
         for begin, end, data in batches:
-            if heard:
+            if heard := listeners.hear(begin, end):
                 callbacks.on_train_batch_begin(begin)
             logs = self._execute(data)
             if heard:
@@ -327,23 +327,6 @@ def _cap(epochs: int) -> int:
         warnings.warn(f"Limiting epochs to {most}", stacklevel=4)
         return int(most)
     return epochs
-
-
-_BATCH_METHODS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
-
-
-def _is_heard(callbacks: CallbackList) -> bool:
-    """Say whether a callback listens to training batches: handing over logs costs as much as a small step."""
-
-    def listens(callback: Any, methods: Sequence[str]) -> bool:
-        return any(
-            getattr(type(callback), name) is not getattr(keras.callbacks.Callback, name) for name in methods
-        )
-
-    return any(
-        listens(callback, _BATCH_METHODS) or isinstance(callback, keras.callbacks.LambdaCallback)
-        for callback in callbacks.callbacks
-    )
 
 
 def _refuse_strategies(model: Any) -> None:

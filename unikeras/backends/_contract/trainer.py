@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -105,6 +107,30 @@ class Trainer(ABC):
 
         Args:
             state: the numpy arrays by name; those of devices that are not here are skipped.
+        """
+
+    @abstractmethod
+    def profile(self, folder: Path) -> AbstractContextManager[None]:
+        """Record what the framework runs inside the block.
+
+        Args:
+            folder: of a TensorBoard run; the record goes to `plugins/profile/<time>/` in it, in the framework's own
+                format for TensorBoard's profile plugin, for Perfetto, or both.
+
+        Returns:
+            A context manager; at its end the record is written.
+        """
+
+    @abstractmethod
+    def profiled_step(self, name: str, number: int) -> AbstractContextManager[Any]:
+        """Mark a training step in the record.
+
+        Args:
+            name: what is shown.
+            number: of the step.
+
+        Returns:
+            A context manager around the step.
         """
 
     def plain_step(

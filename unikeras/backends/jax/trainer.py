@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from unikeras.backends._contract import KeptValue, Trainer
@@ -29,6 +31,16 @@ class JaxTrainer(Trainer):
             variable._value = old
 
         return KeptValue(restore)
+
+    def profile(self, folder: Path) -> AbstractContextManager[None]:
+        from unikeras.backends.jax import _profile
+
+        return _profile.profile(folder)
+
+    def profiled_step(self, name: str, number: int) -> AbstractContextManager[Any]:
+        from unikeras.backends.jax import _profile
+
+        return _profile.step(name, number)
 
     def plain_step(
         self, model: Any, optimizer: Any, loss_fn: Callable[[Any, Any], Any]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from unikeras.backends._contract import KeptValue, Trainer
@@ -31,6 +33,16 @@ class TensorflowTrainer(Trainer):
             variable._value.assign(old)
 
         return KeptValue(restore)
+
+    def profile(self, folder: Path) -> AbstractContextManager[None]:
+        from unikeras.backends.tensorflow import _profile
+
+        return _profile.profile(folder)
+
+    def profiled_step(self, name: str, number: int) -> AbstractContextManager[Any]:
+        from unikeras.backends.tensorflow import _profile
+
+        return _profile.step(name, number)
 
     def plain_step(
         self, model: Any, optimizer: Any, loss_fn: Callable[[Any, Any], Any]

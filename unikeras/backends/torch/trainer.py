@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,6 +80,16 @@ class TorchTrainer(Trainer):
                 torch.cuda.set_rng_state(torch.from_numpy(words), int(number))
             elif kind == "mps" and torch.backends.mps.is_available():
                 torch.mps.set_rng_state(torch.from_numpy(words))
+
+    def profile(self, folder: Path) -> AbstractContextManager[None]:
+        from unikeras.backends.torch import _profile
+
+        return _profile.profile(folder)
+
+    def profiled_step(self, name: str, number: int) -> AbstractContextManager[Any]:
+        from unikeras.backends.torch import _profile
+
+        return _profile.step(name, number)
 
     def plain_step(
         self, model: Any, optimizer: Any, loss_fn: Callable[[Any, Any], Any]
