@@ -9,12 +9,29 @@ from unikeras._base.suggestions import missing_attribute
 from unikeras.functions import debug, function
 
 if TYPE_CHECKING:
+    from unikeras.training._best_weights import BestWeights as BestWeights
+    from unikeras.training._early_stopping import EarlyStopping as EarlyStopping
     from unikeras.training._model import Model as Model
+    from unikeras.training._plateau import ReduceLROnPlateau as ReduceLROnPlateau
     from unikeras.training._tbptt import tbptt as tbptt
 
-__all__ = ["Model", "debug", "function", "tbptt"]
+__all__ = [
+    "BestWeights",
+    "EarlyStopping",
+    "Model",
+    "ReduceLROnPlateau",
+    "debug",
+    "function",
+    "tbptt",
+]
 
-_MODULES = {"Model": "_model", "tbptt": "_tbptt"}
+_MODULES = {
+    "BestWeights": "_best_weights",
+    "EarlyStopping": "_early_stopping",
+    "Model": "_model",
+    "ReduceLROnPlateau": "_plateau",
+    "tbptt": "_tbptt",
+}
 
 if not TYPE_CHECKING:
 
