@@ -93,13 +93,9 @@ def test_names_of_devices():
 
 
 @pytest.mark.parametrize(
-    "name", ["cpu:99", "cpu:-1", "cpu:", "gpu:99", "cuda:99", "tpu", "", "cpu:0:0", "cpu:x", "meta"]
+    "name", ["cpu:99", "cpu:-1", "gpu:99", "cuda:99", "tpu", "", "cpu:0:0", "cpu:x", "meta"]
 )
 def test_a_device_that_is_not_here_is_named(name):
-    if name == "cpu:":
-        with uk.device(name) as full:
-            assert full == "cpu:0"
-        return
     with pytest.raises(ArgumentValueError, match=r"cpu:0"):
         uk.device(name)
 

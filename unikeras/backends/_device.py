@@ -42,7 +42,7 @@ def device(name: str) -> AbstractContextManager[str]:
 
     Raises:
         ArgumentError: the name is no string.
-        ArgumentValueError: there is no such device here; the message lists those that there are.
+        ArgumentValueError: there is no such device here; the message lists those that are here.
 
     Source: keras.device.
 

@@ -9,6 +9,7 @@ from unikeras._base.suggestions import missing_attribute
 from unikeras.functions import debug, function
 
 if TYPE_CHECKING:
+    from unikeras.training._accumulation import accumulate as accumulate
     from unikeras.training._best_weights import BestWeights as BestWeights
     from unikeras.training._early_stopping import EarlyStopping as EarlyStopping
     from unikeras.training._model import Model as Model
@@ -20,6 +21,7 @@ __all__ = [
     "EarlyStopping",
     "Model",
     "ReduceLROnPlateau",
+    "accumulate",
     "debug",
     "function",
     "tbptt",
@@ -30,6 +32,7 @@ _MODULES = {
     "EarlyStopping": "_early_stopping",
     "Model": "_model",
     "ReduceLROnPlateau": "_plateau",
+    "accumulate": "_accumulation",
     "tbptt": "_tbptt",
 }
 
