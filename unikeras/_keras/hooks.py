@@ -110,6 +110,18 @@ TABLE: tuple[Hook, ...] = (
     Hook("keras.optimizers.LossScaleOptimizer.apply", *_APPLY),
     Hook("keras.optimizers.MultiOptimizer.apply", *_APPLY),
     Hook(
+        "keras.Optimizer._backend_apply_gradients",
+        "with accumulated gradients, moving averages change once for each update, and not once for each micro-batch",
+        _NONE_FILED,
+        "Keras updates the averages in the branch that updates the weights",
+    ),
+    Hook(
+        "keras.Optimizer._get_current_learning_rate",
+        "with accumulated gradients, a schedule counts updates, and not micro-batches",
+        _NONE_FILED,
+        "Keras asks a schedule for optimizer.iterations",
+    ),
+    Hook(
         "keras.Layer.__call__",
         "uk.debug(nans=True) names the layer that makes the first NaN",
         _NONE_FILED,

@@ -1,4 +1,4 @@
-"""Training: models whose steps are written once, the loop that runs them, and checkpoints of both."""
+"""Training: models whose steps are written once, the loop that runs them, and what watches, saves and resumes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from unikeras._base.suggestions import missing_attribute
 if TYPE_CHECKING:
     from unikeras.functions import debug as debug
     from unikeras.functions import function as function
+    from unikeras.training._accumulation import accumulate as accumulate
+    from unikeras.training._best_weights import BestWeights as BestWeights
+    from unikeras.training._early_stopping import EarlyStopping as EarlyStopping
     from unikeras.training._model import Model as Model
+    from unikeras.training._plateau import ReduceLROnPlateau as ReduceLROnPlateau
     from unikeras.training._profile_run import Profile as Profile
     from unikeras.training._profile_run import profile as profile
     from unikeras.training._progress import Progress as Progress
@@ -18,18 +22,36 @@ if TYPE_CHECKING:
     from unikeras.training._tbptt import tbptt as tbptt
     from unikeras.training.checkpoints._checkpointer import Checkpointer as Checkpointer
 
-__all__ = ["Checkpointer", "Model", "Profile", "Progress", "debug", "function", "profile", "progress", "tbptt"]
+__all__ = [
+    "BestWeights",
+    "Checkpointer",
+    "EarlyStopping",
+    "Model",
+    "Profile",
+    "Progress",
+    "ReduceLROnPlateau",
+    "accumulate",
+    "debug",
+    "function",
+    "profile",
+    "progress",
+    "tbptt",
+]
 
 _MODULES = {
-    "Checkpointer": "unikeras.training.checkpoints._checkpointer",
-    "Model": "unikeras.training._model",
-    "Profile": "unikeras.training._profile_run",
-    "Progress": "unikeras.training._progress",
-    "debug": "unikeras.functions",
-    "function": "unikeras.functions",
-    "profile": "unikeras.training._profile_run",
-    "progress": "unikeras.training._progress",
-    "tbptt": "unikeras.training._tbptt",
+    "BestWeights": "training._best_weights",
+    "Checkpointer": "training.checkpoints._checkpointer",
+    "EarlyStopping": "training._early_stopping",
+    "Model": "training._model",
+    "Profile": "training._profile_run",
+    "Progress": "training._progress",
+    "ReduceLROnPlateau": "training._plateau",
+    "accumulate": "training._accumulation",
+    "debug": "functions",
+    "function": "functions",
+    "profile": "training._profile_run",
+    "progress": "training._progress",
+    "tbptt": "training._tbptt",
 }
 
 if not TYPE_CHECKING:
@@ -38,7 +60,7 @@ if not TYPE_CHECKING:
         # Most of them import keras, and with it the framework; the files of checkpoints are read without.
         if name not in _MODULES:
             raise missing_attribute(__name__, name, __all__)
-        return getattr(importlib.import_module(_MODULES[name]), name)
+        return getattr(importlib.import_module(f"unikeras.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ Source: the arguments and the order of calls follow keras/src/backend/torch/trai
 
 from __future__ import annotations
 
+import functools
 import itertools
 import warnings
 from typing import Any
@@ -54,11 +55,32 @@ class _Batches(EpochIterator):
         return begin, end, batches
 
 
+def _beside_weights(method: Any) -> Any:
+    """Let a method of a model run on the device that holds its weights: batches and new state go there."""
+
+    @functools.wraps(method)
+    def run(model: Any, *args: Any, **kwargs: Any) -> Any:
+        with backends.beside(model.weights) as device:
+            if device is not None:
+                _bring(model, device)
+            return method(model, *args, **kwargs)
+
+    return run
+
+
+def _bring(model: Any, device: str) -> None:
+    """Bring what was made where `compile` was called to the device of the weights."""
+    optimizer = getattr(model, "optimizer", None)
+    for variable in [*model.variables, *model.metrics_variables, *getattr(optimizer, "variables", ())]:
+        backends.current().move(variable, device)
+
+
 class Loop:
     """The loops of a `keras.Model`; the model brings `train_step`, `test_step` and `predict_step`."""
 
     _decisions: Decisions | None = None
 
+    @_beside_weights
     @filter_traceback
     def fit(
         self: Any,
@@ -120,6 +142,7 @@ class Loop:
         callbacks.on_train_end(logs=training_logs)
         return self.history
 
+    @_beside_weights
     @filter_traceback
     def evaluate(
         self: Any,
@@ -141,6 +164,7 @@ class Loop:
         logs = self._evaluate(batches, self._callbacks(callbacks, verbose, 1, batches))
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
+    @_beside_weights
     @filter_traceback
     def predict(
         self: Any,
@@ -169,6 +193,7 @@ class Loop:
         callbacks.on_predict_end()
         return tree.map_structure(lambda *parts: backends.current().concatenate(parts), *outputs)
 
+    @_beside_weights
     @filter_traceback
     def train_on_batch(
         self: Any,
@@ -188,6 +213,7 @@ class Loop:
         self.reset_metrics()
         return self._logs_of(self._execute([data]), return_dict)
 
+    @_beside_weights
     @filter_traceback
     def test_on_batch(
         self: Any, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
@@ -199,6 +225,7 @@ class Loop:
         self.reset_metrics()
         return self._logs_of(self.test_function([data]), return_dict)
 
+    @_beside_weights
     @filter_traceback
     def predict_on_batch(self: Any, x: Any) -> Any:
         self.make_predict_function()
@@ -324,7 +351,7 @@ def _cap(epochs: int) -> int:
     """Return at most as many epochs as Keras' configuration allows, for runs that only try things out."""
     most = max_epochs()
     if most and most < epochs:
-        warnings.warn(f"Limiting epochs to {most}", stacklevel=4)
+        warnings.warn(f"Limiting epochs to {most}", stacklevel=5)
         return int(most)
     return epochs
 

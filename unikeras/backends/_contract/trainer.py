@@ -62,6 +62,14 @@ class Trainer(ABC):
             training: True for training, False for inference.
         """
 
+    def move(self, variable: Any, device: str) -> None:  # noqa: B027 - most frameworks mix devices in a step
+        """Bring a variable to a device, where the framework does not compute with variables on different ones.
+
+        Args:
+            variable: a Keras variable of any shape and dtype.
+            device: one of `devices()`.
+        """
+
     @abstractmethod
     def snapshot(self, variable: Any) -> KeptValue:
         """Keep the value of a variable that is about to change.

@@ -33,6 +33,12 @@ class TorchTrainer(Trainer):
     def set_training(self, model: Any, training: bool) -> None:
         model.train(training)
 
+    def move(self, variable: Any, device: str) -> None:
+        value = variable._value
+        target = torch.device(device.replace("gpu", "cuda"))
+        if (value.device.type, value.device.index or 0) != (target.type, target.index):
+            value.data = value.data.to(target)  # the parameter stays the same object, which modules hold
+
     def snapshot(self, variable: Any) -> KeptValue:
         # Keras' optimizers change parameters in place. The memory that holds the old numbers is kept, and the
         # parameter goes on in memory with a copy of them. On the CPU that memory is the one kept at the step before:
