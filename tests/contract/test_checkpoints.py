@@ -40,7 +40,11 @@ def assert_equal(found, expected):
 
 
 def draws():
-    return [random.random(), np.random.rand(), *keras.ops.convert_to_numpy(keras.random.uniform((2,))).tolist()]
+    return [
+        random.random(),
+        np.random.rand(),
+        *keras.ops.convert_to_numpy(keras.random.uniform((2,))).tolist(),
+    ]
 
 
 @pytest.mark.parametrize(

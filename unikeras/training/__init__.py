@@ -9,13 +9,21 @@ from unikeras._base.suggestions import missing_attribute
 from unikeras.functions import debug, function
 
 if TYPE_CHECKING:
+    from unikeras.training._fit_saver import FitSaver as FitSaver
     from unikeras.training._model import Model as Model
+    from unikeras.training._resume import resume as resume
     from unikeras.training._tbptt import tbptt as tbptt
     from unikeras.training.checkpoints._checkpointer import Checkpointer as Checkpointer
 
-__all__ = ["Checkpointer", "Model", "debug", "function", "tbptt"]
+__all__ = ["Checkpointer", "Model", "debug", "function", "resume", "tbptt"]
 
-_MODULES = {"Checkpointer": "checkpoints._checkpointer", "Model": "_model", "tbptt": "_tbptt"}
+_MODULES = {
+    "Checkpointer": "checkpoints._checkpointer",
+    "FitSaver": "_fit_saver",
+    "Model": "_model",
+    "resume": "_resume",
+    "tbptt": "_tbptt",
+}
 
 if not TYPE_CHECKING:
 
