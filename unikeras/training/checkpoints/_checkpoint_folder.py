@@ -6,8 +6,9 @@ no checkpoints are left alone.
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from unikeras._base.staging_folder import Mark, StagingFolder, mark_of
 from unikeras.errors import ArtifactNotFound, CorruptArtifact, OutputError
 from unikeras.training.checkpoints import _checkpoint_file
 from unikeras.training.checkpoints._best_value import BestValue
+from unikeras.training.checkpoints._checkpoint_file import Content
+from unikeras.training.checkpoints._folder_lock import FolderLock
 
-_NAME = re.compile(r"checkpoint-(\d{8,18})\.ukckpt")
-_STAGING = re.compile(r"\.(checkpoint-\d{8,18}\.ukckpt)\.[a-z0-9_]{8}")
+_NAME = re.compile(r"checkpoint-(\d{8,100})\.ukckpt")
+_STAGING = re.compile(r"\.(checkpoint-\d{8,100}\.ukckpt)\.[a-z0-9_]{8}")
 
 
 class CheckpointFolder:
@@ -26,26 +29,53 @@ class CheckpointFolder:
 
     Args:
         path: the folder.
+
+    Attributes:
+        lock: held from the first `add` on.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.lock = FolderLock(path)
         self._states: dict[Path, tuple[Mark, dict[str, Any] | None]] = {}
 
     def files(self) -> list[Path]:
         """Return the files with a checkpoint's name, the newest first, whatever is in them."""
         try:
             found = [path for path in self.path.iterdir() if _NAME.fullmatch(path.name)]
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return []
         except OSError as error:
             raise OutputError(f"cannot read {self.path}: {error.strerror or error}") from error
         return sorted((p for p in found if p.is_file() and not p.is_symlink()), key=_number, reverse=True)
 
-    def next_path(self) -> Path:
-        """Return the path of the next checkpoint; its number is larger than any other."""
-        taken = [path for path in self.path.iterdir() if _NAME.fullmatch(path.name)]
-        return self.path / f"checkpoint-{max(map(_number, taken), default=0) + 1:08d}.ukckpt"
+    def add(self, content: Content, keep: int | None, best: BestValue | None) -> Path:
+        """Write a checkpoint, and only then delete those that are neither among the newest nor the best.
+
+        Args:
+            content: what it holds.
+            keep: how many of the newest stay; None for all.
+            best: what makes one the best; None for what the newest checkpoint says.
+
+        Returns:
+            Its path; its number is larger than any other.
+
+        Raises:
+            OutputError: the folder cannot be written to, was removed, or another process saves there.
+        """
+        with _named_errors(self.path):
+            if not self.lock.is_held:
+                self.path.mkdir(parents=True, exist_ok=True)
+            self.lock.acquire()
+            self._clean_up()
+            taken = [_number(path) for path in self.path.iterdir() if _NAME.fullmatch(path.name)]
+            path = self.path / f"checkpoint-{max(taken, default=0) + 1:08d}.ukckpt"
+            _checkpoint_file.write(path, content)
+        try:
+            self._delete_old(path, keep, best)
+        except OSError as error:
+            warnings.warn(f"cannot delete old checkpoints in {self.path}: {error}", stacklevel=2)
+        return path
 
     def readable(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Yield the checkpoints whose state can be read, the newest first, with that state."""
@@ -76,24 +106,17 @@ class CheckpointFolder:
                 found = path, value
         return found and found[0]
 
-    def delete_old(self, keep: int | None, best: BestValue | None) -> None:
-        """Delete all checkpoints but the newest ones and the best one.
-
-        Args:
-            keep: how many of the newest stay; None for all.
-            best: what makes one the best; None for what the newest checkpoint says.
-        """
+    def _delete_old(self, newest: Path, keep: int | None, best: BestValue | None) -> None:
         if keep is None:
             return
-        kept = [path for path, _ in self.readable()][:keep]
-        kept.append(self.best(best) or kept[0])
+        kept = {newest, *[path for path, _ in self.readable()][:keep], self.best(best)}
         for path in self.files():
-            # A file that somebody else gave such a name, and one that is newer, are not ours to delete.
-            if path not in kept and _number(path) < _number(kept[0]) and _checkpoint_file.is_checkpoint(path):
+            # A file that somebody else gave such a name is not ours to delete.
+            if path not in kept and _number(path) < _number(newest) and _checkpoint_file.is_checkpoint(path):
                 path.unlink(missing_ok=True)
 
-    def clean_up(self) -> None:
-        """Delete what killed processes have left of writing; the folder's lock must be held."""
+    def _clean_up(self) -> None:
+        """Delete what killed processes have left of writing."""
         for path in self.path.iterdir():
             if match := _STAGING.fullmatch(path.name):
                 for staging in StagingFolder.find_abandoned(self.path / match[1]):
@@ -114,6 +137,18 @@ class CheckpointFolder:
         return known[1]
 
 
+@contextlib.contextmanager
+def _named_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OutputError:
+        raise
+    except FileExistsError as error:
+        raise OutputError(f"{folder} is a file; checkpoints need a folder") from error
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
 def _number(path: Path) -> int:
     match = _NAME.fullmatch(path.name)
     return int(match[1]) if match else 0
@@ -123,19 +158,3 @@ def _parsed(said: Any) -> BestValue | None:
     if isinstance(said, list) and len(said) == 2 and said[1] in ("min", "max"):
         return BestValue(str(said[0]), said[1])
     return None
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder, and those above it.
-
-    Raises:
-        OutputError: something else stands there, or it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise OutputError(f"{path} is a file; a checkpointer needs a folder") from error
-    except OSError as error:
-        raise OutputError(f"cannot make {path}: {error.strerror or error}") from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write to {path}: permission denied")

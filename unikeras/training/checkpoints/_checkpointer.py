@@ -11,13 +11,12 @@ from typing import Any, Self
 from unikeras import __version__, backends
 from unikeras._base.locks import NamedLocks
 from unikeras._base.signals import interrupts_wait
-from unikeras.errors import ArgumentError, ArgumentValueError, ArtifactNotFound, CorruptArtifact
+from unikeras.errors import ArgumentError, ArgumentValueError, ArtifactNotFound, CorruptArtifact, OutputError
 from unikeras.training.checkpoints import _checkpoint_file
 from unikeras.training.checkpoints._best_value import BestValue
 from unikeras.training.checkpoints._carried_state import CarriedState
 from unikeras.training.checkpoints._checkpoint_file import OtherVersion
-from unikeras.training.checkpoints._checkpoint_folder import CheckpointFolder, make_folder
-from unikeras.training.checkpoints._folder_lock import FolderLock
+from unikeras.training.checkpoints._checkpoint_folder import CheckpointFolder
 
 # Of the threads of this process; the folder's lock is the process'.
 _turns = NamedLocks()
@@ -44,6 +43,7 @@ class Checkpointer:
 
     Raises:
         ArgumentError: an argument is of another kind.
+        OutputError: the folder is a file.
         ArgumentValueError: `keep` is less than 1, or it is not known whether less or more of `best` is better.
 
     Example:
@@ -75,8 +75,10 @@ class Checkpointer:
         if keep is not None and keep < 1:
             raise ArgumentValueError(f"keep has to be at least 1, or None to keep all; received {keep}")
         path = Path(os.path.abspath(folder))  # noqa: PTH100 - a link stays a link; only the working directory may change
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path} is a file; checkpoints need a folder")
         self._keep, self._best = keep, BestValue.of(best)
-        self._folder, self._lock = CheckpointFolder(path), FolderLock(path)
+        self._folder = CheckpointFolder(path)
         named = anything_with_state if data is None else {"data": data, **anything_with_state}
         self._carried = CarriedState(model, optimizer, metrics, named)
 
@@ -118,14 +120,7 @@ class Checkpointer:
         content = self._carried.save()
         content.state |= {"values": values, "best": self._best and [self._best.name, self._best.mode]}
         content.state |= {"backend": backends.current_name(), "versions": _versions()}
-        if not self._lock.is_held:
-            make_folder(self.folder)
-        self._lock.acquire()
-        self._folder.clean_up()
-        path = self._folder.next_path()
-        _checkpoint_file.write(path, content)
-        self._folder.delete_old(self._keep, self._best)
-        return path
+        return self._folder.add(content, self._keep, self._best)
 
     def restore(self, path: str | os.PathLike[str] | None = None) -> Path | None:
         """Put back what a checkpoint holds: all of it, or, where something does not fit, nothing.
@@ -164,8 +159,11 @@ class Checkpointer:
 
     def _restore(self, path: Path) -> Path:
         content = _checkpoint_file.read(path)
-        with interrupts_wait():
-            self._carried.restore(content)
+        try:
+            with interrupts_wait():
+                self._carried.restore(content)
+        except CorruptArtifact as error:
+            raise CorruptArtifact(f"{path} cannot be used: {error}") from error
         if skipped := self._carried.skipped_by_restore(content):
             warnings.warn(
                 f"{path.name} also holds {', '.join(skipped)}, which this checkpointer was not given",
@@ -204,7 +202,7 @@ class Checkpointer:
 
     def close(self) -> None:
         """Let other processes save in the folder; the next `save` locks it again."""
-        self._lock.release()
+        self._folder.lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -24,7 +24,7 @@ except ImportError:  # Windows
     fcntl = None
     import msvcrt
 
-NAME = ".lock"
+NAME = ".unikeras-lock"
 
 Identity = tuple[int, int]
 
@@ -39,6 +39,7 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
         self._identity: Identity | None = None
+        self._folder: Identity | None = None
         self._release: weakref.finalize[..., FolderLock] | None = None
 
     def acquire(self) -> None:
@@ -47,21 +48,24 @@ class FolderLock:
         Raises:
             OutputError: another process has it, the folder cannot be written to, or it is no longer the same one.
         """
+        folder = _identity_of(self._path.parent)
+        if self.is_held and _identity_of(self._path) == self._identity:
+            return
         if self.is_held:
-            if _identity_of(self._path) != self._identity:
-                self.release()
+            self.release()
+            if folder != self._folder:
                 raise OutputError(
                     f"{self._path.parent} was removed or replaced while this run saved there, and its checkpoints "
                     "are gone with it; the next save begins the folder anew"
                 )
-            return
+            # Somebody has deleted the lock's file alone.
         with _guard:
             identity = _identity_of(self._path)
             if identity is None or identity not in _held:
                 identity, descriptor = _lock(self._path)
                 _held[identity] = [descriptor, 0]
             _held[identity][1] += 1
-            self._identity = identity
+            self._identity, self._folder = identity, folder
             self._release = weakref.finalize(self, _release, identity)
 
     def release(self) -> None:

@@ -33,9 +33,9 @@ class VariableGroup:
         self._variables = dict(zip(_unique_paths(variables), variables, strict=True))
 
     def save(self, arrays: Arrays) -> list[str]:
-        """Put copies of the values into `arrays`, and return the paths in their order."""
+        """Put the values into `arrays`, perhaps in the memory of the variables; return the paths in order."""
         for path, variable in self._variables.items():
-            arrays[f"{self.name}/{path}"] = _value_of(variable).copy()
+            arrays[f"{self.name}/{path}"] = _value_of(variable)
         return list(self._variables)
 
     def matches(self, paths: Sequence[str]) -> dict[str, str] | None:
