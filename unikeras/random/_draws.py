@@ -38,7 +38,9 @@ def normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, se
     return _normal(shape, mean, stddev, dtype, seed, *_below_one(dtype), math.inf)
 
 
-def truncated_normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None) -> Any:
+def truncated_normal(
+    shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None
+) -> Any:
     """Draw as keras.random.truncated_normal, within two standard deviations."""
     dtype = _float_dtype(dtype)
     kind = np.float64 if dtype == "float64" else np.float32
@@ -234,14 +236,18 @@ def _key(seed: Any) -> Any:
 
 def _split(key: Any, count: int) -> list[Any]:
     """Return keys that are functions of one key, and whose draws have nothing to do with each other."""
-    first, second = (_generate(finish, [key], (count,)) for finish in (_finishes.first_word, _finishes.second_word))
+    first, second = (
+        _generate(finish, [key], (count,)) for finish in (_finishes.first_word, _finishes.second_word)
+    )
     return [ops.stack([first[i], second[i]]) for i in range(count)]
 
 
 def _generate(finish: Callable[..., Any], keys: Sequence[Any], shape: Any, params: Sequence[Any] = ()) -> Any:
     shape = tuple(int(size) if isinstance(size, np.integer) else size for size in shape)
     if all(isinstance(size, int) for size in shape) and math.prod(shape) > 2**32:
-        raise ArgumentValueError(f"a portable draw has at most 2**32 numbers, not the {math.prod(shape)} of {shape}")
+        raise ArgumentValueError(
+            f"a portable draw has at most 2**32 numbers, not the {math.prod(shape)} of {shape}"
+        )
     return backends.current().generate(finish, keys, shape, params)
 
 
@@ -283,7 +289,9 @@ def _whole(limit: Any, name: str) -> int:
     """Return a limit as a Python number; a tensor's value is read."""
     backend = backends.current()
     if backend.is_symbolic(limit):
-        raise TraceError(f"{name} of randint must be a number where random numbers are portable, not a traced tensor")
+        raise TraceError(
+            f"{name} of randint must be a number where random numbers are portable, not a traced tensor"
+        )
     number = backend.to_numpy(limit) if backend.is_tensor(limit) else limit
     if np.ndim(number) or int(number) != number:
         raise ArgumentValueError(f"{name} of randint must be one whole number, not {limit!r}")

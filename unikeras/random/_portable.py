@@ -86,7 +86,9 @@ class Portable:
 
     def __enter__(self) -> Portable:
         if self._closed:
-            raise StateError("these portable random numbers are closed; begin new ones by uk.random.portable(seed)")
+            raise StateError(
+                "these portable random numbers are closed; begin new ones by uk.random.portable(seed)"
+            )
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -140,7 +142,9 @@ def portable(seed: int, algorithm: str = "threefry2x32") -> Portable:
     """
     checked = _check_seed(seed)
     if algorithm not in ALGORITHMS:
-        raise ArgumentValueError(f"algorithm must be one of {', '.join(map(repr, ALGORITHMS))}, not {algorithm!r}")
+        raise ArgumentValueError(
+            f"algorithm must be one of {', '.join(map(repr, ALGORITHMS))}, not {algorithm!r}"
+        )
     _install()
     return Portable(checked, algorithm)
 

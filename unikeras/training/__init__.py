@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from unikeras.training._accumulation import accumulate as accumulate
     from unikeras.training._best_weights import BestWeights as BestWeights
     from unikeras.training._early_stopping import EarlyStopping as EarlyStopping
+    from unikeras.training._fit_saver import FitSaver as FitSaver
     from unikeras.training._model import Model as Model
     from unikeras.training._plateau import ReduceLROnPlateau as ReduceLROnPlateau
     from unikeras.training._profile_run import Profile as Profile
     from unikeras.training._profile_run import profile as profile
     from unikeras.training._progress import Progress as Progress
     from unikeras.training._progress import progress as progress
+    from unikeras.training._resume import resume as resume
     from unikeras.training._tbptt import tbptt as tbptt
     from unikeras.training.checkpoints._checkpointer import Checkpointer as Checkpointer
 
@@ -35,6 +37,7 @@ __all__ = [
     "function",
     "profile",
     "progress",
+    "resume",
     "tbptt",
 ]
 
@@ -42,6 +45,7 @@ _MODULES = {
     "BestWeights": "training._best_weights",
     "Checkpointer": "training.checkpoints._checkpointer",
     "EarlyStopping": "training._early_stopping",
+    "FitSaver": "training._fit_saver",
     "Model": "training._model",
     "Profile": "training._profile_run",
     "Progress": "training._progress",
@@ -51,6 +55,7 @@ _MODULES = {
     "function": "functions",
     "profile": "training._profile_run",
     "progress": "training._progress",
+    "resume": "training._resume",
     "tbptt": "training._tbptt",
 }
 

@@ -140,7 +140,9 @@ def _static_size(shape: Sequence[Any]) -> int | None:
     return None if any(n is None for n in sizes) else math.prod(int(n) for n in sizes)
 
 
-def _numbers(finish: Callable[..., Any], size: Tensor, keys: Sequence[Tensor], params: Sequence[Tensor]) -> Tensor:
+def _numbers(
+    finish: Callable[..., Any], size: Tensor, keys: Sequence[Tensor], params: Sequence[Tensor]
+) -> Tensor:
     low = tf.bitcast(tf.range(size), tf.uint32)
     high = tf.zeros_like(low)
     words = [threefry(tf.unstack(tf.bitcast(key, tf.uint32)), high, low, _rotate) for key in keys]
