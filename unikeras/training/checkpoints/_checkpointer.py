@@ -191,6 +191,14 @@ class Checkpointer:
             )
         return found
 
+    def open(self) -> None:
+        """Make the folder and lock it for this process now, as the first `save` would.
+
+        Raises:
+            OutputError: the folder cannot be written to, or another process saves there.
+        """
+        self._folder.open()
+
     def close(self) -> None:
         """Let other processes save in the folder; the next `save` locks it again."""
         self._folder.lock.release()
