@@ -96,10 +96,13 @@ def of_tensorflow(folder: Path, _: int) -> Iterable[Any]:
 
 def of_grain(folder: Path, workers: int) -> Iterable[Any]:
     import grain
+    from absl import flags
 
     import unikeras as uk
     from unikeras.data import transforms
 
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS(["input_pipeline"])  # its workers read them
     pictures = uk.data.from_folder(folder, size=SIZE)
     augment = transforms.Compose(
         [transforms.RandomFlip("horizontal"), transforms.RandomRotation(TURN), transforms.Rescale(1 / 255)]
