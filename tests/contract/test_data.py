@@ -265,6 +265,11 @@ class _NoItems:
             DatasetError,
             "failed at example 3 of arrays: ZeroDivision",
         ),
+        (
+            lambda: len(_source().filter(lambda x, y: x)),
+            DatasetError,
+            "failed at example 0 of arrays: ValueError",
+        ),
         (lambda: _source().map(lambda x: x)[3], DatasetError, "failed at example 3 of arrays: TypeError"),
         (lambda: _source()[10], IndexError, "no example 10; the source has 10"),
         (lambda: _source().batch(4)[3], IndexError, "no batch 3; an epoch has 3"),
