@@ -97,6 +97,14 @@ def test_callbacks_see_the_position_of_what_was_trained_on(threads):
     assert callback.places == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3), (2, 0)]
 
 
+def test_fit_goes_on_in_the_middle_of_an_epoch():
+    source = _source()
+    source.restore(source.state | {"batch": 1})
+    callback = _Places(source)
+    _model("uk").fit(source, epochs=2, verbose=0, callbacks=[callback])
+    assert callback.places == [(0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3), (2, 0)]
+
+
 def test_steps_per_epoch_go_on_in_the_pass():
     source = _source()
     callback = _Places(source)

@@ -98,7 +98,7 @@ class Measured:
                 "buckets need the length of each example, which random transforms may change; the chain is "
                 f"{chain.describe()}. Pad without bucket="
             )
-        rows = [_first_axes(chain.load(int(index), 0)) for index in chain.members.indices]
+        rows = list(chain.each(_first_axes, "batch"))
         if len({len(row) for row in rows}) > 1:
             raise DatasetError(
                 "examples that are padded have to have one structure; some have more arrays than others"

@@ -74,7 +74,7 @@ class BatchedSource(keras.utils.PyDataset):
 
     def __len__(self) -> int:
         """Return how many batches an epoch has."""
-        return len(self._plan(0, False))
+        return self._count
 
     def __getitem__(self, index: int) -> Any:
         """Return one batch of the current epoch.
@@ -95,6 +95,11 @@ class BatchedSource(keras.utils.PyDataset):
     def batch_size(self) -> int:
         """How many examples a batch has."""
         return self._options.size
+
+    @property
+    def next_batch(self) -> int:
+        """The first batch of the next iteration: 0, but for a source that was restored."""
+        return self._position.next_batch
 
     @property
     def is_padded(self) -> bool:
@@ -207,6 +212,10 @@ class BatchedSource(keras.utils.PyDataset):
             "keep": options.keep,
             "maps": [name_of(function) for function in self._maps],
         }
+
+    @functools.cached_property
+    def _count(self) -> int:
+        return len(self._plan(0, False))
 
     @functools.cached_property
     def _measured(self) -> Measured | None:

@@ -54,8 +54,9 @@ class Source:
         number = check_count(index, "the index of an example", least=-len(self)) if len(self) else -1
         if not 0 <= (number := number + len(self) if number < 0 else number) < len(self):
             raise IndexError(f"there is no example {index}; the source has {len(self)}")
-        order = self._chain.order(self._position.epoch, shuffled=False)
-        return self._chain.load(int(order.indices[number]), int(order.passes[number]))
+        members, chain = self._chain.members.indices, self._chain
+        which, number = divmod(number, len(members))
+        return chain.load(int(members[number]), self._position.epoch * chain.repeats + which)
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -105,7 +106,9 @@ class Source:
 
         def find() -> np.ndarray:
             members = chain.members.indices
-            kept = [bool(call(function, chain.load(int(index), 0))) for index in members]
+            kept = list(
+                chain.each(lambda example: bool(call(function, example)), f"filter({name_of(function)})")
+            )
             if not any(kept):
                 raise DatasetError(
                     f".filter({name_of(function)}) keeps none of {len(members)} examples; at least one is needed"

@@ -53,6 +53,17 @@ class SourceAdapter(PyDatasetAdapter):
                 reading.hand_out()
             yield self._standardize_batch(batch)
 
+    @property
+    def num_batches(self) -> int:
+        """How many batches the next epoch has: fewer, where the source was restored in the middle of one."""
+        count = len(self.py_dataset)
+        if not self._trains or self._counts:
+            return count
+        reading = self._reading
+        return count - (
+            self.py_dataset.next_batch if reading is None or reading.is_finished else reading.start
+        )
+
     def hand_out(self, count: int) -> None:
         """Count batches that a loop trains on."""
         if self._trains and not self._counts and self._reading is not None:
