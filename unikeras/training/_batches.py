@@ -23,11 +23,15 @@ class Batches(EpochIterator):
             with self.catch_stop_iteration():  # which warns, and remembers how many batches there were
                 raise StopIteration
             raise StopIteration
+        if hasattr(self.data_adapter, "hand_out"):
+            self.data_adapter.hand_out(len(batches))
         return begin, end, batches
 
     def look_up(self) -> Any:
-        """Return the first batch of a PyDataset with workers; to take it from them would be to lose it."""
+        """Return a batch of data that to read would change: a source with a position, a PyDataset with workers."""
         adapter = self.data_adapter
+        if hasattr(adapter, "look_up"):
+            return adapter.look_up()
         if getattr(adapter, "enqueuer", None) is None:
             return None
         return adapter._standardize_batch(adapter.py_dataset[0])

@@ -26,6 +26,7 @@ from unikeras._keras.trainer_parts import (
     train_validation_split,
     unpack_x_y_sample_weight,
 )
+from unikeras.data import adapted
 from unikeras.errors import ArgumentValueError
 from unikeras.functions import is_debugging
 from unikeras.training import _compiled_steps
@@ -81,6 +82,7 @@ class Loop:
             steps_per_epoch=steps_per_epoch,
             shuffle=shuffle,
             class_weight=class_weight,
+            trains=True,
         )
         if saver is not None:
             batches = PositionedBatches(batches)
@@ -113,7 +115,7 @@ class Loop:
             run.finish()
             if isinstance(self.optimizer, keras.Optimizer) and epochs > 0:
                 self.optimizer.finalize_variable_values(self.trainable_weights)
-            callbacks.on_train_end(logs=training_logs or run.logs)
+            callbacks.on_train_end(logs=training_logs or run.logs or {})
         return self.history
 
     @filter_traceback
@@ -271,8 +273,8 @@ class Loop:
         callbacks.on_test_end(logs)
         return logs
 
-    def _batches(self: Any, **arguments: Any) -> Batches:
-        return Batches(**arguments, steps_per_execution=self.steps_per_execution)
+    def _batches(self: Any, trains: bool = False, **arguments: Any) -> Batches:
+        return Batches(**adapted(arguments, trains), steps_per_execution=self.steps_per_execution)
 
     def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> Batches | None:
         if data is None:

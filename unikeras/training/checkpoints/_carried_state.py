@@ -17,6 +17,8 @@ from unikeras.training.checkpoints._variable_group import VariableGroup
 _MODEL_METRICS, _NATIVE, _RANDOM = "model.metrics", "model.native", "random.generators"
 # What need not be in a file, or be restored: metrics begin anew with each epoch.
 _OPTIONAL = {_MODEL_METRICS, _NATIVE, _RANDOM}
+# The position of fit, which means nothing to a loop of one's own.
+_OF_FIT = "fit"
 
 
 class CarriedState:
@@ -103,7 +105,7 @@ class CarriedState:
             *(group.name for group in self._groups()),
             *self._objects,
         }
-        return [name for name in held if name not in here and name not in _OPTIONAL]
+        return [name for name in held if name not in here and name not in {*_OPTIONAL, _OF_FIT}]
 
     def _check(
         self,

@@ -31,7 +31,7 @@ class CheckpointFolder:
         path: the folder.
 
     Attributes:
-        lock: held from the first `add` on.
+        lock: held from `open`, or the first `add`, on.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,6 +49,17 @@ class CheckpointFolder:
             raise OutputError(f"cannot read {self.path}: {error.strerror or error}") from error
         return sorted((p for p in found if p.is_file() and not p.is_symlink()), key=_number, reverse=True)
 
+    def open(self) -> None:
+        """Make the folder and lock it, or see whether the lock is still held.
+
+        Raises:
+            OutputError: the folder cannot be written to, was removed, or another process saves there.
+        """
+        with _named_errors(self.path):
+            if not self.lock.is_held:
+                self.path.mkdir(parents=True, exist_ok=True)
+            self.lock.acquire()
+
     def add(self, content: Content, keep: int | None, best: BestValue | None) -> Path:
         """Write a checkpoint, and only then delete those that are neither among the newest nor the best.
 
@@ -63,10 +74,8 @@ class CheckpointFolder:
         Raises:
             OutputError: the folder cannot be written to, was removed, or another process saves there.
         """
+        self.open()
         with _named_errors(self.path):
-            if not self.lock.is_held:
-                self.path.mkdir(parents=True, exist_ok=True)
-            self.lock.acquire()
             self._clean_up()
             taken = [_number(path) for path in self.path.iterdir() if _NAME.fullmatch(path.name)]
             path = self.path / f"checkpoint-{max(taken, default=0) + 1:08d}.ukckpt"

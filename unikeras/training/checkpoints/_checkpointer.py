@@ -197,8 +197,7 @@ class Checkpointer:
         Raises:
             OutputError: the folder cannot be written to, or another process saves there.
         """
-        make_folder(self.folder)
-        self._lock.acquire()
+        self._folder.open()
 
     def close(self) -> None:
         """Let other processes save in the folder; the next `save` locks it again."""
