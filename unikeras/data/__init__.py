@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from unikeras.data._image_folders import from_folder as from_folder
     from unikeras.data._images import read_image as read_image
     from unikeras.data._images import read_mask as read_mask
+    from unikeras.data._keys import permutation as permutation
     from unikeras.data._made_sources import from_arrays as from_arrays
     from unikeras.data._made_sources import from_source as from_source
     from unikeras.data._named_data import load as load
@@ -39,6 +40,7 @@ _MODULES = {
     "from_source": "_made_sources",
     "from_table": "_tables",
     "load": "_named_data",
+    "permutation": "_keys",  # for fit, which orders arrays alike
     "read_image": "_images",
     "read_mask": "_images",
 }

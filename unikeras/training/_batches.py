@@ -15,6 +15,11 @@ class Batches(EpochIterator):
     def _get_iterator(self) -> Any:
         return backends.current().batches(self.data_adapter)
 
+    def _enumerate_iterator(self) -> Any:
+        if hasattr(self.data_adapter, "hand_out"):
+            self._num_batches = self.data_adapter.num_batches  # of a restored source, the rest of its epoch
+        yield from super()._enumerate_iterator()
+
     def __next__(self) -> tuple[int, int, list[Any]]:
         begin, end, iterator = next(self._epoch_iterator)
         # The last execution of an epoch may have fewer batches.
@@ -23,11 +28,15 @@ class Batches(EpochIterator):
             with self.catch_stop_iteration():  # which warns, and remembers how many batches there were
                 raise StopIteration
             raise StopIteration
+        if hasattr(self.data_adapter, "hand_out"):
+            self.data_adapter.hand_out(len(batches))
         return begin, end, batches
 
     def look_up(self) -> Any:
-        """Return the first batch of a PyDataset with workers; to take it from them would be to lose it."""
+        """Return a batch of data that to read would change: a source with a position, a PyDataset with workers."""
         adapter = self.data_adapter
+        if hasattr(adapter, "look_up"):
+            return adapter.look_up()
         if getattr(adapter, "enqueuer", None) is None:
             return None
         return adapter._standardize_batch(adapter.py_dataset[0])

@@ -137,7 +137,7 @@ class Loop:
             run.finish()
             if isinstance(self.optimizer, keras.Optimizer) and epochs > 0:
                 self.optimizer.finalize_variable_values(self.trainable_weights)
-            callbacks.on_train_end(logs=training_logs or run.logs)
+            callbacks.on_train_end(logs=training_logs or run.logs or {})
         return self.history
 
     @_beside_weights

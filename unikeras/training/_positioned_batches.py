@@ -13,6 +13,7 @@ import numpy as np
 
 from unikeras import backends
 from unikeras._keras.ordered_arrays import OrderedArrays, arrays_of
+from unikeras.data import permutation
 from unikeras.errors import ArgumentError, ArgumentValueError
 from unikeras.training._batches import Batches
 
@@ -82,13 +83,14 @@ class ArrayPasses(Passes):
     def _rows(self) -> Iterator[Any]:
         count, size, shuffles = self.adapter.num_samples, self.adapter.batch_size, self.shuffles
         number, start = self._number, self._start
-        order = _permutation(count, self.seed, number) if shuffles is True else None
-        for index in range(start, self.adapter.num_batches):
+        batches = self.adapter.num_batches
+        order = permutation(count, self.seed, number) if shuffles is True else None
+        for index in range(start, batches):
             begin, end = index * size, min((index + 1) * size, count)
             if order is not None:
                 yield order[begin:end]
             elif shuffles == "batch":
-                yield begin + _permutation(end - begin, self.seed, number, index)
+                yield begin + permutation(end - begin, self.seed, number * batches + index)
             else:
                 yield slice(begin, end)
 
@@ -107,7 +109,7 @@ class DatasetPasses(Passes):
         if count is None:
             numbers: Iterable[int] = itertools.count(start)
         elif self.shuffles:
-            numbers = _permutation(count, self.seed, number)[start:].tolist()
+            numbers = permutation(count, self.seed, number)[start:].tolist()
         else:
             numbers = range(start, count)
         # Not by workers, and none ahead: what a batch draws from global generators has to be in step with the loop.
@@ -222,10 +224,6 @@ def _source_name(adapter: Any) -> str:
     }.get(type(adapter).__name__, type(adapter).__name__)
 
 
-def _permutation(count: int, *key: int) -> Any:
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key))).permutation(count)
-
-
 class PositionedBatches:
     """What `Batches` is, from a position on.
 
@@ -248,8 +246,8 @@ class PositionedBatches:
         (self.number, self.seen), self._first_step = self.passes.first, 0
 
     def look_up(self) -> Any:
-        """Return None: `Batches` reads ahead for the symbolic build where this does not."""
-        return None
+        """Return what `Batches.look_up` does."""
+        return self._batches.look_up()
 
     def reset(self) -> None:
         """Go back to the first batch of the first pass: who has looked at a batch has not moved the position."""

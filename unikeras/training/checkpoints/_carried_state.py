@@ -18,6 +18,8 @@ _STATES, _NATIVE, _MODEL_METRICS = "model.states", "model.native", "model.metric
 _RANDOM = "random.generators"
 # What need not be in a file, or be restored: metrics begin anew with each epoch.
 _OPTIONAL = {_MODEL_METRICS, _NATIVE, _RANDOM}
+# The position of fit, which means nothing to a loop of one's own.
+_OF_FIT = "fit"
 
 
 class CarriedState:
@@ -99,7 +101,7 @@ class CarriedState:
 
     def skipped_by_restore(self, content: Content) -> list[str]:
         """Return the names of what a checkpoint holds and nobody here asked for."""
-        here = {*(group.name for group in self._groups()), *self._objects, *_OPTIONAL}
+        here = {*(group.name for group in self._groups()), *self._objects, *_OPTIONAL, _OF_FIT}
         return [name for name in [*content.state["groups"], *content.state["objects"]] if name not in here]
 
     def _check(

@@ -31,7 +31,7 @@ class CheckpointFolder:
         path: the folder.
 
     Attributes:
-        lock: held from the first `add` on.
+        lock: held from `open`, or the first `add`, on.
     """
 
     def __init__(self, path: Path) -> None:
