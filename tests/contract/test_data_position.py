@@ -46,7 +46,7 @@ def test_after_a_restore_comes_the_rest_of_the_epoch(threads, batch):
     begun = itertools.islice(source, batch)
     list(begun)
     state = source.state
-    expected = [_lists(_source()._iterate(1, batch)), _lists(_source()._iterate(2))]
+    expected = [_lists(_source().read_epoch(1, batch)), _lists(_source().read_epoch(2))]
     other = _source(0)
     other.restore(state)
     assert other.state == state
@@ -58,9 +58,9 @@ def test_each_iteration_is_the_next_epoch_also_where_one_was_broken_off():
     for _ in source:
         break
     assert _place(source) == (0, 1)
-    assert _lists(source) == _lists(_source()._iterate(1))
+    assert _lists(source) == _lists(_source().read_epoch(1))
     iter(source)  # nothing was taken from it
-    assert _lists(source) == _lists(_source()._iterate(2))
+    assert _lists(source) == _lists(_source().read_epoch(2))
 
 
 def test_an_iteration_that_another_one_followed_moves_nothing():
@@ -76,9 +76,9 @@ def test_an_iteration_that_another_one_followed_moves_nothing():
 def test_to_look_at_a_source_moves_nothing():
     source = _source()
     assert len(source) == 4
-    assert source[0].tolist() == _lists(source._iterate(0))[0]
-    assert source[-1].tolist() == _lists(source._iterate(0))[-1]
-    list(source._iterate(3))
+    assert source[0].tolist() == _lists(source.read_epoch(0))[0]
+    assert source[-1].tolist() == _lists(source.read_epoch(0))[-1]
+    list(source.read_epoch(3))
     repr(source)
     assert _place(source) == (0, 0)
 
@@ -88,7 +88,7 @@ def test_examples_have_a_position_too():
     next(iter(source))
     other = uk.data.from_arrays(X).shuffle(1)
     other.restore(source.state)
-    assert [float(x) for x in other] == [float(x) for x in source._iterate(0, 1)]
+    assert [float(x) for x in other] == [float(x) for x in source.read_epoch(0, 1)]
 
 
 @pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, lambda source: pickle.loads(pickle.dumps(source))])

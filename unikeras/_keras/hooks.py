@@ -160,6 +160,12 @@ TABLE: tuple[Hook, ...] = (
         _NONE_FILED,
         "gaussian_blur makes no tensor of its kernel_size",
     ),
+    Hook(
+        "keras.src.trainers.data_adapters.get_data_adapter",
+        "keras.Model reads a data source in the source's own order, and only fit moves its epoch",
+        _NONE_FILED,
+        "Keras tells a PyDataset whether it is trained on, and does not shuffle one that has an order",
+    ),
     *(
         Hook(f"keras.src.backend.torch.core.{name}", *_CHOICES)
         for name in ("cond", "switch", "while_loop", "fori_loop")

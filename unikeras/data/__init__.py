@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from unikeras.data._images import read_mask as read_mask
     from unikeras.data._made_sources import from_arrays as from_arrays
     from unikeras.data._made_sources import from_source as from_source
+    from unikeras.data._named_data import load as load
+    from unikeras.data._source_adapter import adapted as adapted
+    from unikeras.data._tables import from_table as from_table
 
 __all__ = [
     "Source",
     "from_arrays",
     "from_folder",
     "from_source",
+    "from_table",
+    "load",
     "read_image",
     "read_mask",
     "transforms",
@@ -28,9 +33,12 @@ __all__ = [
 
 _MODULES = {
     "Source": "_data_source",
+    "adapted": "_source_adapter",  # for the loop of uk.Model
     "from_arrays": "_made_sources",
     "from_folder": "_image_folders",
     "from_source": "_made_sources",
+    "from_table": "_tables",
+    "load": "_named_data",
     "read_image": "_images",
     "read_mask": "_images",
 }

@@ -8,19 +8,26 @@ from typing import Any
 
 import keras
 
+from unikeras._keras import hooks
 from unikeras.data import _examples
 from unikeras.data._batch_plan import BatchOptions, Measured, Part, Plan, check_lengths
 from unikeras.data._chain import Chain
 from unikeras.data._chain_steps import call, check_callable, name_of
 from unikeras.data._counts import check_count
+from unikeras.data._keys import batch_generator
 from unikeras.data._labels import class_weight_of
 from unikeras.data._padded import stack_padded
-from unikeras.data._position import Position, check_state
+from unikeras.data._position import Position, Reading, check_state
 from unikeras.data._read_ahead import read
+from unikeras.data._source_adapter import adapting_sources
 from unikeras.errors import DatasetError, UnikerasError
 
 # What chooses and orders examples has no meaning for batches.
 _BEFORE_BATCH = ("augment", "cache", "filter", "repeat", "shuffle", "split", "take")
+
+
+def _install() -> None:
+    hooks.use("keras.src.trainers.data_adapters.get_data_adapter", adapting_sources)
 
 
 class BatchedSource(keras.utils.PyDataset):
@@ -46,12 +53,17 @@ class BatchedSource(keras.utils.PyDataset):
         threads: int | None = None,
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
+        _install()
         self._chain = chain
         self._options = options
         self._maps = maps
         self._threads = chain.threads if threads is None else threads
         self._position = Position()
         self._plans: dict[tuple[int, bool], Plan] = {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _install()
 
     def __getattr__(self, name: str) -> Any:
         if name in _BEFORE_BATCH:
@@ -83,6 +95,11 @@ class BatchedSource(keras.utils.PyDataset):
     def batch_size(self) -> int:
         """How many examples a batch has."""
         return self._options.size
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether batches may differ in the length of their sequences."""
+        return self._options.pad is not None
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -136,7 +153,11 @@ class BatchedSource(keras.utils.PyDataset):
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the batches of the next epoch, or the rest of the one that was restored."""
-        return self._position.iterate(self._iterate)
+        return self._position.iterate(self.read_epoch)
+
+    def begin(self) -> Reading:
+        """Begin the next iteration, for a loop that counts batches by itself."""
+        return self._position.begin()
 
     @property
     def state(self) -> dict[str, Any]:
@@ -158,8 +179,17 @@ class BatchedSource(keras.utils.PyDataset):
         expected = {"seed": self._chain.seed, **self._identity}
         self._position.restore(*check_state(state, expected, len(self)))
 
-    def _iterate(self, epoch: int, start: int = 0, shuffled: bool = True) -> Iterator[Any]:
-        """Yield the batches of an epoch from one on; the position stays."""
+    def read_epoch(self, epoch: int, start: int = 0, shuffled: bool = True) -> Iterator[Any]:
+        """Return the batches of one epoch, as a function of the arguments alone; the state stays as it is.
+
+        Args:
+            epoch: from 0.
+            start: the first batch, from 0.
+            shuffled: False for the order before any shuffle.
+
+        Returns:
+            An iterator of batches.
+        """
         plan = self._plan(epoch, shuffled)
         return read(
             lambda number: self._make(plan.part(number), epoch, number), start, len(plan), self._threads
@@ -201,6 +231,10 @@ class BatchedSource(keras.utils.PyDataset):
 
     def _make(self, part: Part, epoch: int, number: int) -> Any:
         batch = self._stack(part)
+        mixing = self._chain.batch_transforms
+        generator = batch_generator(self._chain.seed, epoch, number) if mixing else None
+        for transform in mixing:
+            batch = transform.apply_to_batch(batch, generator)
         for function in self._maps:
             try:
                 batch = call(function, batch)

@@ -87,6 +87,11 @@ class Chain:
         return len(self.members.indices) * self.repeats
 
     def with_step(self, step: Step) -> Chain:
+        if self.batch_transforms:
+            raise DatasetError(
+                f"{step.name} would come before the mixing of {self.describe()}, which needs a batch; "
+                "let transforms that mix be the last step before .batch"
+            )
         return replace(self, steps=(*self.steps, step), names=(*self.names, step.name))
 
     def with_members(self, name: str, find: Callable[[], np.ndarray]) -> Chain:
@@ -100,6 +105,11 @@ class Chain:
     def identity(self) -> dict[str, Any]:
         """Return what tells this chain from others, as JSON data."""
         return {"examples": len(self), "chain": self.describe(), "data": self.origin.identity()}
+
+    @property
+    def batch_transforms(self) -> tuple[Any, ...]:
+        """What mixes the examples of a batch."""
+        return tuple(one for step in self.steps for one in getattr(step, "batch_transforms", ()))
 
     @property
     def is_random(self) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from unikeras.data import _examples
 from unikeras.data._chain import Draws
-from unikeras.errors import ArgumentError
+from unikeras.data.transforms import Compose, Transform, example_of, is_layer, target_of
+from unikeras.errors import ArgumentError, ArgumentValueError
 
 
 def name_of(function: Any) -> str:
@@ -55,29 +57,54 @@ class Map:
 
 
 class Augment:
-    """Random transforms.
+    """Random transforms. Those of pictures that follow each other are one, so that pixels are interpolated once.
 
     Args:
-        transforms: objects with `apply(example, generator)`, or functions of the parts of an example and a generator.
+        transforms: of `unikeras.data.transforms`; layers of Keras that have one; functions of the parts of an example
+            and a generator.
+
+    Attributes:
+        batch_transforms: those that mix the examples of a batch.
+
+    Raises:
+        ArgumentError: something is no transform.
+        ArgumentValueError: a layer has no transform.
     """
 
-    is_random = True
-
     def __init__(self, transforms: Sequence[Any]) -> None:
-        self.name = f"augment({', '.join(map(name_of, transforms))})"
-        self._transforms = tuple(transforms)
+        self._parts: list[Any] = []
+        for is_function, group in itertools.groupby(transforms, _is_function):
+            found = list(group)
+            self._parts.extend(found if is_function else [Compose(found)])
+        composed = [part for part in self._parts if isinstance(part, Compose)]
+        self.is_random = len(composed) < len(self._parts) or any(part.is_random for part in composed)
+        self.batch_transforms = tuple(one for part in composed for one in part.batch_transforms)
+        self.name = f"augment({', '.join(map(_shown, self._parts))})"
+        if any(part.batch_transforms for part in composed if part is not self._parts[-1]):
+            raise ArgumentValueError(f"{self.name}: what mixes a batch has to come last")
 
     def apply(self, example: Any, draws: Draws) -> Any:
-        for transform in self._transforms:
-            example = _augment(transform, example, draws)
+        for part in self._parts:
+            parts = example if isinstance(example, tuple) else (example,)
+            if not isinstance(part, Compose):
+                example = part(*parts, draws.generator)
+                continue
+            given = example_of(*parts[:2])
+            result = part.apply(given, draws.generator)
+            rest = (target_of(result, parts[1]), *parts[2:]) if len(parts) > 1 else ()
+            example = (result.image, *rest) if rest else result.image
         return example
 
 
-def _augment(transform: Any, example: Any, draws: Draws) -> Any:
-    if hasattr(transform, "apply"):
-        return transform.apply(example, draws.generator)
-    parts = example if isinstance(example, tuple) else (example,)
-    return transform(*parts, draws.generator)
+def _is_function(transform: Any) -> bool:
+    if isinstance(transform, Transform) or is_layer(transform):
+        return False
+    check_callable(transform, "augment")
+    return True
+
+
+def _shown(part: Any) -> str:
+    return ", ".join(map(repr, part.transforms)) if isinstance(part, Compose) else name_of(part)
 
 
 class Cache:

@@ -120,18 +120,18 @@ class Source:
         Args:
             *transforms: of `uk.data.transforms`; or Keras' augmentation layers that have a transform of the same name;
                 or functions that take the parts of an example and a `numpy.random.Generator` and return an example.
+                Those that mix pictures, such as `MixUp`, come last, and work on batches.
 
         Returns:
             A new source.
 
         Raises:
             ArgumentError: something is no transform.
+            ArgumentValueError: a layer has no transform.
+            DatasetError: at an example, x is no picture.
         """
         if not transforms:
             raise ArgumentError(".augment takes at least one transform")
-        for transform in transforms:
-            if not hasattr(transform, "apply"):
-                check_callable(transform, "augment")
         return Source(self._chain.with_step(Augment(transforms)))
 
     def cache(self) -> Source:
@@ -297,7 +297,7 @@ class Source:
     def __iter__(self) -> Iterator[Any]:
         """Yield the examples of the next epoch, or the rest of the one that was restored."""
         check_not_empty(len(self), self._chain.origin.name)
-        return self._position.iterate(self._iterate)
+        return self._position.iterate(self.read_epoch)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -319,8 +319,16 @@ class Source:
         expected = {"seed": self._chain.seed, **self._chain.identity()}
         self._position.restore(*check_state(state, expected, len(self)))
 
-    def _iterate(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """Yield the examples of an epoch from one on; the position stays."""
+    def read_epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """Return the examples of one epoch, as a function of the arguments alone; the state stays as it is.
+
+        Args:
+            epoch: from 0.
+            start: the first example, from 0.
+
+        Returns:
+            An iterator of examples.
+        """
         order, chain = self._chain.order(epoch), self._chain
 
         def make(number: int) -> Any:

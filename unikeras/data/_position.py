@@ -21,30 +21,20 @@ class Position:
         self.batch = batch
         # The next iteration begins here; it is the next epoch's where one was broken off.
         self._is_begin = True
-        self._iterations = 0
+        self._begun = 0
 
-    def begin(self) -> tuple[int, int, int]:
-        """Begin an iteration.
-
-        Returns:
-            Its epoch, the first batch, and a number that says which iteration moves the position.
-        """
+    def begin(self) -> Reading:
+        """Begin an iteration: of the next epoch, or of the rest of one that was restored."""
         if not self._is_begin:
             self.epoch, self.batch = self.epoch + 1, 0
             self._is_begin = True
-        self._iterations += 1
-        return self.epoch, self.batch, self._iterations
+        self._begun += 1
+        return Reading(self, self._begun)
 
-    def hand_out(self, iteration: int, count: int = 1) -> None:
-        """Count batches that the consumer gets; an iteration that another one has followed moves nothing."""
-        if iteration == self._iterations:
-            self.batch += count
-            self._is_begin = False
-
-    def finish(self, iteration: int) -> None:
-        """Move to the next epoch."""
-        if iteration == self._iterations:
-            self.epoch, self.batch, self._is_begin = self.epoch + 1, 0, True
+    def move(self, iteration: int, epoch: int, batch: int, is_begin: bool) -> None:
+        """Go to a place; an iteration that another one has followed moves nothing."""
+        if iteration == self._begun:
+            self.epoch, self.batch, self._is_begin = epoch, batch, is_begin
 
     def iterate(self, read: Callable[[int, int], Iterator[Any]]) -> Iterator[Any]:
         """Yield what is read of the epoch that comes next, and move along.
@@ -52,22 +42,57 @@ class Position:
         Args:
             read: takes the epoch and the first batch.
         """
-        epoch, start, iteration = self.begin()
-        items = read(epoch, start)
+        reading = self.begin()
+        items = read(reading.epoch, reading.start)
         try:
             for item in items:
-                self.hand_out(iteration)
+                reading.hand_out()
                 yield item
         finally:
             close = getattr(items, "close", None)
             if close is not None:
                 close()
-        self.finish(iteration)
+        reading.finish()
 
     def restore(self, epoch: int, batch: int) -> None:
         """Let the next iteration begin at a batch."""
         self.epoch, self.batch, self._is_begin = epoch, batch, True
-        self._iterations += 1
+        self._begun += 1
+
+
+class Reading:
+    """One iteration of a source, which moves its position.
+
+    Args:
+        position: where the source is.
+        iteration: the number of this iteration.
+
+    Attributes:
+        epoch: what it reads.
+        start: the first batch that it reads.
+        batch: how many batches of the epoch were handed out.
+        is_finished: whether the source has gone to the next epoch.
+    """
+
+    def __init__(self, position: Position, iteration: int) -> None:
+        self._position, self._iteration = position, iteration
+        self.epoch, self.start = position.epoch, position.batch
+        self.batch = self.start
+        self.is_finished = False
+
+    def hand_out(self, count: int = 1) -> None:
+        """Count batches that the consumer gets."""
+        self.batch += count
+        self._position.move(self._iteration, self.epoch, self.batch, is_begin=False)
+
+    def finish(self) -> None:
+        """Go to the next epoch."""
+        self.is_finished = True
+        self._position.move(self._iteration, self.epoch + 1, 0, is_begin=True)
+
+    def undo(self) -> None:
+        """Go back to where the iteration began."""
+        self._position.move(self._iteration, self.epoch, self.start, is_begin=True)
 
 
 def check_state(state: Any, expected: dict[str, Any], length: int) -> tuple[int, int]:

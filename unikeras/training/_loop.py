@@ -28,6 +28,7 @@ from unikeras._keras.trainer_parts import (
     train_validation_split,
     unpack_x_y_sample_weight,
 )
+from unikeras.data import adapted
 from unikeras.errors import ArgumentValueError
 from unikeras.functions import is_debugging
 from unikeras.training import _compiled_steps
@@ -48,6 +49,8 @@ class _Batches(EpochIterator):
             with self.catch_stop_iteration():  # which warns, and remembers how many batches there were
                 raise StopIteration
             raise StopIteration
+        if hasattr(self.data_adapter, "hand_out"):
+            self.data_adapter.hand_out(len(batches))
         return begin, end, batches
 
 
@@ -91,6 +94,7 @@ class Loop:
             steps_per_epoch=steps_per_epoch,
             shuffle=shuffle,
             class_weight=class_weight,
+            trains=True,
         )
         validation = self._validation(validation_data, validation_batch_size or batch_size, validation_steps)
         self._build_on(batches)
@@ -261,8 +265,8 @@ class Loop:
         callbacks.on_test_end(logs)
         return logs
 
-    def _batches(self: Any, **arguments: Any) -> _Batches:
-        return _Batches(**arguments, steps_per_execution=self.steps_per_execution)
+    def _batches(self: Any, trains: bool = False, **arguments: Any) -> _Batches:
+        return _Batches(**adapted(arguments, trains), steps_per_execution=self.steps_per_execution)
 
     def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> _Batches | None:
         if data is None:
@@ -307,8 +311,10 @@ class Loop:
 
 
 def _look_up(batches: _Batches) -> Any:
-    """Return the first batch of a PyDataset with workers; to take it from them would be to lose it."""
+    """Return a batch of data that to read would change: a source with a position, a PyDataset with workers."""
     adapter = batches.data_adapter
+    if hasattr(adapter, "look_up"):
+        return adapter.look_up()
     if getattr(adapter, "enqueuer", None) is None:
         return None
     return adapter._standardize_batch(adapter.py_dataset[0])

@@ -19,6 +19,7 @@ from unikeras.data.transforms._compose import Compose, RandomApply, check_transf
 from unikeras.data.transforms._crops import CenterCrop, RandomCrop, RandomResizedCrop, Resize
 from unikeras.data.transforms._example import Example, apply_to_element
 from unikeras.data.transforms._image_data_generator import GeneratorTransforms, from_image_data_generator
+from unikeras.data.transforms._keras_layers import is_layer as is_layer
 from unikeras.data.transforms._mixing import BatchTransform, CutMix, MixUp
 from unikeras.data.transforms._transform import Transform
 
