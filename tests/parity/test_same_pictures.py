@@ -44,6 +44,8 @@ def test_pictures_are_the_same_bytes_everywhere(tmp_path):
         Image.fromarray(random.integers(0, 255, (60, 70, 3), "uint8")).save(tmp_path / f"{number}.jpg")
         Image.fromarray(random.integers(0, 3, (60, 70), "uint8")).save(tmp_path / "masks" / f"{number}.png")
     digests = {
-        uk.run_on(backend, digest, str(tmp_path), threads) for backend in uk.backends.available() for threads in (0, 4)
+        uk.run_on(backend, digest, str(tmp_path), threads)
+        for backend in uk.backends.available()
+        for threads in (0, 4)
     }
     assert len(digests) == 1

@@ -372,21 +372,18 @@ def test_masks_keep_their_dtype(dtype):
 
 def test_elements_of_sources_become_examples_and_go_back():
     x = np.zeros((4, 6, 3), "uint8")
-    flip = T.RandomFlip("horizontal", p=1)
-    assert T.apply_to_element(flip, x, generator()).shape == x.shape
-    _, label = T.apply_to_element(flip, (x, np.int32(3)), generator())
-    assert label == 3
-    _, mask, weight = T.apply_to_element(flip, (x, np.arange(24).reshape(4, 6, 1), 0.5), generator())
-    assert (mask[0, :, 0].tolist(), weight) == ([5, 4, 3, 2, 1, 0], 0.5)
-    _, y = T.apply_to_element(
-        flip, (x, {"boxes": np.array([[0, 0, 2, 4]]), "labels": np.array([7])}), generator()
-    )
+
+    def flipped(y):
+        return T.target_of(T.RandomFlip("horizontal", p=1).apply(T.example_of(x, y), generator()), y)
+
+    assert flipped(None) is None
+    assert flipped(np.int32(3)) == 3
+    assert flipped(np.arange(24).reshape(4, 6, 1))[0, :, 0].tolist() == [5, 4, 3, 2, 1, 0]
+    y = flipped({"boxes": np.array([[0, 0, 2, 4]]), "labels": np.array([7])})
     assert (y["boxes"].tolist(), y["labels"].tolist()) == ([[4, 0, 6, 4]], [7])
-    _, y = T.apply_to_element(flip, (x, {"a": 1, "b": 2}), generator())
-    assert y == {"a": 1, "b": 2}
-    assert T.apply_to_element(flip, {"image": x, "name": "a"}, generator())["name"] == "a"
+    assert flipped({"a": 1, "b": 2}) == {"a": 1, "b": 2}
     with pytest.raises(DatasetError, match="has the keys"):
-        T.apply_to_element(flip, (x, {"boxes": np.zeros((0, 4)), "depth": 1}), generator())
+        flipped({"boxes": np.zeros((0, 4)), "depth": 1})
 
 
 # One warp of many

@@ -24,7 +24,10 @@ def of_layer(layer, picture):
     return keras.ops.convert_to_numpy(layer(picture[None], training=True))[0]
 
 
-FILLS = [{"fill_mode": mode, "fill_value": value} for mode, value in (("constant", 90.0), ("nearest", 0.0), ("reflect", 0.0))]
+FILLS = [
+    {"fill_mode": mode, "fill_value": value}
+    for mode, value in (("constant", 90.0), ("nearest", 0.0), ("reflect", 0.0))
+]
 # Layers without anything random in them: each draws from a range of one number.
 LAYERS = {
     "rotation by 90": lambda fill: layers.RandomRotation((0.25, 0.25), **fill),
@@ -33,7 +36,9 @@ LAYERS = {
     "translation": lambda fill: layers.RandomTranslation((0.25, 0.25), (-0.33, -0.33), **fill),
     "zoom in": lambda fill: layers.RandomZoom((-0.4, -0.4), **fill),
     "zoom out": lambda fill: layers.RandomZoom((0.3, 0.3), (0.1, 0.1), **fill),
-    "nearest": lambda fill: layers.RandomTranslation((0.25, 0.25), (0.5, 0.5), interpolation="nearest", **fill),
+    "nearest": lambda fill: layers.RandomTranslation(
+        (0.25, 0.25), (0.5, 0.5), interpolation="nearest", **fill
+    ),
 }
 
 
@@ -60,7 +65,10 @@ def test_wrap_goes_on_at_the_other_edge():
 def test_a_shear_goes_one_way_or_the_other(factors):
     layer = layers.RandomShear(*[(factor, factor) for factor in factors], fill_mode="nearest")
     transform, picture = T.from_layer(layer), smooth()
-    ways = {np.round(transform(picture, seed=seed), 3).tobytes(): transform(picture, seed=seed) for seed in range(9)}
+    ways = {
+        np.round(transform(picture, seed=seed), 3).tobytes(): transform(picture, seed=seed)
+        for seed in range(9)
+    }
     assert len(ways) == 2
     for one in (layer, transform.as_layer()):
         moved = of_layer(one, picture)
@@ -109,11 +117,14 @@ def test_a_normalization_that_was_adapted_has_a_transform():
 
 
 SAME = [
-    T.RandomRotation(0.2), T.RandomRotation((-0.1, 0.3), fill_mode="constant", fill_value=3.0, interpolation="nearest"),
-    T.RandomTranslation(0.1, (-0.2, 0.1)), T.RandomZoom(0.2), T.RandomZoom((-0.5, 0.5), 0.1), T.RandomShear(0.2, 0.0),
-    T.RandomShear((0.1, 0.2), (0.0, 0.3)), T.RandomFlip("vertical"), T.Resize(7, 8), T.Resize(7, 8, "nearest", False, True),
-    T.CenterCrop(3, 4), T.RandomCrop(3, 4), T.RandomBrightness(0.3), T.RandomContrast((-0.1, 0.3)), T.Rescale(2.0, 1.0),
-    T.Normalize([1.0, 2.0], [3.0, 4.0]), T.Normalize(1.0, 2.0), T.MixUp(0.3), T.CutMix(0.7), T.CutMix((0.0, 1.0)),
+    T.RandomRotation(0.2),
+    T.RandomRotation((-0.1, 0.3), fill_mode="constant", fill_value=3.0, interpolation="nearest"),
+    T.RandomTranslation(0.1, (-0.2, 0.1)), T.RandomZoom(0.2), T.RandomZoom((-0.5, 0.5), 0.1),
+    T.RandomShear(0.2, 0.0), T.RandomShear((0.1, 0.2), (0.0, 0.3)), T.RandomFlip("vertical"),
+    T.Resize(7, 8), T.Resize(7, 8, "nearest", False, True), T.CenterCrop(3, 4), T.RandomCrop(3, 4),
+    T.RandomBrightness(0.3), T.RandomContrast((-0.1, 0.3)), T.Rescale(2.0, 1.0),
+    T.Normalize([1.0, 2.0], [3.0, 4.0]), T.Normalize(1.0, 2.0), T.MixUp(0.3), T.CutMix(0.7),
+    T.CutMix((0.0, 1.0)),
 ]  # fmt: skip
 
 
@@ -127,19 +138,36 @@ def test_a_compose_is_a_sequential_and_back():
     layer = compose.as_layer()
     assert isinstance(layer, keras.Sequential)
     assert T.from_layer(layer) == compose
-    assert T.from_layer(layers.Pipeline([layers.RandomFlip("horizontal")])) == T.Compose([T.RandomFlip("horizontal")])
+    assert T.from_layer(layers.Pipeline([layers.RandomFlip("horizontal")])) == T.Compose(
+        [T.RandomFlip("horizontal")]
+    )
     model = keras.Sequential([keras.Input((16, 20, 3)), layer, layers.Flatten(), layers.Dense(1)])
     assert model(smooth()[None], training=True).shape == (1, 1)
-    assert T.Compose([layers.RandomFlip("horizontal"), T.RandomRotation(0.1), layers.Rescaling(1 / 255)]) == compose
+    assert (
+        T.Compose([layers.RandomFlip("horizontal"), T.RandomRotation(0.1), layers.Rescaling(1 / 255)])
+        == compose
+    )
 
 
 def test_an_image_data_generator_becomes_layers():
     transforms = T.from_image_data_generator(
-        rotation_range=36, width_shift_range=0.1, zoom_range=0.2, horizontal_flip=True, rescale=0.5, fill_mode="reflect"
+        rotation_range=36,
+        width_shift_range=0.1,
+        zoom_range=0.2,
+        horizontal_flip=True,
+        rescale=0.5,
+        fill_mode="reflect",
     )
     names = [type(layer).__name__ for layer in transforms.as_layer().layers]
-    assert names == ["Rescaling", "RandomRotation", "RandomTranslation", "RandomZoom", "RandomFlip", "Rescaling"]
-    with pytest.raises(ArgumentValueError, match="RandomShearAngle.* has no layer"):
+    assert names == [
+        "Rescaling",
+        "RandomRotation",
+        "RandomTranslation",
+        "RandomZoom",
+        "RandomFlip",
+        "Rescaling",
+    ]
+    with pytest.raises(ArgumentValueError, match=r"RandomShearAngle.* has no layer"):
         T.from_image_data_generator(shear_range=3).as_layer()
 
 

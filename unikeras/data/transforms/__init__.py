@@ -17,7 +17,7 @@ from unikeras.data.transforms._colors import (
 )
 from unikeras.data.transforms._compose import Compose, RandomApply, check_transform, from_layer
 from unikeras.data.transforms._crops import CenterCrop, RandomCrop, RandomResizedCrop, Resize
-from unikeras.data.transforms._example import Example, apply_to_element
+from unikeras.data.transforms._example import Example, example_of, target_of
 from unikeras.data.transforms._image_data_generator import GeneratorTransforms, from_image_data_generator
 from unikeras.data.transforms._keras_layers import is_layer as is_layer
 from unikeras.data.transforms._mixing import BatchTransform, CutMix, MixUp
@@ -47,10 +47,11 @@ __all__ = [
     "Rescale",
     "Resize",
     "Transform",
-    "apply_to_element",
     "check_transform",
+    "example_of",
     "from_image_data_generator",
     "from_layer",
+    "target_of",
 ]
 
 

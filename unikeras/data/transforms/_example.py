@@ -163,25 +163,6 @@ def example_of(x: Any, y: Any = None) -> Example:
     return Example(x, **{KEYS[key]: value for key, value in y.items()})
 
 
-def apply_to_element(transform: Any, element: Any, generator: np.random.Generator) -> Any:
-    """Return an element of a source after a transform, in the structure that it came in.
-
-    Args:
-        transform: has `apply(example, generator)`.
-        element: `x`, `(x, y)` or `(x, y, sample_weight)`, where x is a picture, or a dict with a picture as `image`.
-        generator: what random numbers are drawn from.
-    """
-    x, y, *rest = element if isinstance(element, tuple) and len(element) > 1 else (element, None)
-    if isinstance(x, tuple) and len(x) == 1:
-        x = x[0]
-    picture = x["image"] if isinstance(x, dict) and "image" in x else x
-    moved = transform.apply(example_of(picture, y), generator)
-    changed = {**x, "image": moved.image} if isinstance(x, dict) else moved.image
-    return (
-        (changed, target_of(moved, y), *rest) if isinstance(element, tuple) and len(element) > 1 else changed
-    )
-
-
 def target_of(example: Example, y: Any) -> Any:
     """Return the `y` of an example after transforms, in the structure that it came in.
 
