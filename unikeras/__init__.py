@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         vmap,
     )
     from unikeras.backends import current_name as backend
+    from unikeras.backends import device, devices
     from unikeras.export import export_formats, export_model, load_artifact
     from unikeras.functions import debug, function
     from unikeras.layers import accelerate as accelerate
@@ -63,6 +64,8 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "custom_gradient": ("autodiff", "custom_gradient"),
     "data": ("data", None),
     "debug": ("functions", "debug"),
+    "device": ("backends", "device"),
+    "devices": ("backends", "devices"),
     "errors": ("errors", None),
     "export_formats": ("export", "export_formats"),
     "export_model": ("export", "export_model"),
@@ -103,6 +106,8 @@ __all__ = [
     "custom_gradient",
     "data",
     "debug",
+    "device",
+    "devices",
     "errors",
     "export_formats",
     "export_model",

@@ -10,7 +10,7 @@ for the built-in keeps working:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "BackendUnavailable",
     "CannotLower",
     "CannotStream",
+    "CheckpointMismatch",
     "CorruptArtifact",
     "CorruptSession",
     "DatasetError",
@@ -210,6 +211,18 @@ class ArtifactError(UnikerasError, RuntimeError):
 
 class ArtifactNotFound(UnikerasError, FileNotFoundError):
     """There is nothing at the path of an artifact."""
+
+
+class CheckpointMismatch(UnikerasError, ValueError):
+    """A checkpoint does not fit what it is restored into; nothing was restored.
+
+    Attributes:
+        differences: one line for each.
+    """
+
+    def __init__(self, message: str, differences: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.differences = tuple(differences)
 
 
 class DatasetError(UnikerasError, ValueError):

@@ -43,6 +43,7 @@ def test_the_examples_run(path, tmp_path, monkeypatch):
 ROOMS = (
     "backends",
     "compare",
+    "data",
     "export",
     "functions",
     "layers",
@@ -60,6 +61,7 @@ SOURCES = {
     "Model": "keras.Model",
     "check_gradients": "torch.autograd.gradcheck",
     "custom_gradient": "tf.custom_gradient",
+    "from_source": "torch.utils.data.Dataset",
     "grad": "jax.grad",
     "hessian": "jax.hessian",
     "hvp": "Pearlmutter (1994)",

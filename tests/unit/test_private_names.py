@@ -38,6 +38,7 @@ def _objects():
     adam = keras.optimizers.Adam(amsgrad=True)
     adam.build(model.trainable_variables)
     model._symbolic_build(data_batch=(keras.ops.ones((1, 3, 4)), keras.ops.ones((1, 3, 4))))
+    from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
     from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
     from keras.src.trainers.epoch_iterator import EpochIterator
 
@@ -51,6 +52,7 @@ def _objects():
         "variable": recurrent.cell.kernel,
         "tensor": inputs,
         "epochs": EpochIterator(keras.ops.convert_to_numpy(keras.ops.ones((2, 1)))),
+        "array adapter": ArrayDataAdapter(keras.ops.convert_to_numpy(keras.ops.ones((2, 1)))),
         "dataset adapter": PyDatasetAdapter,
         **_native_objects(),
     }

@@ -1,4 +1,4 @@
-"""The place of this process among those that train together."""
+"""Which of the processes of one training this is. Until several can run, there is one."""
 
 from __future__ import annotations
 

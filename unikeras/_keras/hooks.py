@@ -53,9 +53,20 @@ _TRACKING = (
     "TorchLayer registers variable._value instead of variable.value",
 )
 _DRAWS = (
-    "on PyTorch, a traced program draws anew at every run; Keras needs the seed's number, which a trace has not",
+    "on PyTorch, a traced program draws anew at every run, where Keras needs the seed's number; and for "
+    "uk.random.portable",
     "https://github.com/pytorch/pytorch/issues/88576",  # no generators in traces: what Keras names in its code
     "Keras' torch backend draws by operators that take the seed's tensor",
+)
+
+_PORTABLE = (
+    "uk.random.portable draws the same numbers on every backend",
+    _NONE_FILED,
+    "Keras has a generator of its own, the same on every backend",
+)
+_DRAWN = (
+    *("uniform", "normal", "truncated_normal", "randint", "categorical"),
+    *("dropout", "shuffle", "gamma", "beta", "binomial"),
 )
 
 TABLE: tuple[Hook, ...] = (
@@ -98,6 +109,18 @@ TABLE: tuple[Hook, ...] = (
     Hook("keras.Optimizer.apply", *_APPLY),
     Hook("keras.optimizers.LossScaleOptimizer.apply", *_APPLY),
     Hook("keras.optimizers.MultiOptimizer.apply", *_APPLY),
+    Hook(
+        "keras.Optimizer._backend_apply_gradients",
+        "with accumulated gradients, moving averages change once for each update, and not once for each micro-batch",
+        _NONE_FILED,
+        "Keras updates the averages in the branch that updates the weights",
+    ),
+    Hook(
+        "keras.Optimizer._get_current_learning_rate",
+        "with accumulated gradients, a schedule counts updates, and not micro-batches",
+        _NONE_FILED,
+        "Keras asks a schedule for optimizer.iterations",
+    ),
     Hook(
         "keras.Layer.__call__",
         "uk.debug(nans=True) names the layer that makes the first NaN",
@@ -148,6 +171,15 @@ TABLE: tuple[Hook, ...] = (
     Hook("keras.src.backend.torch.random.gamma", *_DRAWS),
     Hook("keras.src.backend.torch.random.binomial", *_DRAWS),
     Hook("keras.src.backend.torch.random.beta", *_DRAWS),
+    *(
+        Hook(f"keras.src.backend.{backend}.random.{name}", *_PORTABLE)
+        for backend in ("tensorflow", "jax")
+        for name in _DRAWN
+    ),
+    Hook("keras.random.SeedGenerator.__init__", *_PORTABLE),
+    Hook("keras.src.initializers.random_initializers.RandomInitializer.__init__", *_PORTABLE),
+    Hook("keras.src.random.seed_generator.global_seed_generator", *_PORTABLE),
+    Hook("keras.src.random.seed_generator.python_random", *_PORTABLE),
     Hook(
         "keras.layers.RandomCrop.transform_images",
         "on PyTorch, a traced program crops where a tensor says",
@@ -159,6 +191,12 @@ TABLE: tuple[Hook, ...] = (
         "on PyTorch, a trace needs the size of the kernel as Python numbers",
         _NONE_FILED,
         "gaussian_blur makes no tensor of its kernel_size",
+    ),
+    Hook(
+        "keras.src.trainers.data_adapters.get_data_adapter",
+        "keras.Model reads a data source in the source's own order, and only fit moves its epoch",
+        _NONE_FILED,
+        "Keras tells a PyDataset whether it is trained on, and does not shuffle one that has an order",
     ),
     *(
         Hook(f"keras.src.backend.torch.core.{name}", *_CHOICES)

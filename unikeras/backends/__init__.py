@@ -8,6 +8,9 @@ from unikeras.backends._choose import current_name as current_name
 from unikeras.backends._choose import settle as settle
 from unikeras.backends._contract import Backend, Composite, KeptValue, Program
 from unikeras.backends._contract import BackendTape as BackendTape
+from unikeras.backends._device import beside as beside
+from unikeras.backends._device import device as device
+from unikeras.backends._device import devices as devices
 from unikeras.backends._registry import ENTRIES as ENTRIES
 from unikeras.backends._registry import available, check, install_line, load, names, version
 

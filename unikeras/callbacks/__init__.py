@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unikeras._base.suggestions import missing_attribute
 
 if TYPE_CHECKING:
+    from unikeras.callbacks._checkpoint import Checkpoint as Checkpoint
     from unikeras.callbacks._history_file import HistoryFile as HistoryFile
     from unikeras.callbacks._history_lines import Run as Run
     from unikeras.callbacks._history_lines import read_history as read_history
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     from unikeras.callbacks._summary_writer import SummaryWriter as SummaryWriter
     from unikeras.callbacks._tensorboard import TensorBoard as TensorBoard
 
-__all__ = ["HistoryFile", "Run", "SummaryWriter", "TensorBoard", "plot_history", "read_history"]
+__all__ = ["Checkpoint", "HistoryFile", "Run", "SummaryWriter", "TensorBoard", "plot_history", "read_history"]
 
 _MODULES = {
+    "Checkpoint": "_checkpoint",
     "HistoryFile": "_history_file",
     "Run": "_history_lines",
     "SummaryWriter": "_summary_writer",

@@ -1,4 +1,4 @@
-"""Training: models whose steps are written once, and the loop that runs them."""
+"""Training: models whose steps are written once, the loop that runs them, and what watches, saves and resumes it."""
 
 from __future__ import annotations
 
@@ -6,34 +6,66 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from unikeras._base.suggestions import missing_attribute
-from unikeras.functions import debug, function
 
 if TYPE_CHECKING:
+    from unikeras.functions import debug as debug
+    from unikeras.functions import function as function
+    from unikeras.training._accumulation import accumulate as accumulate
+    from unikeras.training._best_weights import BestWeights as BestWeights
+    from unikeras.training._early_stopping import EarlyStopping as EarlyStopping
+    from unikeras.training._fit_saver import FitSaver as FitSaver
     from unikeras.training._model import Model as Model
+    from unikeras.training._plateau import ReduceLROnPlateau as ReduceLROnPlateau
     from unikeras.training._profile_run import Profile as Profile
     from unikeras.training._profile_run import profile as profile
     from unikeras.training._progress import Progress as Progress
     from unikeras.training._progress import progress as progress
+    from unikeras.training._resume import resume as resume
     from unikeras.training._tbptt import tbptt as tbptt
+    from unikeras.training.checkpoints._checkpointer import Checkpointer as Checkpointer
 
-__all__ = ["Model", "Profile", "Progress", "debug", "function", "profile", "progress", "tbptt"]
+__all__ = [
+    "BestWeights",
+    "Checkpointer",
+    "EarlyStopping",
+    "Model",
+    "Profile",
+    "Progress",
+    "ReduceLROnPlateau",
+    "accumulate",
+    "debug",
+    "function",
+    "profile",
+    "progress",
+    "resume",
+    "tbptt",
+]
 
 _MODULES = {
-    "Model": "_model",
-    "Profile": "_profile_run",
-    "Progress": "_progress",
-    "profile": "_profile_run",
-    "progress": "_progress",
-    "tbptt": "_tbptt",
+    "BestWeights": "training._best_weights",
+    "Checkpointer": "training.checkpoints._checkpointer",
+    "EarlyStopping": "training._early_stopping",
+    "FitSaver": "training._fit_saver",
+    "Model": "training._model",
+    "Profile": "training._profile_run",
+    "Progress": "training._progress",
+    "ReduceLROnPlateau": "training._plateau",
+    "accumulate": "training._accumulation",
+    "debug": "functions",
+    "function": "functions",
+    "profile": "training._profile_run",
+    "progress": "training._progress",
+    "resume": "training._resume",
+    "tbptt": "training._tbptt",
 }
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        # A subclass of keras.Model imports keras, and with it the framework; a function does so when it is called.
+        # Most of them import keras, and with it the framework; the files of checkpoints are read without.
         if name not in _MODULES:
             raise missing_attribute(__name__, name, __all__)
-        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return getattr(importlib.import_module(f"unikeras.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

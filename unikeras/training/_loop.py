@@ -9,7 +9,7 @@ Source: the arguments and the order of calls follow keras/src/backend/torch/trai
 
 from __future__ import annotations
 
-import itertools
+import functools
 import warnings
 from typing import Any
 
@@ -19,7 +19,6 @@ from keras import tree
 from unikeras import backends
 from unikeras._keras.trainer_parts import (
     CallbackList,
-    EpochIterator,
     class_weight_to_sample_weights,
     filter_traceback,
     max_epochs,
@@ -27,28 +26,39 @@ from unikeras._keras.trainer_parts import (
     train_validation_split,
     unpack_x_y_sample_weight,
 )
+from unikeras.data import adapted
 from unikeras.errors import ArgumentValueError
 from unikeras.functions import is_debugging
 from unikeras.training import _compiled_steps
+from unikeras.training._batches import Batches
 from unikeras.training._decisions import Decisions
+from unikeras.training._fit_run import FitRun, SavedFitRun
+from unikeras.training._fit_saver import choose_saver, without_savers
 from unikeras.training._listeners import Listeners
+from unikeras.training._positioned_batches import PositionedBatches
+from unikeras.training._run_settings import describe_run
+
+AnyBatches = Batches | PositionedBatches
 
 
-class _Batches(EpochIterator):
-    """Lists of as many batches as one execution takes, from any source that Keras knows."""
+def _beside_weights(method: Any) -> Any:
+    """Let a method of a model run on the device that holds its weights: batches and new state go there."""
 
-    def _get_iterator(self) -> Any:
-        return backends.current().batches(self.data_adapter)
+    @functools.wraps(method)
+    def run(model: Any, *args: Any, **kwargs: Any) -> Any:
+        with backends.beside(model.weights) as device:
+            if device is not None:
+                _bring(model, device)
+            return method(model, *args, **kwargs)
 
-    def __next__(self) -> tuple[int, int, list[Any]]:
-        begin, end, iterator = next(self._epoch_iterator)
-        # The last execution of an epoch may have fewer batches.
-        batches = list(itertools.islice(iterator, self.steps_per_execution))
-        if not batches:
-            with self.catch_stop_iteration():  # which warns, and remembers how many batches there were
-                raise StopIteration
-            raise StopIteration
-        return begin, end, batches
+    return run
+
+
+def _bring(model: Any, device: str) -> None:
+    """Bring what was made where `compile` was called to the device of the weights."""
+    optimizer = getattr(model, "optimizer", None)
+    for variable in [*model.variables, *model.metrics_variables, *getattr(optimizer, "variables", ())]:
+        backends.current().move(variable, device)
 
 
 class Loop:
@@ -56,6 +66,7 @@ class Loop:
 
     _decisions: Decisions | None = None
 
+    @_beside_weights
     @filter_traceback
     def fit(
         self: Any,
@@ -75,9 +86,11 @@ class Loop:
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
+        resume: Any = None,
     ) -> Any:
         self._assert_compile_called("fit")
         _refuse_strategies(self)
+        saver = choose_saver(callbacks, resume)
         epochs = _cap(epochs)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = train_validation_split(
@@ -91,31 +104,43 @@ class Loop:
             steps_per_epoch=steps_per_epoch,
             shuffle=shuffle,
             class_weight=class_weight,
+            trains=True,
         )
+        if saver is not None:
+            batches = PositionedBatches(batches)
         validation = self._validation(validation_data, validation_batch_size or batch_size, validation_steps)
         self._build_on(batches)
-        callbacks = self._callbacks(callbacks, verbose, epochs, batches, add_history=True)
+        callbacks = self._callbacks(without_savers(callbacks), verbose, epochs, batches, add_history=True)
+        run = FitRun()
+        if saver is not None:
+            settings = describe_run(self, batches, validation, validation_freq)
+            run = SavedFitRun(self, saver, batches, callbacks, settings, resumes=resume is not None)
         self.make_train_function()
         self.stop_training = False
-        training_logs: Any = {}
-        callbacks.on_train_begin()
-        for epoch in range(self._initial_epoch or initial_epoch, epochs):
-            self.reset_metrics()
-            callbacks.on_epoch_begin(epoch)
-            batches.steps_per_execution = self.steps_per_execution
-            logs = self._train_epoch(batches, callbacks)
-            training_logs = dict(self._get_metrics_result_or_logs(logs))
-            if validation is not None and self._should_eval(epoch, validation_freq):
-                validation_logs = self._evaluate(validation, callbacks)
-                training_logs |= {f"val_{name}": value for name, value in validation_logs.items()}
-            callbacks.on_epoch_end(epoch, training_logs)
-            if self.stop_training:
-                break
-        if isinstance(self.optimizer, keras.Optimizer) and epochs > 0:
-            self.optimizer.finalize_variable_values(self.trainable_weights)
-        callbacks.on_train_end(logs=training_logs)
+        with run.opened():
+            callbacks.on_train_begin()
+            training_logs: Any = {}
+            for epoch in run.epochs(self._initial_epoch or initial_epoch, epochs):
+                self.reset_metrics()
+                callbacks.on_epoch_begin(epoch)
+                batches.steps_per_execution = self.steps_per_execution
+                training_logs = self._train_epoch(batches, callbacks, run)
+                if validation is not None and self._should_eval(epoch, validation_freq):
+                    if not run.is_validating:
+                        run.end_training(training_logs)
+                    validation_logs = self._evaluate(validation, callbacks, run)
+                    training_logs |= {f"val_{name}": value for name, value in validation_logs.items()}
+                callbacks.on_epoch_end(epoch, training_logs)
+                run.end_epoch(epoch, training_logs)
+                if self.stop_training:
+                    break
+            run.finish()
+            if isinstance(self.optimizer, keras.Optimizer) and epochs > 0:
+                self.optimizer.finalize_variable_values(self.trainable_weights)
+            callbacks.on_train_end(logs=training_logs or run.logs)
         return self.history
 
+    @_beside_weights
     @filter_traceback
     def evaluate(
         self: Any,
@@ -137,6 +162,7 @@ class Loop:
         logs = self._evaluate(batches, self._callbacks(callbacks, verbose, 1, batches))
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
+    @_beside_weights
     @filter_traceback
     def predict(
         self: Any,
@@ -165,6 +191,7 @@ class Loop:
         callbacks.on_predict_end()
         return tree.map_structure(lambda *parts: backends.current().concatenate(parts), *outputs)
 
+    @_beside_weights
     @filter_traceback
     def train_on_batch(
         self: Any,
@@ -184,6 +211,7 @@ class Loop:
         self.reset_metrics()
         return self._logs_of(self._execute([data]), return_dict)
 
+    @_beside_weights
     @filter_traceback
     def test_on_batch(
         self: Any, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
@@ -195,6 +223,7 @@ class Loop:
         self.reset_metrics()
         return self._logs_of(self.test_function([data]), return_dict)
 
+    @_beside_weights
     @filter_traceback
     def predict_on_batch(self: Any, x: Any) -> Any:
         self.make_predict_function()
@@ -227,44 +256,54 @@ class Loop:
             self._decisions = Decisions(self, final=True)
         return logs
 
-    def _train_epoch(self: Any, batches: _Batches, callbacks: CallbackList) -> Any:
+    def _train_epoch(self: Any, batches: AnyBatches, callbacks: CallbackList, run: FitRun) -> dict[str, Any]:
+        """Train on what is left of an epoch, and return its logs."""
+        logs = run.begin_epoch()
+        if run.is_validating:
+            return dict(logs)
         backends.current().set_training(self, True)
-        logs: Any = {}
         listeners = Listeners(callbacks.callbacks)
-        for begin, end, data in batches:
+        for begin, end, data in () if run.is_stopped else batches:
             if heard := listeners.hear(begin, end):
                 callbacks.on_train_batch_begin(begin)
             logs = self._execute(data)
             if heard:
                 callbacks.on_train_batch_end(end, logs)
+            if run.is_saved:
+                run.end_batch(begin, len(data), logs)
             if self.stop_training:
                 break
         backends.current().set_training(self, False)
-        return logs
+        return dict(self._get_metrics_result_or_logs(logs))
 
-    def _evaluate(self: Any, batches: _Batches, callbacks: CallbackList) -> Any:
+    def _evaluate(self: Any, batches: Batches, callbacks: CallbackList, run: FitRun | None = None) -> Any:
+        run = run or FitRun()
         batches.reset()
         backends.current().set_training(self, False)
         self.make_test_function()
         self.stop_evaluating = False
         callbacks.on_test_begin()
-        logs: Any = {}
         self.reset_metrics()
+        evaluated, logs = run.begin_validation()
         for begin, end, data in batches:
+            data = data[max(evaluated - begin, 0) :]
+            if not data:
+                continue
             callbacks.on_test_batch_begin(begin)
             self.make_test_function()
             logs = self.test_function(data)
             callbacks.on_test_batch_end(end, logs)
+            run.end_validation_batch(len(data), logs)
             if self.stop_evaluating:
                 break
         logs = pythonify_logs(self._get_metrics_result_or_logs(logs))
         callbacks.on_test_end(logs)
         return logs
 
-    def _batches(self: Any, **arguments: Any) -> _Batches:
-        return _Batches(**arguments, steps_per_execution=self.steps_per_execution)
+    def _batches(self: Any, trains: bool = False, **arguments: Any) -> Batches:
+        return Batches(**adapted(arguments, trains), steps_per_execution=self.steps_per_execution)
 
-    def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> _Batches | None:
+    def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> Batches | None:
         if data is None:
             return None
         x, y, sample_weight = unpack_x_y_sample_weight(data)
@@ -273,7 +312,7 @@ class Loop:
         )
 
     def _callbacks(
-        self: Any, callbacks: Any, verbose: Any, epochs: int, batches: _Batches, add_history: bool = False
+        self: Any, callbacks: Any, verbose: Any, epochs: int, batches: AnyBatches, add_history: bool = False
     ) -> CallbackList:
         if isinstance(callbacks, CallbackList):
             return callbacks
@@ -287,12 +326,12 @@ class Loop:
             model=self,
         )
 
-    def _build_on(self: Any, batches: _Batches | None = None, data_batch: Any = None) -> None:
+    def _build_on(self: Any, batches: AnyBatches | None = None, data_batch: Any = None) -> None:
         """Build what is not built yet on symbolic data; a model with steps of its own may be built by them."""
         if is_debugging():
             return  # losses and layers must only see concrete values; they build themselves in the first step
         if batches is not None:
-            data_batch = _look_up(batches)
+            data_batch = batches.look_up()
         try:
             self._symbolic_build(iterator=batches if data_batch is None else None, data_batch=data_batch)
         except (RuntimeError, ValueError, NotImplementedError):
@@ -306,19 +345,11 @@ class Loop:
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
 
-def _look_up(batches: _Batches) -> Any:
-    """Return the first batch of a PyDataset with workers; to take it from them would be to lose it."""
-    adapter = batches.data_adapter
-    if getattr(adapter, "enqueuer", None) is None:
-        return None
-    return adapter._standardize_batch(adapter.py_dataset[0])
-
-
 def _cap(epochs: int) -> int:
     """Return at most as many epochs as Keras' configuration allows, for runs that only try things out."""
     most = max_epochs()
     if most and most < epochs:
-        warnings.warn(f"Limiting epochs to {most}", stacklevel=4)
+        warnings.warn(f"Limiting epochs to {most}", stacklevel=5)
         return int(most)
     return epochs
 
@@ -331,5 +362,20 @@ def _refuse_strategies(model: Any) -> None:
         )
 
 
+_RESUME = """
+            resume: A folder to go on from, in the middle of an epoch too, and to save checkpoints in; after each epoch,
+                unless `callbacks` has a `uk.callbacks.Checkpoint`. A folder that is missing or empty begins the run
+                anew. A run that is finished returns at once.
+"""
+
+
+def _with_resume(doc: str) -> str:
+    """Return Keras' text on fit, with our argument behind Keras' last one."""
+    before, marker, after = doc.partition("\n\n        Unpacking behavior")
+    return before + _RESUME.rstrip() + marker + after
+
+
 for _name in ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch"):
     getattr(Loop, _name).__doc__ = getattr(keras.Model, _name).__doc__
+if Loop.fit.__doc__:
+    Loop.fit.__doc__ = _with_resume(Loop.fit.__doc__)

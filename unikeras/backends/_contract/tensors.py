@@ -38,7 +38,30 @@ class Tensors(ABC):
 
     @abstractmethod
     def devices(self) -> list[str]:
-        """Return the names of the devices that the framework can compute on, such as `"cpu:0"`."""
+        """Return the names of the devices that the framework can compute on.
+
+        Returns:
+            Names as `device_of` has them; the CPU is among them.
+        """
+
+    @abstractmethod
+    def device_of(self, tensor: Any) -> str | None:
+        """Return the name of the device that holds a tensor.
+
+        Args:
+            tensor: a native tensor, or what a Keras variable has as `_value`.
+
+        Returns:
+            The kind and the number, such as `"cpu:0"` or `"gpu:1"`; None where it is spread over several devices.
+        """
+
+    def keras_device(self, name: str) -> str:
+        """Return how `keras.device` takes a device.
+
+        Args:
+            name: one of `devices()`.
+        """
+        return name
 
     @abstractmethod
     def is_tensor(self, value: Any) -> bool:

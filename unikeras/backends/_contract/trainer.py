@@ -62,6 +62,14 @@ class Trainer(ABC):
             training: True for training, False for inference.
         """
 
+    def move(self, variable: Any, device: str) -> None:  # noqa: B027 - most frameworks mix devices in a step
+        """Bring a variable to a device, where the framework does not compute with variables on different ones.
+
+        Args:
+            variable: a Keras variable of any shape and dtype.
+            device: one of `devices()`.
+        """
+
     @abstractmethod
     def snapshot(self, variable: Any) -> KeptValue:
         """Keep the value of a variable that is about to change.
@@ -81,6 +89,32 @@ class Trainer(ABC):
 
         Args:
             hook: called with a list of what `snapshot` takes.
+        """
+
+    def native_variables(self, model: Any) -> list[Any]:
+        """Return the state of the framework's own modules that no Keras variable holds, such as buffers.
+
+        Args:
+            model: a Keras model or layer.
+
+        Returns:
+            Objects with `path`, `value` (a native tensor) and `assign(value)`, as Keras variables have them.
+        """
+        return []
+
+    def generator_state(self) -> dict[str, Any]:
+        """Return the state of the framework's own generators, which draws without a seed use.
+
+        Returns:
+            Numpy arrays by name; none where the framework has no such generators.
+        """
+        return {}
+
+    def restore_generator_state(self, state: dict[str, Any]) -> None:  # noqa: B027 - see above
+        """Put back what `generator_state` returned.
+
+        Args:
+            state: the numpy arrays by name; those of devices that are not here are skipped.
         """
 
     @abstractmethod

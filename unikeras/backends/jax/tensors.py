@@ -15,7 +15,14 @@ class JaxTensors(Tensors):
     """`jax.Array`, and pytrees."""
 
     def devices(self) -> list[str]:
-        return [f"{device.platform}:{device.id}" for device in jax.devices()]
+        devices = jax.devices()
+        if all(device.platform != "cpu" for device in devices):
+            devices = [*jax.devices("cpu"), *devices]
+        return [_name(device) for device in devices]
+
+    def device_of(self, tensor: Any) -> str | None:
+        devices = tensor.devices()
+        return _name(*devices) if len(devices) == 1 else None
 
     def is_tensor(self, value: Any) -> bool:
         return isinstance(value, jax.Array)
@@ -43,3 +50,7 @@ class JaxTensors(Tensors):
 
     def synchronize(self, *values: Any) -> None:
         jax.block_until_ready(values)
+
+
+def _name(device: jax.Device) -> str:
+    return f"{device.platform}:{device.id}"

@@ -19,7 +19,10 @@ class TensorflowTensors(Tensors):
     resize_rounds_integers = False
 
     def devices(self) -> list[str]:
-        return [device.name.removeprefix("/device:").lower() for device in tf.config.list_logical_devices()]
+        return [_name(device.name) for device in tf.config.list_logical_devices()]
+
+    def device_of(self, tensor: Any) -> str | None:
+        return _name(tensor.device) if tensor.device else None
 
     def is_tensor(self, value: Any) -> bool:
         return isinstance(value, tf.Tensor | tf.Variable)
@@ -51,6 +54,11 @@ class TensorflowTensors(Tensors):
             # A stream has no end to wait for; a value on the host does.
             for value in values:
                 value.numpy()
+
+
+def _name(device: str) -> str:
+    """Return the short name of `/device:CPU:0`, or of one with a job and a task before that."""
+    return device.rpartition("/device:")[2].lower()
 
 
 def _unflatten(kind: tuple[Any, Any], children: Sequence[Any]) -> Any:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import torch
+from keras.backend import standardize_dtype
+from keras.layers import TorchModuleWrapper
+from keras.ops import convert_to_tensor
 from keras.src.backend import get_stateless_scope
 
 from unikeras._keras import hooks
@@ -47,6 +49,29 @@ def _on_values(own: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+class _Buffer:
+    """A buffer with what a Keras variable has, for those who watch, save or restore it."""
+
+    def __init__(self, value: torch.Tensor, path: str) -> None:
+        self._value = value
+        self.path = path
+
+    @property
+    def value(self) -> torch.Tensor:
+        return self._value
+
+    def assign(self, value: Any) -> None:
+        """Change it in place, since the module has it too."""
+        with torch.no_grad():
+            self._value.copy_(convert_to_tensor(value, dtype=standardize_dtype(self._value.dtype)))
+
+
+def native_buffers(model: Any) -> list[Any]:
+    """Return the buffers of all torch modules inside a Keras model."""
+    wrappers = [layer for layer in model._flatten_layers() if isinstance(layer, TorchModuleWrapper)]
+    return list({id(buffer._value): buffer for w in wrappers for buffer in _buffers(w).values()}.values())
+
+
 def _tell_of_buffers(wrapper: Any) -> None:
     holders = list(_buffers(wrapper).values())
     for listener in tuple(listeners):
@@ -58,7 +83,7 @@ def _buffers(wrapper: Any) -> dict[str, Any]:
     known = vars(wrapper).setdefault("_unikeras_buffers", {})
     for name, buffer in wrapper.module.named_buffers():
         if id(buffer) not in known:
-            known[id(buffer)] = SimpleNamespace(_value=buffer, path=f"{wrapper.path}/{name}")
+            known[id(buffer)] = _Buffer(buffer, f"{wrapper.path}/{name}")
     return {name: known[id(buffer)] for name, buffer in wrapper.module.named_buffers()}
 
 

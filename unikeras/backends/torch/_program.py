@@ -14,6 +14,7 @@ from unikeras._base.signals import interrupts_wait
 from unikeras._keras.scopes import is_recording, take_created_variables
 from unikeras.backends._contract import Program, TensorFunction
 from unikeras.backends.torch import _assign, _augmentation, _control_flow, _draws, _modules, passes
+from unikeras.backends.torch._bound_operators import bind_operators
 from unikeras.backends.torch._content import look_into
 from unikeras.backends.torch._fused_normalization import fused_normalization
 from unikeras.backends.torch._fused_optimizers import fused_updates
@@ -105,7 +106,7 @@ class GraphProgram:
         self._results = trace.results
         self.module = torch.fx.GraphModule(trace.holder, trace.graph)
         self._written_arguments = _written_arguments(trace)
-        self._run = self.module.forward
+        self._run = bind_operators(self.module)
 
     def allow_other_strides(self) -> None:
         """Let the graph view what it can, and copy what a kernel lays out otherwise than fake tensors say."""
@@ -113,7 +114,7 @@ class GraphProgram:
             if str(node.target) in _VIEWS:
                 node.target = torch.ops.aten.reshape.default
         self.module.recompile()
-        self._run = self.module.forward
+        self._run = bind_operators(self.module)
 
     def compile(self, inputs: Inputs) -> None:
         """Run the graph by Inductor's kernels from now on."""

@@ -20,7 +20,14 @@ class TorchTensors(Tensors):
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         if accelerator is None:
             return ["cpu:0"]
-        return ["cpu:0", *(f"{accelerator.type}:{i}" for i in range(torch.accelerator.device_count()))]
+        return ["cpu:0", *(_name(accelerator.type, i) for i in range(torch.accelerator.device_count()))]
+
+    def device_of(self, tensor: Any) -> str | None:
+        return _name(tensor.device.type, tensor.device.index or 0)
+
+    def keras_device(self, name: str) -> str:
+        # A tensor on "cpu" is copied to "cpu:0", which PyTorch takes for another device, and Keras asks for each time.
+        return "cpu" if name == "cpu:0" else name
 
     def is_tensor(self, value: Any) -> bool:
         return isinstance(value, torch.Tensor)
@@ -63,6 +70,10 @@ class TorchTensors(Tensors):
 
 # Dtypes, as numpy writes them, that Keras leaves as they are: floats, complex and signed integers, uint8 and flags.
 _AS_THEY_ARE = frozenset("efdFDbhilqB?")
+
+
+def _name(kind: str, number: int) -> str:
+    return f"{'gpu' if kind == 'cuda' else kind}:{number}"
 
 
 def _join(kind: tuple[type, Any], parts: Sequence[Any]) -> Any:

@@ -33,6 +33,12 @@ class TorchTrainer(Trainer):
     def set_training(self, model: Any, training: bool) -> None:
         model.train(training)
 
+    def move(self, variable: Any, device: str) -> None:
+        value = variable._value
+        target = torch.device(device.replace("gpu", "cuda"))
+        if (value.device.type, value.device.index or 0) != (target.type, target.index):
+            value.data = value.data.to(target)  # the parameter stays the same object, which modules hold
+
     def snapshot(self, variable: Any) -> KeptValue:
         # Keras' optimizers change parameters in place. The memory that holds the old numbers is kept, and the
         # parameter goes on in memory with a copy of them. On the CPU that memory is the one kept at the step before:
@@ -57,6 +63,29 @@ class TorchTrainer(Trainer):
 
         _modules.install()
         _modules.listeners[hook] = None
+
+    def native_variables(self, model: Any) -> list[Any]:
+        from unikeras.backends.torch import _modules
+
+        return _modules.native_buffers(model)
+
+    def generator_state(self) -> dict[str, Any]:
+        states = {"cpu": torch.get_rng_state()}
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            states |= {f"cuda:{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
+        if torch.backends.mps.is_available():
+            states["mps"] = torch.mps.get_rng_state()
+        return {name: state.cpu().numpy().copy() for name, state in states.items()}
+
+    def restore_generator_state(self, state: dict[str, Any]) -> None:
+        for name, words in state.items():
+            kind, _, number = name.partition(":")
+            if kind == "cpu":
+                torch.set_rng_state(torch.from_numpy(words))
+            elif kind == "cuda" and int(number) < torch.cuda.device_count():
+                torch.cuda.set_rng_state(torch.from_numpy(words), int(number))
+            elif kind == "mps" and torch.backends.mps.is_available():
+                torch.mps.set_rng_state(torch.from_numpy(words))
 
     def profile(self, folder: Path) -> AbstractContextManager[None]:
         from unikeras.backends.torch import _profile

@@ -1,0 +1,41 @@
+"""The generators of the process: Python's, numpy's, Keras' for draws without a seed, and the framework's."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+
+from unikeras import backends
+
+
+class RandomState:
+    """The state of the process' generators, by the protocol of all that a checkpoint holds."""
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The state of each generator."""
+        from unikeras._keras.global_seed import global_seed_state
+
+        backend = backends.current()
+        version, words, gauss = random.getstate()
+        seed = global_seed_state()
+        return {
+            "python": {"version": version, "words": np.array(words, np.uint64), "gauss": gauss},
+            "numpy": np.random.get_state(legacy=False),
+            "keras": None if seed is None else backend.to_numpy(seed.value),
+            backend.name: backend.generator_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put the generators back; those of another framework are skipped."""
+        from unikeras._keras.global_seed import set_global_seed_state
+
+        backend = backends.current()
+        python = state["python"]
+        random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
+        np.random.set_state(state["numpy"])
+        set_global_seed_state(state["keras"])
+        if state.get(backend.name):
+            backend.restore_generator_state(state[backend.name])

@@ -1,0 +1,107 @@
+"""A group of Keras variables, such as a model's or an optimizer's, as named arrays; and how these fit another group.
+
+Keras numbers what has no name, differently each time. So variables are found by their paths where all of these are
+equal, and else by their order, where paths are compared without the numbers. Shapes and dtypes have to agree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unikeras import backends
+from unikeras.training.checkpoints._nested_state import Arrays
+from unikeras.training.checkpoints._tensor_header import TensorSpec
+
+# A number that Keras appended to a name: "dense_3/kernel", and in an optimizer's slots "adam/dense_3_kernel_momentum".
+_APPENDED = re.compile(r"_\d+(?=[_/]|$)")
+
+
+class VariableGroup:
+    """Variables in the order in which their owner has them.
+
+    Args:
+        name: of the group; its arrays' names begin with it.
+        variables: with `path`, `value` and `assign`, as Keras' variables have them.
+    """
+
+    def __init__(self, name: str, variables: Sequence[Any]) -> None:
+        self.name = name
+        self._variables = dict(zip(_unique_paths(variables), variables, strict=True))
+
+    def save(self, arrays: Arrays) -> list[str]:
+        """Put the values into `arrays`, perhaps in the memory of the variables; return the paths in order."""
+        for path, variable in self._variables.items():
+            arrays[f"{self.name}/{path}"] = _value_of(variable)
+        return list(self._variables)
+
+    def matches(self, paths: Sequence[str]) -> dict[str, str] | None:
+        """Return for each path of a file the path here; None where they cannot be told.
+
+        Args:
+            paths: in their order.
+        """
+        own = list(self._variables)
+        if set(paths) == set(own):
+            return {path: path for path in paths}
+        if list(map(_without_numbers, paths)) == list(map(_without_numbers, own)):
+            return dict(zip(paths, own, strict=True))
+        return None
+
+    def differences(self, paths: Sequence[str], arrays: Mapping[str, np.ndarray[Any, Any]]) -> list[str]:
+        """Say of each variable that does not fit what is wrong with it.
+
+        Args:
+            paths: those of the file, in their order.
+            arrays: the arrays of the file.
+        """
+        matches = self.matches(paths)
+        if matches is None:
+            return [*self._unmatched(paths)]
+        found = []
+        for path, own in matches.items():
+            saved = TensorSpec.of(arrays[f"{self.name}/{path}"])
+            here = TensorSpec.of(_value_of(self._variables[own]))
+            if saved != here:
+                found.append(f"{self.name}: {own} is {here} here and {saved} in the checkpoint")
+        return found
+
+    def _unmatched(self, paths: Sequence[str]) -> list[str]:
+        from difflib import SequenceMatcher
+
+        own = list(self._variables)
+        matcher = SequenceMatcher(
+            None, list(map(_without_numbers, paths)), list(map(_without_numbers, own)), autojunk=False
+        )
+        found = []
+        for kind, a, b, c, d in matcher.get_opcodes():
+            if kind != "equal":
+                found += [f"{self.name}: {path} is in the checkpoint, and not here" for path in paths[a:b]]
+                found += [f"{self.name}: {path} is here, and not in the checkpoint" for path in own[c:d]]
+        return found
+
+    def restore(self, paths: Sequence[str], arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Assign the values of a file in which there are no `differences`."""
+        for path, own in (self.matches(paths) or {}).items():
+            self._variables[own].assign(arrays[f"{self.name}/{path}"])
+
+
+def _value_of(variable: Any) -> np.ndarray[Any, Any]:
+    return backends.current().to_numpy(variable.value)
+
+
+def _unique_paths(variables: Sequence[Any]) -> list[str]:
+    """Return the paths; one that occurs again gets a number after a sign that no name of Keras has."""
+    seen: dict[str, int] = {}
+    paths = []
+    for variable in variables:
+        count = seen[variable.path] = seen.get(variable.path, -1) + 1
+        paths.append(f"{variable.path}#{count}" if count else variable.path)
+    return paths
+
+
+def _without_numbers(path: str) -> str:
+    return _APPENDED.sub("", path)
