@@ -26,7 +26,9 @@ def main(rounds: int) -> None:
     def fit_with(*make):
         model = uk.Model.from_keras(mlp())
         model.compile("adam", loss)
-        return lambda: model.fit(x, y, batch_size=64, verbose=0, shuffle=False, callbacks=[one() for one in make])
+        return lambda: model.fit(
+            x, y, batch_size=64, verbose=0, shuffle=False, callbacks=[one() for one in make]
+        )
 
     with tempfile.TemporaryDirectory() as folder:
         runs = {
