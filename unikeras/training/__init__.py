@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from unikeras.training._accumulation import accumulate as accumulate
     from unikeras.training._best_weights import BestWeights as BestWeights
     from unikeras.training._early_stopping import EarlyStopping as EarlyStopping
+    from unikeras.training._largest_batch import largest_batch as largest_batch
     from unikeras.training._model import Model as Model
     from unikeras.training._plateau import ReduceLROnPlateau as ReduceLROnPlateau
     from unikeras.training._tbptt import tbptt as tbptt
@@ -24,6 +25,7 @@ __all__ = [
     "accumulate",
     "debug",
     "function",
+    "largest_batch",
     "tbptt",
 ]
 
@@ -33,6 +35,7 @@ _MODULES = {
     "Model": "_model",
     "ReduceLROnPlateau": "_plateau",
     "accumulate": "_accumulation",
+    "largest_batch": "_largest_batch",
     "tbptt": "_tbptt",
 }
 

@@ -9,7 +9,14 @@ import keras
 import numpy as np
 
 from unikeras import backends
-from unikeras.errors import ArgumentError, ArgumentValueError, OutOfMemory, RemoteError, WorkerDied, WorkerTimeout
+from unikeras.errors import (
+    ArgumentError,
+    ArgumentValueError,
+    OutOfMemory,
+    RemoteError,
+    WorkerDied,
+    WorkerTimeout,
+)
 from unikeras.training import _memory_trial
 from unikeras.training._best_weights import count
 from unikeras.workers import OwnWorker
@@ -67,7 +74,9 @@ def largest_batch(
     if limit_bytes is not None:
         limit_bytes = count("limit_bytes", limit_bytes, least=1)
     if policy is not None and policy not in _POLICIES:
-        raise ArgumentValueError(f"policy must be one of {', '.join(_POLICIES)}, or None; received {policy!r}")
+        raise ArgumentValueError(
+            f"policy must be one of {', '.join(_POLICIES)}, or None; received {policy!r}"
+        )
     data = _examples((x, y, sample_weight))
     job = (_checked(model), data, limit_bytes, policy, _device_of(model))
     with OwnWorker(backends.current().name) as worker:
@@ -152,7 +161,9 @@ def _checked(model: Any) -> keras.Model | Callable[[], keras.Model]:
             f"model must be a keras.Model, or a function that returns one; received {type(model).__qualname__}"
         )
     if not model.compiled:
-        raise ArgumentError(f"model {model.name!r} is not compiled; a train step needs an optimizer and a loss")
+        raise ArgumentError(
+            f"model {model.name!r} is not compiled; a train step needs an optimizer and a loss"
+        )
     fixed = {tensor.shape[0] for tensor in getattr(model, "inputs", None) or ()} - {None}
     if fixed:
         raise ArgumentValueError(
