@@ -31,6 +31,7 @@ __all__ = [
     "LeakedTensorError",
     "MissingDependency",
     "NonFiniteError",
+    "OutOfMemory",
     "OutputError",
     "ParityError",
     "RemoteError",
@@ -229,6 +230,10 @@ class DatasetError(UnikerasError, ValueError):
     """A data set cannot be read, or is not what training needs."""
 
     cli_exit_code = 2
+
+
+class OutOfMemory(UnikerasError, MemoryError):
+    """Something does not fit into the memory that it may use."""
 
 
 class OutputError(UnikerasError, OSError):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unikeras.training._best_weights import BestWeights as BestWeights
     from unikeras.training._early_stopping import EarlyStopping as EarlyStopping
     from unikeras.training._fit_saver import FitSaver as FitSaver
+    from unikeras.training._largest_batch import largest_batch as largest_batch
     from unikeras.training._model import Model as Model
     from unikeras.training._plateau import ReduceLROnPlateau as ReduceLROnPlateau
     from unikeras.training._profile_run import Profile as Profile
@@ -35,6 +36,7 @@ __all__ = [
     "accumulate",
     "debug",
     "function",
+    "largest_batch",
     "profile",
     "progress",
     "resume",
@@ -53,6 +55,7 @@ _MODULES = {
     "accumulate": "training._accumulation",
     "debug": "functions",
     "function": "functions",
+    "largest_batch": "training._largest_batch",
     "profile": "training._profile_run",
     "progress": "training._progress",
     "resume": "training._resume",

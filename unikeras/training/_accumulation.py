@@ -21,10 +21,10 @@ _exact: weakref.WeakSet[Any] = weakref.WeakSet()
 def accumulate(optimizer: Any, steps: int) -> Any:
     """Let an optimizer update the weights once for several micro-batches, with the mean of their gradients.
 
-    Micro-batches of one size are then what one batch of all of them is: clipping, weight decay, learning-rate schedules and
-    moving averages see updates, not micro-batches. It is Keras' own `gradient_accumulation_steps`, set on the optimizer that
-    does the work; by itself, that counts micro-batches for schedules and moving averages. An optimizer from a file, or
-    from another process, is passed to `accumulate` again.
+    Micro-batches of one size are then what one batch of all of them is: clipping, weight decay, learning-rate schedules
+    and moving averages see updates, not micro-batches. It is Keras' own `gradient_accumulation_steps`, set on the
+    optimizer that does the work; by itself, that counts micro-batches for schedules and moving averages. An optimizer
+    from a file, or from another process, is passed to `accumulate` again.
 
     A group that is not full at the end of an epoch goes on in the next one. Under a `LossScaleOptimizer`, a micro-batch
     whose gradients are not finite is left out, and the next one takes its place. What layers compute of a batch, such

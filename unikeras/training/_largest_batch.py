@@ -156,7 +156,7 @@ def _examples(data: Any) -> Any:
 def _checked(model: Any) -> keras.Model | Callable[[], keras.Model]:
     if not isinstance(model, keras.Model):
         if callable(model):
-            return model  # type: ignore[no-any-return]
+            return model
         raise ArgumentError(
             f"model must be a keras.Model, or a function that returns one; received {type(model).__qualname__}"
         )

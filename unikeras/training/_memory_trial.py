@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import re
 import threading
@@ -18,7 +17,7 @@ import numpy as np
 from unikeras import backends
 from unikeras.errors import ArgumentError
 
-_PROCESS = Path("/proc/self")
+_PROCESS, _GROUP = Path("/proc/self"), Path("/sys/fs/cgroup")
 _LOOK = 0.005  # seconds
 _LACKS_MEMORY = re.compile(
     r"out of memory|resource_?exhausted|can't allocate memory|cannot allocate memory|bad_alloc|"
@@ -36,7 +35,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 class _Job:
     model: Any
     data: Any
-    limit: int
+    limit: int | None
     device: str | None
 
 
@@ -59,7 +58,7 @@ def prepare(model: Any, data: Any, limit_bytes: int | None, policy: str | None, 
             raise ArgumentError("the function for largest_batch must return a compiled keras.Model")
     elif policy is not None:
         _set_policy(model, policy)
-    _jobs[:] = [_Job(model, data, limit_bytes or _free_bytes(), device)]
+    _jobs[:] = [_Job(model, data, limit_bytes, device)]
 
 
 def _set_policy(model: Any, policy: str) -> None:
@@ -75,24 +74,30 @@ def _set_policy(model: Any, policy: str) -> None:
 def fits(size: int) -> bool:
     """Train on a batch of a size, twice: the optimizer has its slots the second time.
 
+    Args:
+        size: not smaller than in the trial before: what counts is the peak since the process began.
+
     Returns:
         Whether the memory at the peak was below the limit. The process ends where it is far above.
     """
     job = _jobs[0]
-    device = backends.device(job.device) if job.device else contextlib.nullcontext()
+    backend = backends.current()
+    place = backends.device(job.device) if job.device else contextlib.nullcontext()
     batch = keras.tree.map_structure(
         lambda array: None if array is None else np.take(array, np.arange(size) % len(array), axis=0),
         job.data,
         none_is_leaf=True,
     )
-    backend = backends.current()
-    gc.collect()
-    with device, _watched(job.limit) as peak:
-        backend.reset_peak_memory()
-        for _ in range(2):
-            job.model.train_on_batch(*batch)
-    on_device = backend.peak_memory()
-    return (peak() if on_device is None else on_device) <= job.limit
+    with place:
+        peak = backend.peak_memory(str(backend.device_of(keras.ops.zeros(()))))
+        limit = _resident_bytes() + _free_bytes() if job.limit is None or peak is not None else job.limit
+        with _watched(limit) as host_peak:
+            for _ in range(2):
+                job.model.train_on_batch(*batch)
+        peak = backend.peak_memory(str(backend.device_of(keras.ops.zeros(()))))
+    if peak is not None:
+        return job.limit is None or peak <= job.limit
+    return bool(host_peak() <= limit)
 
 
 @contextlib.contextmanager
@@ -107,8 +112,6 @@ def _watched(limit: int) -> Iterator[Any]:
             if peaks[0] > end:
                 os._exit(1)
 
-    with contextlib.suppress(OSError):
-        (_PROCESS / "clear_refs").write_text("5")  # the peak begins anew
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
@@ -132,9 +135,12 @@ def _free_bytes() -> int:
 
 def _left_in_group() -> int:
     """Return how much a container leaves, where it has a limit."""
-    root = Path("/sys/fs/cgroup")
-    with contextlib.suppress(OSError, ValueError):
-        return int((root / "memory.max").read_text()) - int((root / "memory.current").read_text())
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number
+            return int((_GROUP / limit).read_text()) - int((_GROUP / used).read_text())
     return 1 << 62
 
 

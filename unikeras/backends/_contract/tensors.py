@@ -63,6 +63,17 @@ class Tensors(ABC):
         """
         return name
 
+    def peak_memory(self, device: str) -> int | None:
+        """Return how many bytes of a device's own memory were in use at most.
+
+        Args:
+            device: one of `devices()`.
+
+        Returns:
+            The peak since the process began; None where the device uses the host's memory, or nobody counts.
+        """
+        return None
+
     @abstractmethod
     def is_tensor(self, value: Any) -> bool:
         """Say whether a value is a native tensor of this framework.

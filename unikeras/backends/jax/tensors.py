@@ -24,6 +24,11 @@ class JaxTensors(Tensors):
         devices = tensor.devices()
         return _name(*devices) if len(devices) == 1 else None
 
+    def peak_memory(self, device: str) -> int | None:
+        kind, _, number = device.partition(":")
+        found = next(one for one in jax.devices(kind) if one.id == int(number))
+        return (found.memory_stats() or {}).get("peak_bytes_in_use")
+
     def is_tensor(self, value: Any) -> bool:
         return isinstance(value, jax.Array)
 

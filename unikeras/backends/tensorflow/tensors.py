@@ -24,6 +24,11 @@ class TensorflowTensors(Tensors):
     def device_of(self, tensor: Any) -> str | None:
         return _name(tensor.device) if tensor.device else None
 
+    def peak_memory(self, device: str) -> int | None:
+        if device.startswith("cpu"):
+            return None
+        return int(tf.config.experimental.get_memory_info(device.upper())["peak"])
+
     def is_tensor(self, value: Any) -> bool:
         return isinstance(value, tf.Tensor | tf.Variable)
 

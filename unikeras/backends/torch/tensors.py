@@ -29,6 +29,10 @@ class TorchTensors(Tensors):
         # A tensor on "cpu" is copied to "cpu:0", which PyTorch takes for another device, and Keras asks for each time.
         return "cpu" if name == "cpu:0" else name
 
+    def peak_memory(self, device: str) -> int | None:
+        kind, _, number = device.partition(":")
+        return torch.cuda.max_memory_allocated(int(number)) if kind == "gpu" else None
+
     def is_tensor(self, value: Any) -> bool:
         return isinstance(value, torch.Tensor)
 
