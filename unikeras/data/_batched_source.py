@@ -13,7 +13,7 @@ from unikeras.data import _examples
 from unikeras.data._batch_plan import BatchOptions, Measured, Part, Plan, check_lengths
 from unikeras.data._chain import Chain
 from unikeras.data._chain_steps import call, check_callable, name_of
-from unikeras.data._counts import check_count
+from unikeras.data._counts import check_count, check_index
 from unikeras.data._keys import batch_generator
 from unikeras.data._labels import class_weight_of
 from unikeras.data._padded import stack_padded
@@ -83,12 +83,11 @@ class BatchedSource(keras.utils.PyDataset):
             index: from 0 to the length less 1; a negative one counts from the end.
 
         Raises:
+            ArgumentError: it is no integer.
             IndexError: there is no such batch.
         """
         plan = self._plan(self._position.epoch, True)
-        number = index + len(plan) if index < 0 else index
-        if not 0 <= number < len(plan):
-            raise IndexError(f"there is no batch {index}; an epoch has {len(plan)}")
+        number = check_index(index, len(plan), "batch")
         return self._make(plan.part(number), self._position.epoch, number)
 
     @property

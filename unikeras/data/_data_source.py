@@ -12,7 +12,8 @@ import numpy as np
 from unikeras.data import _keys
 from unikeras.data._chain import Chain
 from unikeras.data._chain_steps import Augment, Cache, Map, call, check_callable, name_of
-from unikeras.data._counts import check_count
+from unikeras.data._counts import check_count, check_index
+from unikeras.data._examples import writable
 from unikeras.data._labels import class_weight_of, labels_of, split_members
 from unikeras.data._origins import check_not_empty
 from unikeras.data._position import Position, check_state
@@ -49,14 +50,12 @@ class Source:
             index: from 0 to the length less 1; a negative one counts from the end.
 
         Raises:
+            ArgumentError: it is no integer.
             IndexError: there is no such example.
         """
-        number = check_count(index, "the index of an example", least=-len(self)) if len(self) else -1
-        if not 0 <= (number := number + len(self) if number < 0 else number) < len(self):
-            raise IndexError(f"there is no example {index}; the source has {len(self)}")
         members, chain = self._chain.members.indices, self._chain
-        which, number = divmod(number, len(members))
-        return chain.load(int(members[number]), self._position.epoch * chain.repeats + which)
+        which, number = divmod(check_index(index, len(self), "example"), len(members))
+        return writable(chain.load(int(members[number]), self._position.epoch * chain.repeats + which))
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -335,7 +334,7 @@ class Source:
         order, chain = self._chain.order(epoch), self._chain
 
         def make(number: int) -> Any:
-            return chain.load(int(order.indices[number]), int(order.passes[number]))
+            return writable(chain.load(int(order.indices[number]), int(order.passes[number])))
 
         return read(make, start, len(order), chain.threads)
 

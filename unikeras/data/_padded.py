@@ -30,6 +30,7 @@ def stack_padded(
     Raises:
         DatasetError: examples differ in more than length, or have no place for what is kept.
     """
+    _examples.check_structure(examples)
     columns = list(
         zip(*([_examples.to_array(leaf) for leaf in _examples.leaves(one)] for one in examples), strict=False)
     )
@@ -54,8 +55,10 @@ def _with_leaves(example: Any, arrays: Any) -> Any:
 
 
 def _fill(array: np.ndarray, pad: float, length: int) -> np.ndarray:
-    if array.dtype.kind in "iu" and pad != int(pad):
-        raise ArgumentValueError(f"pad={pad} is no integer, and sequences are of {array.dtype}")
+    if array.dtype.kind in "iu":
+        bounds = np.iinfo(array.dtype)
+        if not bounds.min <= pad <= bounds.max or pad != int(pad):
+            raise ArgumentValueError(f"pad={pad} is no {array.dtype}, of which the sequences are")
     value = "" if array.dtype.kind in "US" else pad
     filled = np.full((length, *array.shape[1:]), value, array.dtype)
     filled[: len(array)] = array
