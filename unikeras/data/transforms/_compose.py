@@ -39,6 +39,7 @@ class Compose(Transform):
     Source: torchvision.transforms.v2.Compose; keras.Sequential.
 
     Example:
+        >>> from unikeras.data.transforms import RandomFlip, Rescale
         >>> flip_and_scale = Compose([RandomFlip("horizontal", p=1), Rescale(1 / 255)])
         >>> flip_and_scale(np.array([[0, 255]], "uint8"))[..., 0].tolist()
         [[1.0, 0.0]]
@@ -150,6 +151,7 @@ class RandomApply(Transform):
     Source: torchvision.transforms.v2.RandomApply.
 
     Example:
+        >>> from unikeras.data.transforms import RandomFlip
         >>> RandomApply(RandomFlip("horizontal", p=1), p=0)(np.array([[1, 2]], "uint8"))[..., 0].tolist()
         [[1, 2]]
     """
@@ -206,7 +208,8 @@ def check_transform(value: Any) -> Transform:
         ArgumentValueError: it is a layer without a transform.
 
     Example:
-        >>> check_transform(Rescale(2.0))
+        >>> import keras
+        >>> check_transform(keras.layers.Rescaling(2.0))
         Rescale(scale=2.0, offset=0.0)
     """
     if isinstance(value, Transform):

@@ -23,8 +23,9 @@ from unikeras.data.transforms._generator_parts import (
     RandomShearAngle,
     SamplewiseNormalize,
 )
-from unikeras.data.transforms._ranges import Range
+from unikeras.data.transforms._ranges import Range, check_choice
 from unikeras.data.transforms._transform import Transform
+from unikeras.data.transforms._warp import FILL_MODES
 from unikeras.errors import ArgumentError, ArgumentValueError
 
 
@@ -88,20 +89,20 @@ def from_image_data_generator(
         (8, 8, 3)
     """
     _refuse(zca_whitening, data_format, validation_split, interpolation_order, dtype)
-    fill = {
-        "fill_mode": fill_mode,
-        "fill_value": cval,
+    fill: dict[str, Any] = {
+        "fill_mode": check_choice("fill_mode", fill_mode, FILL_MODES),
+        "fill_value": _ranges.check_number("cval", cval),
         "interpolation": "bilinear" if interpolation_order else "nearest",
     }
     augmentation: list[Transform] = [Rescale(1.0)]  # float32, so that nothing is rounded in between
     if rotation_range:
-        augmentation.append(RandomRotation(_both_ways("rotation_range", rotation_range, 360), **fill))  # type: ignore[arg-type]
+        augmentation.append(RandomRotation(_both_ways("rotation_range", rotation_range, 360), **fill))
     augmentation += _shifts(height_shift_range, width_shift_range, fill)
     if shear_range:
-        augmentation.append(RandomShearAngle(_both_ways("shear_range", shear_range), **fill))  # type: ignore[arg-type]
+        augmentation.append(RandomShearAngle(_both_ways("shear_range", shear_range), **fill))
     zoom = _zoom(zoom_range)
     if zoom != (0, 0):
-        augmentation.append(RandomZoom(zoom, zoom, **fill))  # type: ignore[arg-type]
+        augmentation.append(RandomZoom(zoom, zoom, **fill))
     augmentation += [RandomFlip("horizontal")] * bool(horizontal_flip) + [RandomFlip("vertical")] * bool(
         vertical_flip
     )
