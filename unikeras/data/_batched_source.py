@@ -43,6 +43,12 @@ class BatchedSource(keras.utils.PyDataset):
         threads: how many read ahead.
 
     Source: keras.utils.PyDataset, of which it is one; `workers` has no effect, `prefetch` has.
+
+    Example:
+        >>> import numpy as np, unikeras as uk
+        >>> batches = uk.data.from_arrays(np.arange(5)).batch(2)
+        >>> [x.tolist() for x in batches], batches.state["epoch"]
+        ([[0, 1], [2, 3], [4]], 1)
     """
 
     def __init__(
@@ -148,6 +154,9 @@ class BatchedSource(keras.utils.PyDataset):
     def class_weight(self) -> dict[int, float]:
         """Return the weight of each class, as `Source.class_weight` does.
 
+        Returns:
+            A weight by the number of each class.
+
         Raises:
             DatasetError: the examples have no labels that are integers or one-hot rows.
         """
@@ -160,7 +169,11 @@ class BatchedSource(keras.utils.PyDataset):
         return self._position.iterate(self.read_epoch)
 
     def begin(self) -> Reading:
-        """Begin the next iteration, for a loop that counts batches by itself."""
+        """Begin the next iteration, for a loop that counts batches by itself.
+
+        Returns:
+            The epoch, its first batch, and what moves the position.
+        """
         return self._position.begin()
 
     @property

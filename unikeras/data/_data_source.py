@@ -31,6 +31,12 @@ class Source:
 
     Args:
         chain: what the source is.
+
+    Example:
+        >>> import numpy as np, unikeras as uk
+        >>> source = uk.data.from_arrays(np.arange(4), np.arange(4) % 2)
+        >>> [x.tolist() for x, y in source.map(lambda x, y: (x * 10, y)).batch(3)]
+        [[0, 10, 20], [30]]
     """
 
     def __init__(self, chain: Chain) -> None:
@@ -288,6 +294,9 @@ class Source:
         """Return the weight of each class for fit's `class_weight`: examples / (classes * examples of the class).
 
         Source: sklearn.utils.class_weight.compute_class_weight("balanced").
+
+        Returns:
+            A weight by the number of each class.
 
         Raises:
             DatasetError: the examples have no labels that are integers or one-hot rows.
