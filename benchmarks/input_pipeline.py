@@ -4,8 +4,8 @@
 
 Each loader runs in a process of its own, in turns, on the same files. An epoch comes first that is not counted, so that
 workers have started and files are in the cache. The same work for all: decode, resize to 160 x 160 by area, flip,
-rotate by up to 18 degrees, divide by 255. A number behind a name is that of threads, or of worker processes. On a machine that
-others use, images per CPU second say more than images per second.
+rotate by up to 18 degrees, divide by 255. A number behind a name is that of threads, or of worker processes. On a
+machine that others use, images per CPU second say more than images per second.
 """
 
 from __future__ import annotations
