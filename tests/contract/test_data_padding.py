@@ -53,6 +53,12 @@ def test_lengths_or_mask_are_kept():
     assert x["mask"].sum(axis=1).tolist() == [3, 1]
 
 
+def test_the_lengths_are_those_of_the_sequence_where_x_has_other_arrays():
+    items = [{"fixed": np.ones(3), "tokens": np.ones(length)} for length in (2, 2, 4)]
+    batches = list(uk.data.from_source(items).batch(2, pad=0, keep="lengths"))
+    assert [x["lengths"].tolist() for x in batches] == [[2, 2], [4]]
+
+
 def test_weights_of_steps_are_a_sample_weight():
     steps = _source().map(lambda x, y: (x, x * 2))
     x, y, weight = next(iter(steps.batch(2, pad=0, keep="weight")))

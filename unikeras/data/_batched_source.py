@@ -10,7 +10,7 @@ import keras
 
 from unikeras._keras import hooks
 from unikeras.data import _examples
-from unikeras.data._batch_plan import BatchOptions, Measured, Part, Plan, check_lengths
+from unikeras.data._batch_plan import BatchOptions, Measured, Part, Plan, check_lengths, has_one_array
 from unikeras.data._chain import Chain
 from unikeras.data._chain_steps import call, check_callable, name_of
 from unikeras.data._counts import check_count, check_index
@@ -231,11 +231,12 @@ class BatchedSource(keras.utils.PyDataset):
 
     @functools.cached_property
     def _measured(self) -> Measured | None:
-        options = self._options
-        if options.bucket is None:
+        bucket = self._options.bucket
+        if bucket is None and (self._options.keep in (None, "weight") or has_one_array(self._chain)):
             return None
         measured = Measured.of_chain(self._chain)
-        check_lengths(measured, options.bucket)
+        if bucket is not None:
+            check_lengths(measured, bucket)
         return measured
 
     def _plan(self, epoch: int, shuffled: bool) -> Plan:
