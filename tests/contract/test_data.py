@@ -315,7 +315,7 @@ def test_examples_that_fit_no_batch_are_named(other):
 PICTURES = (np.arange(6 * 8 * 8 * 3) % 251).astype("uint8").reshape(6, 8, 8, 3)
 
 
-def test_transforms_draw_by_the_key_of_each_example():
+def test_pictures_draw_by_the_key_of_each_example():
     flip = T.RandomFlip("horizontal", p=0.5)
     source = uk.data.from_arrays(PICTURES, np.arange(6)).augment(flip, T.Rescale(1 / 255)).shuffle(9)
     for epoch in range(2):
@@ -368,7 +368,7 @@ def test_what_mixes_pictures_works_on_batches(threads):
         np.testing.assert_array_equal(y, expected[1])
 
 
-def test_transforms_that_draw_nothing_can_be_cached():
+def test_what_draws_nothing_can_be_cached():
     source = uk.data.from_arrays(PICTURES).augment(T.Rescale(1 / 255)).cache()
     assert next(iter(source.batch(2))).max() <= 1
 
