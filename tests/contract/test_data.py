@@ -161,6 +161,14 @@ def test_what_is_cached_is_made_once_and_cannot_be_changed_in_place():
             changed[0]
 
 
+def test_an_example_can_be_changed_and_its_source_stays():
+    source = uk.data.from_arrays(X, Y)
+    source[0][0][:] = 7
+    next(iter(source))[0][:] = 7
+    next(iter(source.batch(2)))[0][:] = 7
+    assert X[0].tolist() == [0, 1]
+
+
 def test_items_are_examples_in_any_form():
     class Tensor:  # what PyTorch's tensors have
         def detach(self):
@@ -194,6 +202,11 @@ def test_a_state_is_plain_json():
 class _NoItems:
     def __len__(self):
         return 3
+
+
+class _Endless(list):
+    def __len__(self):
+        return 2**63 - 1
 
 
 @pytest.mark.parametrize(
@@ -271,8 +284,13 @@ class _NoItems:
             "failed at example 0 of arrays: ValueError",
         ),
         (lambda: _source().map(lambda x: x)[3], DatasetError, "failed at example 3 of arrays: TypeError"),
-        (lambda: _source()[10], IndexError, "no example 10; the source has 10"),
-        (lambda: _source().batch(4)[3], IndexError, "no batch 3; an epoch has 3"),
+        (lambda: _source()[10], IndexError, "no example 10; there are 10"),
+        (lambda: _source().batch(4)[3], IndexError, "no batch 3; there are 3"),
+        (lambda: _source()[-11], IndexError, "no example -11"),
+        (lambda: _source()[1:3], ArgumentError, "the number of example has to be an integer"),
+        (lambda: _source().batch(4)["x"], ArgumentError, "received 'x'"),
+        (lambda: uk.data.from_arrays([[1, 2], [3]]), DatasetError, "unequal length"),
+        (lambda: uk.data.from_source(_Endless()), ArgumentError, "has no end"),
         (lambda: _source().batch(4).shuffle(1), AttributeError, "before .batch"),
     ],
 )
@@ -297,7 +315,7 @@ def test_examples_that_fit_no_batch_are_named(other):
 PICTURES = (np.arange(6 * 8 * 8 * 3) % 251).astype("uint8").reshape(6, 8, 8, 3)
 
 
-def test_transforms_draw_by_the_key_of_each_example():
+def test_pictures_draw_by_the_key_of_each_example():
     flip = T.RandomFlip("horizontal", p=0.5)
     source = uk.data.from_arrays(PICTURES, np.arange(6)).augment(flip, T.Rescale(1 / 255)).shuffle(9)
     for epoch in range(2):
@@ -350,7 +368,7 @@ def test_what_mixes_pictures_works_on_batches(threads):
         np.testing.assert_array_equal(y, expected[1])
 
 
-def test_transforms_that_draw_nothing_can_be_cached():
+def test_what_draws_nothing_can_be_cached():
     source = uk.data.from_arrays(PICTURES).augment(T.Rescale(1 / 255)).cache()
     assert next(iter(source.batch(2))).max() <= 1
 

@@ -114,6 +114,9 @@ _REFUSED = {
 }
 
 
+_ENDLESS = 2**48  # what repeats without end calls its length sys.maxsize
+
+
 def from_source(items: Any) -> Source:
     """Return a source of the items of any object that has a length and takes a number.
 
@@ -159,5 +162,9 @@ def from_source(items: Any) -> Source:
         length = len(items)
     except (TypeError, NotImplementedError, ValueError) as error:
         raise ArgumentError(f"{name} has no length: {error}") from error
+    if length >= _ENDLESS:
+        raise ArgumentError(
+            f"{name} has no end; pass it without its repetition, and use .repeat(n) of the source"
+        )
     check_not_empty(length, name)
     return source_of(Items(items, name))

@@ -54,10 +54,10 @@ class SourceAdapter(PyDatasetAdapter):
             yield self._standardize_batch(batch)
 
     @property
-    def num_batches(self) -> int:
-        """How many batches the next epoch has: fewer, where the source was restored in the middle of one."""
+    def batches_of_pass(self) -> int:
+        """How many batches this pass has: fewer than others, where the source was restored in the middle of it."""
         count = len(self.py_dataset)
-        if not self._trains or self._counts:
+        if not self._trains:
             return count
         reading = self._reading
         return count - (

@@ -17,7 +17,7 @@ class Batches(EpochIterator):
 
     def _enumerate_iterator(self) -> Any:
         if hasattr(self.data_adapter, "hand_out"):
-            self._num_batches = self.data_adapter.num_batches  # of a restored source, the rest of its epoch
+            self._num_batches = self.data_adapter.batches_of_pass
         yield from super()._enumerate_iterator()
 
     def __next__(self) -> tuple[int, int, list[Any]]:
