@@ -142,7 +142,7 @@ def test_a_picture(file, tmp_path):
     assert (width, height) == (1440, 432)
     assert colors > 200
     assert _pixels(plot_history(first, out, ["val_loss"]))[0] == (720, 432)
-    with pytest.raises(errors.ArgumentValueError, match="no metric 'f1'.*'loss'"):
+    with pytest.raises(errors.ArgumentValueError, match=r"no metric 'f1'.*'loss'"):
         plot_history(first, out, ["f1"])
     with pytest.raises(errors.ArgumentValueError, match="no epoch was finished"):
         plot_history(file(BEGIN, name="empty.jsonl"), out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pty
@@ -23,10 +24,8 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
-    return terminal
+def terminal():
+    return contextlib.redirect_stdout(Terminal())
 
 
 def test_one_line_an_epoch_without_a_terminal(capsys):
@@ -42,40 +41,44 @@ def test_one_line_an_epoch_without_a_terminal(capsys):
         assert line.endswith(" - loss: 1.5000 - rate: 2.0000")
 
 
-def test_a_bar_on_a_terminal(terminal):
-    for _ in (bar := progress(range(2))):
-        bar.update(loss=1)
-    drawn = terminal.getvalue().split("\r")
+def test_a_bar_on_a_terminal():
+    with terminal() as shown:
+        for _ in (bar := progress(range(2))):
+            bar.update(loss=1)
+    drawn = shown.getvalue().split("\r")
     assert "1/2" in drawn[1]
     assert "2/2" in drawn[-1]
     assert "loss: 1.0000" in drawn[-1]
     assert drawn[-1].endswith("\n")
-    assert terminal.getvalue().count("\n") == 1
+    assert shown.getvalue().count("\n") == 1
 
 
-def test_a_source_without_a_length(terminal):
-    bar = progress(batch for batch in range(3))
-    assert list(bar) == [0, 1, 2]
-    assert "1/Unknown" in terminal.getvalue()
-    assert "3/3" in terminal.getvalue()
+def test_a_source_without_a_length():
+    with terminal() as shown:
+        bar = progress(batch for batch in range(3))
+        assert list(bar) == [0, 1, 2]
+    assert "1/Unknown" in shown.getvalue()
+    assert "3/3" in shown.getvalue()
     with pytest.raises(TypeError, match="not known"):
         len(bar)
     assert len(progress(iter("ab"), total=2)) == 2
 
 
-def test_an_empty_source_draws_nothing(terminal):
-    assert list(progress([])) == []
-    assert terminal.getvalue() == ""
+def test_an_empty_source_draws_nothing():
+    with terminal() as shown:
+        assert list(progress([])) == []
+    assert shown.getvalue() == ""
 
 
 @pytest.mark.parametrize("verbose", ["auto", 2])
-def test_a_loop_that_is_left(terminal, verbose):
-    for batch in progress(range(10), verbose=verbose):
-        if batch == 2:
-            break
-    assert terminal.getvalue().splitlines()[-1].lstrip("\b\r\x1b[1m").startswith("2/10")
-    assert terminal.getvalue().endswith("\n")
-    terminal.truncate(0)
+def test_a_loop_that_is_left(verbose):
+    with terminal() as shown:
+        for batch in progress(range(10), verbose=verbose):
+            if batch == 2:
+                break
+    last = shown.getvalue().split("\r")[-1]
+    assert " 2/10" in last
+    assert last.endswith("\n")
     hook = sys.excepthook
 
     def fail():
@@ -84,9 +87,10 @@ def test_a_loop_that_is_left(terminal, verbose):
                 if batch == 3:
                     raise KeyError
 
-    with pytest.raises(KeyError):
+    with terminal() as shown, pytest.raises(KeyError):
         fail()
-    assert terminal.getvalue().endswith("\n")
+    assert " 3/10" in shown.getvalue().split("\r")[-1]
+    assert shown.getvalue().endswith("\n")
     assert sys.excepthook is hook
 
 
@@ -102,7 +106,12 @@ def test_silence(capsys):
 
 def test_an_exception_that_nobody_catches_begins_a_line(tmp_path):
     """On a real terminal, with no `with` around the loop."""
-    script = "import unikeras as uk\nfor i in uk.training.progress(range(9)):\n    if i == 4:\n        raise KeyError(i)\n"
+    script = """
+import unikeras as uk
+for i in uk.training.progress(range(9)):
+    if i == 4:
+        raise KeyError(i)
+"""
     ours, theirs = pty.openpty()
     process = subprocess.Popen([sys.executable, "-c", script], stdout=theirs, stderr=theirs, cwd=tmp_path)
     os.close(theirs)

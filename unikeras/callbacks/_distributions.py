@@ -60,7 +60,7 @@ def _pixels(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any] | None:
         return None
     low, high = pixels.min(), pixels.max()
     pixels = (pixels - low) / (high - low) if high > low else np.zeros_like(pixels)
-    if pixels.ndim == 1:
+    if pixels.ndim <= 1:
         return pixels.reshape(1, 1, -1, 1)
     if pixels.ndim == 2:
         return (pixels if pixels.shape[0] <= pixels.shape[1] else pixels.T)[None, :, :, None]

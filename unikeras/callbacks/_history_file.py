@@ -15,6 +15,7 @@ from unikeras.callbacks._appended_file import AppendedFile
 from unikeras.callbacks._history_lines import dump, repair
 from unikeras.callbacks._learning_rate import learning_rates, steps_done
 from unikeras.callbacks._step_counter import StepCounter, check_frequency
+from unikeras.errors import OutputError
 
 
 class HistoryFile(keras.callbacks.Callback):
@@ -89,7 +90,10 @@ class HistoryFile(keras.callbacks.Callback):
         self._counter.begin(steps_done(self.model.optimizer), self.params.get("steps"))
         self._has_begun = False
         if rank() == 0:
-            self._has_run = repair(self.path)
+            try:
+                self._has_run = repair(self.path)
+            except OSError as error:
+                raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
             self._file = AppendedFile(self.path)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

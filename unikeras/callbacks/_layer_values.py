@@ -61,6 +61,7 @@ def activations(model: Any, sample: Any) -> dict[str, Any]:
 def _unchanged(model: Any) -> Iterator[None]:
     """Put seeds, statistics, metrics and the memory of layers back at the end of the block."""
     backend = backends.current()
+    generators = backend.generator_state()
     variables = {id(one): one for one in (*model.non_trainable_variables, *model.metrics_variables)}
     kept = [backend.snapshot(variable) for variable in variables.values()]
     try:
@@ -68,3 +69,4 @@ def _unchanged(model: Any) -> Iterator[None]:
     finally:
         for value in kept:
             value.restore()
+        backend.restore_generator_state(generators)
