@@ -14,7 +14,8 @@ from unikeras.training.checkpoints._random_state import RandomState
 from unikeras.training.checkpoints._variable_group import VariableGroup
 
 # Names that no keyword can have.
-_MODEL_METRICS, _NATIVE, _RANDOM = "model.metrics", "model.native", "random.generators"
+_STATES, _NATIVE, _MODEL_METRICS = "model.states", "model.native", "model.metrics"
+_RANDOM = "random.generators"
 # What need not be in a file, or be restored: metrics begin anew with each epoch.
 _OPTIONAL = {_MODEL_METRICS, _NATIVE, _RANDOM}
 # The position of fit, which means nothing to a loop of one's own.
@@ -100,12 +101,8 @@ class CarriedState:
 
     def skipped_by_restore(self, content: Content) -> list[str]:
         """Return the names of what a checkpoint holds and nobody here asked for."""
-        held = [*content.state["groups"], *content.state["objects"]]
-        here = {"model", "optimizer", "metrics", *self._keras_objects, *self._objects} & {
-            *(group.name for group in self._groups()),
-            *self._objects,
-        }
-        return [name for name in held if name not in here and name not in {*_OPTIONAL, _OF_FIT}]
+        here = {*(group.name for group in self._groups()), *self._objects, *_OPTIONAL, _OF_FIT}
+        return [name for name in [*content.state["groups"], *content.state["objects"]] if name not in here]
 
     def _check(
         self,
@@ -119,6 +116,8 @@ class CarriedState:
             for name in [*groups, *self._objects]
             if name not in saved and name not in objects and name not in _OPTIONAL
         ]
+        if "model" in groups and _STATES in saved and _STATES not in groups:
+            differences += VariableGroup(_STATES, []).differences(saved[_STATES], content.arrays)
         for name, group in groups.items():
             if name in saved and not (name == _MODEL_METRICS and group.matches(saved[name]) is None):
                 differences += group.differences(saved[name], content.arrays)
@@ -141,6 +140,8 @@ class CarriedState:
 
     def _groups(self) -> Iterator[VariableGroup]:
         """Yield the groups, with the optimizer's slots made."""
+        from unikeras._keras.recurrent_states import recurrent_states
+
         model, optimizer = self.model, self.optimizer
         if model is not None:
             if not getattr(model, "built", True):
@@ -149,6 +150,8 @@ class CarriedState:
                     "saved or restored"
                 )
             yield VariableGroup("model", model.variables)
+            if states := recurrent_states(model):
+                yield VariableGroup(_STATES, states)
             if native := backends.current().native_variables(model):
                 yield VariableGroup(_NATIVE, native)
             if metrics := getattr(model, "metrics_variables", None):

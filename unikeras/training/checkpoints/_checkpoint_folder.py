@@ -50,7 +50,7 @@ class CheckpointFolder:
         return sorted((p for p in found if p.is_file() and not p.is_symlink()), key=_number, reverse=True)
 
     def open(self) -> None:
-        """Make the folder and lock it, or see whether the lock is still held.
+        """Make the folder and lock it, or see whether it is still the one that was locked.
 
         Raises:
             OutputError: the folder cannot be written to, was removed, or another process saves there.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import warnings
 from typing import Any
 
 import numpy as np
 
 from unikeras import backends
+from unikeras import random as portable_random
 
 
 class RandomState:
@@ -21,7 +23,9 @@ class RandomState:
         backend = backends.current()
         version, words, gauss = random.getstate()
         seed = global_seed_state()
+        portable = _open_portable()
         return {
+            "portable": None if portable is None else portable.state,
             "python": {"version": version, "words": np.array(words, np.uint64), "gauss": gauss},
             "numpy": np.random.get_state(legacy=False),
             "keras": None if seed is None else backend.to_numpy(seed.value),
@@ -37,5 +41,25 @@ class RandomState:
         random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
         np.random.set_state(state["numpy"])
         set_global_seed_state(state["keras"])
+        _restore_portable(state["portable"])
         if state.get(backend.name):
             backend.restore_generator_state(state[backend.name])
+
+
+def _open_portable() -> Any | None:
+    """Return the portable random numbers that this process draws, or None."""
+    current = getattr(portable_random, "current", None)
+    return None if current is None else current()
+
+
+def _restore_portable(state: Any) -> None:
+    portable = _open_portable()
+    if state is not None and portable is not None:
+        portable.restore(state)
+    elif (state is None) != (portable is None):
+        there, here = ("inside", "outside") if portable is None else ("outside", "inside")
+        warnings.warn(
+            f"the checkpoint was saved {there} of uk.random.portable, and is restored {here} of it: the next random "
+            "numbers are not those that would have followed",
+            stacklevel=2,
+        )

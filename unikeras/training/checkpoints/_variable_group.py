@@ -63,10 +63,11 @@ class VariableGroup:
             return [*self._unmatched(paths)]
         found = []
         for path, own in matches.items():
-            saved = TensorSpec.of(arrays[f"{self.name}/{path}"])
-            here = TensorSpec.of(_value_of(self._variables[own]))
-            if saved != here:
-                found.append(f"{self.name}: {own} is {here} here and {saved} in the checkpoint")
+            saved, here = arrays[f"{self.name}/{path}"], _value_of(self._variables[own])
+            if saved.shape != here.shape or not _can_become(saved, here.dtype):
+                found.append(
+                    f"{self.name}: {own} is {TensorSpec.of(here)} here and {TensorSpec.of(saved)} in the checkpoint"
+                )
         return found
 
     def _unmatched(self, paths: Sequence[str]) -> list[str]:
@@ -86,7 +87,21 @@ class VariableGroup:
     def restore(self, paths: Sequence[str], arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Assign the values of a file in which there are no `differences`."""
         for path, own in (self.matches(paths) or {}).items():
-            self._variables[own].assign(arrays[f"{self.name}/{path}"])
+            variable, array = self._variables[own], arrays[f"{self.name}/{path}"]
+            variable.assign(array.astype(_value_of(variable).dtype, copy=False))
+
+
+def _can_become(array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> bool:
+    """Say whether an array is of a dtype, or of integers that are the same there.
+
+    Keras has seeds and counts as other integers on each backend.
+    """
+    if array.dtype == dtype:
+        return True
+    if array.dtype.kind not in "iu" or dtype.kind not in "iu":
+        return False
+    limits = np.iinfo(dtype)
+    return array.size == 0 or (int(array.min()) >= limits.min and int(array.max()) <= limits.max)
 
 
 def _value_of(variable: Any) -> np.ndarray[Any, Any]:
