@@ -127,6 +127,8 @@ class Checkpointer:
             StateError: as by `save`.
         """
         content = self._collect(self._numbers(values))
+        # Arrays may lie in the memory of variables, which the next step changes.
+        content.arrays.update({name: array.copy() for name, array in content.arrays.items()})
         return lambda: _turns.run([str(self.folder)], lambda: self._write(content))
 
     def _collect(self, values: dict[str, float]) -> Content:
