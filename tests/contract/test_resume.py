@@ -586,7 +586,8 @@ def test_a_process_that_is_ended_goes_on_in_another(number, straight, start_scri
     )
     errors = process.communicate(timeout=120)[1]
     assert process.returncode == -number, errors
-    assert _newest(tmp_path / "run") == ((1, 2) if number == signal.SIGTERM else (0, STEPS))
+    # A kill may come while the last checkpoint is written.
+    assert _newest(tmp_path / "run") in ([(1, 2)] if number == signal.SIGTERM else [(0, STEPS), (1, 0)])
     rows, rest = straight[1], {}
     run(tmp_path / "run", rest, seed=99)
     assert rest == {row: rows[row] for row in rest}
@@ -614,34 +615,32 @@ def test_a_damaged_newest_checkpoint_is_skipped_with_a_warning(folder):
 
 
 def test_training_survives_a_folder_that_goes_away(tmp_path):
-    import shutil
-
     class Remove(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
-                shutil.rmtree(tmp_path / "run")
+                (tmp_path / "run").rename(tmp_path / "gone")
 
     with said() as warned:
         history = Small.fit(tmp_path / "run", epochs=4, callbacks=[Remove()])
-    assert len(warned) == 1
-    assert "no checkpoint was saved, and training goes on" in warned[0]
+    assert warned
+    assert all("no checkpoint was saved, and training goes on" in one for one in warned)
     assert history.epoch == [0, 1, 2, 3]
     assert _newest(tmp_path / "run") == (4, 0)
 
 
 def test_a_full_disk_is_an_error_at_the_start_and_a_warning_later(tmp_path, monkeypatch):
-    from unikeras.training.checkpoints import _checkpointer
+    from unikeras.training.checkpoints import _checkpoint_folder
 
     saves = itertools.count()
-    original = _checkpointer.Checkpointer.save
+    original = _checkpoint_folder.CheckpointFolder.add
 
     def fill(first):
-        def save(self, values=None):
+        def add(self, *arguments):
             if next(saves) in first:
                 raise OutputError("cannot write: No space left on device")
-            return original(self, values)
+            return original(self, *arguments)
 
-        monkeypatch.setattr(_checkpointer.Checkpointer, "save", save)
+        monkeypatch.setattr(_checkpoint_folder.CheckpointFolder, "add", add)
 
     fill({0})
     with pytest.raises(OutputError, match="No space left"):

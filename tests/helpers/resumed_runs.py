@@ -94,7 +94,7 @@ def run(folder, rows=None, seed=7, kill=None, model=None, every_steps=1, keep=No
     model = model or make_model()
     x, y = arrays()
     callbacks = [*schedules(), *extra, log({} if rows is None else rows, kill)]
-    callbacks.insert(1, uk.callbacks.Checkpoint(folder, every_steps=every_steps, keep=keep))
+    callbacks.insert(1, uk.callbacks.Checkpoint(folder, every_steps, every_epochs=1, keep=keep))
     data = {"batch_size": BATCH, "validation_data": (x[ROWS:], y[ROWS:]), "validation_batch_size": 8}
     given = {
         "x": x[:ROWS],

@@ -176,7 +176,8 @@ class SavedFitRun(FitRun):
             self._epoch = initial
             if self._model.built:
                 # A folder that cannot be written to is an error now; and a kill before the next save loses no draw.
-                self._save(is_first=True)
+                self._saver.save_first()
+                self._saved_epoch = initial
             return range(initial, end)
         saved = self._found[1]
         if saved["batch"] == 0:
@@ -217,18 +218,19 @@ class SavedFitRun(FitRun):
         self._save_or_leave(self._saver.is_due_at_epoch(epoch, logs), logs)
 
     def finish(self) -> None:
-        if self._saved_epoch != self._epoch:
-            self._save()
+        if not self._saver.flush() or self._saved_epoch != self._epoch:
+            self._save(waits=True)
 
     def _save_or_leave(self, is_due: bool, values: dict[str, Any] | None = None) -> None:
-        if is_due or self._signals.pending is not None:
-            self._save(values)
+        leaves = self._signals.pending is not None
+        if is_due or leaves:
+            self._save(values, waits=leaves)
             self._signals.deliver()
 
-    def _save(self, values: dict[str, Any] | None = None, is_first: bool = False) -> None:
+    def _save(self, values: dict[str, Any] | None = None, waits: bool = False) -> None:
         self._states.warn_of_lost()
-        if self._saver.save(values, must=is_first):
-            self._saved_epoch = self._epoch if self._batch == 0 else None
+        self._saver.save(values, waits)
+        self._saved_epoch = self._epoch if self._batch == 0 else None
 
     def _restore(self) -> None:
         assert self._found is not None

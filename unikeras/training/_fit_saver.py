@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from unikeras._base.background_call import BackgroundCall
 from unikeras._base.exit_signals import ExitSignals
 from unikeras._keras.trainer_parts import CallbackList
 from unikeras.errors import ArgumentError, ArgumentValueError, OutputError
@@ -55,6 +56,7 @@ class FitSaver(keras.callbacks.Callback):
         # The checkpointer checks these; and a relative path means the folder that it means now.
         self.folder = Checkpointer(folder, **self._options).folder
         self._checkpointer: Checkpointer | None = None
+        self._writing: BackgroundCall | None = None
         self._keras_fit: _KerasFit | None = None
         self._signals = ExitSignals()
         self._saved_at = 0.0
@@ -76,6 +78,7 @@ class FitSaver(keras.callbacks.Callback):
     def close(self) -> None:
         """Let other runs have the folder."""
         if self._checkpointer is not None:
+            self.flush()
             self._checkpointer.close()
             self._checkpointer = None
 
@@ -105,23 +108,39 @@ class FitSaver(keras.callbacks.Callback):
             return True
         return self._best_name is not None and self._best_name in logs
 
-    def save(self, values: Mapping[str, Any] | None = None, must: bool = False) -> bool:
-        """Write a checkpoint; where that fails, warn and let training go on: its weights are in memory only.
+    def save(self, values: Mapping[str, Any] | None = None, waits: bool = False) -> None:
+        """Copy all that a checkpoint holds, and write it while training goes on.
+
+        Where a write fails, the next call warns, and training goes on: its weights are in memory only.
 
         Args:
             values: the logs of an epoch.
-            must: whether a failure is an error.
-
-        Returns:
-            Whether it was written.
+            waits: whether to return when it is written.
         """
         assert self._checkpointer is not None
         self._saved_at = time.monotonic()
+        self.flush()
+        self._writing = BackgroundCall(self._checkpointer.collect(self._numbers(values)))
+        if waits:
+            self.flush()
+
+    def save_first(self) -> None:
+        """Write a checkpoint before training begins.
+
+        Raises:
+            OutputError: the folder cannot be written to.
+        """
+        assert self._checkpointer is not None
+        self._checkpointer.save()
+        self._saved_at = time.monotonic()
+
+    def flush(self) -> bool:
+        """Wait until the last checkpoint is written; return whether it was, and warn where it was not."""
+        writing, self._writing = self._writing, None
         try:
-            self._checkpointer.save(self._numbers(values))
+            if writing is not None:
+                writing.wait()
         except OutputError as error:
-            if must:
-                raise
             warnings.warn(
                 f"no checkpoint was saved, and training goes on: {error}. The next one is tried as usual",
                 stacklevel=2,
@@ -164,7 +183,7 @@ class FitSaver(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         if self._keras_fit is not None:
-            self.save()
+            self.save(waits=True)
             self._keras_fit = None
             self.close()
             self._signals.release()
@@ -174,7 +193,7 @@ class FitSaver(keras.callbacks.Callback):
             _ = (
                 self.model
             )  # on JAX, Keras brings the weights of a running fit into the variables only when asked
-            self.save(logs)
+            self.save(logs, waits=self._signals.pending is not None)
         self._signals.deliver()
 
 

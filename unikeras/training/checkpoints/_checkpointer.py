@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ from unikeras.errors import ArgumentError, ArgumentValueError, ArtifactNotFound,
 from unikeras.training.checkpoints import _checkpoint_file
 from unikeras.training.checkpoints._best_value import BestValue
 from unikeras.training.checkpoints._carried_state import CarriedState
-from unikeras.training.checkpoints._checkpoint_file import OtherVersion
+from unikeras.training.checkpoints._checkpoint_file import Content, OtherVersion
 from unikeras.training.checkpoints._checkpoint_folder import CheckpointFolder
 
 # Of the threads of this process; the folder's lock is the process'.
@@ -114,12 +114,30 @@ class Checkpointer:
             StateError: the model is not built.
         """
         numbers = self._numbers(values)
-        return _turns.run([str(self.folder)], lambda: self._save(numbers))
+        return _turns.run([str(self.folder)], lambda: self._write(self._collect(numbers)))
 
-    def _save(self, values: dict[str, float]) -> Path:
+    def collect(self, values: Mapping[str, Any] | None = None) -> Callable[[], Path]:
+        """Copy all values now; return what writes them, which another thread may call.
+
+        Args:
+            values: as for `save`.
+
+        Raises:
+            ArgumentError: as by `save`.
+            StateError: as by `save`.
+        """
+        content = self._collect(self._numbers(values))
+        # Arrays may lie in the memory of variables, which the next step changes.
+        content.arrays.update({name: array.copy() for name, array in content.arrays.items()})
+        return lambda: _turns.run([str(self.folder)], lambda: self._write(content))
+
+    def _collect(self, values: dict[str, float]) -> Content:
         content = self._carried.save()
         content.state |= {"values": values, "best": self._best and [self._best.name, self._best.mode]}
         content.state |= {"backend": backends.current_name(), "versions": _versions()}
+        return content
+
+    def _write(self, content: Content) -> Path:
         return self._folder.add(content, self._keep, self._best)
 
     def restore(self, path: str | os.PathLike[str] | None = None) -> Path | None:
