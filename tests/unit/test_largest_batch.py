@@ -169,6 +169,21 @@ def test_another_error_is_raised():
         _largest_batch._Trials(Worker(RemoteError("a shape is wrong")), (), 1.0).fits(1)
 
 
+class Unsaveable(keras.Model):
+    """A model with an argument that no file holds."""
+
+    def __init__(self, f):
+        super().__init__()
+        self.f = lambda x: f(x)
+
+
+def test_a_model_that_cannot_be_sent():
+    model = Unsaveable(lambda x: x)
+    model.compile("sgd", "mse")
+    with pytest.raises(ArgumentError, match=r"(?s)cannot be sent to another process.*pass a function"):
+        uk.training.largest_batch(model, *ONE)
+
+
 def test_what_is_refused():
     find = uk.training.largest_batch
     loose = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])

@@ -251,6 +251,8 @@ def test_what_is_refused():
         uk.training.ReduceLROnPlateau(schedule)
     with pytest.raises(ArgumentError, match="Keras optimizer"):
         uk.training.ReduceLROnPlateau("adam")
+    with pytest.raises(ArgumentError, match="not built"):
+        uk.training.EarlyStopping(model=keras.Sequential([keras.layers.Dense(1)]))
     with pytest.raises(ArgumentError, match=r"keras\.Model"):
         uk.training.BestWeights(optimizer)
     for wrong in ("0.5", None, [0.1, 0.2], {}):
@@ -264,6 +266,8 @@ def test_states_of_others_are_refused():
         stopping.restore(plateau.state)
     with pytest.raises(StateError, match="ReduceLROnPlateau"):
         plateau.restore([])
+    with pytest.raises(StateError, match="without a model"):
+        uk.training.EarlyStopping(model=model_of()).restore(stopping.state)
     best = uk.training.BestWeights(model_of())
     best.update(0.1)
     wide = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])

@@ -50,7 +50,7 @@ class BestWeights:
         best: the best value so far; None before the first.
 
     Raises:
-        ArgumentError: `model` is no `keras.Model`.
+        ArgumentError: `model` is no `keras.Model`, or is not built.
         ArgumentValueError: `mode` is another word.
 
     Example:
@@ -157,13 +157,17 @@ def count(name: str, value: Any, least: int = 0) -> int:
 
 
 def check_model(model: Any) -> Any:
-    """Return a model.
+    """Return a model that has its weights.
 
     Raises:
-        ArgumentError: it is no `keras.Model`.
+        ArgumentError: it is no `keras.Model`, or is not built.
     """
     if not isinstance(model, keras.Model):
         raise ArgumentError(f"model must be a keras.Model; received {type(model).__qualname__}")
+    if not model.built:
+        raise ArgumentError(
+            f"model {model.name!r} is not built and has no weights to keep; call it on a batch, or model.build(shape)"
+        )
     return model
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from unikeras.errors import StateError
 from unikeras.training._best_weights import BestWeights, Monitor, check_state, count, number
 
 
@@ -19,7 +20,7 @@ class EarlyStopping:
         mode: `"min"` where a smaller value is better, `"max"` where a larger one is.
         baseline: what a value must be better than, too, for the patience to begin anew; None for nothing.
         start_from: how many updates at the beginning are ignored.
-        model: a `keras.Model` that gets its best weights back when `update` says stop; None for no such model. A loop
+        model: a built `keras.Model` that gets its best weights back when `update` says stop; None for no such model. A loop
             that ends by itself calls `restore_weights`.
 
     Attributes:
@@ -126,7 +127,9 @@ class EarlyStopping:
             StateError: it is another object's state, or another model's.
         """
         check_state(self, state, self.state)
-        if self._weights is not None and state["weights"] is not None:
+        if self._weights is not None:
+            if state["weights"] is None:
+                raise StateError("the state has no best weights; it is from an EarlyStopping without a model")
             self._weights.restore(state["weights"])
         self._updates, self.best = state["updates"], state["best"]
         self.best_update, self.wait, self.stopped = state["best_update"], state["wait"], state["stopped"]

@@ -110,6 +110,8 @@ class _Trials:
             if not _memory_trial.is_out_of_memory(error):
                 raise
             fits = False
+        except ArgumentError as error:
+            raise ArgumentError(f"{error} Or pass a function that makes the model in the child.") from error
         if not fits:
             self._worker.stop()  # what a trial that failed leaves behind is not the next one's
             self._is_ready = False
