@@ -104,7 +104,14 @@ class CallSignature:
     @property
     def ignoring_sizes(self) -> Hashable:
         """What calls have in common that differ only in the sizes of axes."""
-        return self.structure, self.static, self.dtypes, tuple(map(len, self.shapes)), self.captured, self.portable
+        return (
+            self.structure,
+            self.static,
+            self.dtypes,
+            tuple(map(len, self.shapes)),
+            self.captured,
+            self.portable,
+        )
 
     @property
     def ignoring_values(self) -> Hashable:

@@ -100,12 +100,12 @@ def offset32(pairs: Pairs, params: Sequence[Any], a: Any) -> Any:
 
 
 def offset64(pairs: Pairs, params: Sequence[Any], a: Any) -> Any:
-    """As `offset32`, of words of 64 bits, as `wide` numbers; `params` are upper halves, then lower ones."""
+    """As `offset32`, of words of 64 bits, as int64; `params` are upper halves, then lower ones."""
     high, low = (a.join(*pair) for pair in pairs)
-    upper, lower = (params[:2], params[2:])
-    span, multiplier = (a.number(one, high) * 2**32 + a.number(two, high) for one, two in zip(upper, lower, strict=True))
+    halves = [a.number(param, high) for param in params]
+    span, multiplier = (halves[i] * 2**32 + halves[i + 2] for i in range(2))
     high, low = a.remainder(high, span), a.remainder(low, span)
-    return a.remainder(high * multiplier + low, span)
+    return a.to_int64(a.remainder(high * multiplier + low, span))
 
 
 UNIFORM: dict[str, Callable[..., Any]] = {
@@ -140,7 +140,9 @@ def _unit_of_seven(pairs: Pairs, a: Any) -> Any:
 
 def _unit_of_fifty_two(pairs: Pairs, a: Any) -> Any:
     high, low = pairs[0]
-    upper = a.cast(a.shift(high, 1), "float64") * 2.0**-31  # without the last bit, which int32 has no place for
+    upper = (
+        a.cast(a.shift(high, 1), "float64") * 2.0**-31
+    )  # without the last bit, which int32 has no place for
     last = a.cast(a.signed(high) & 1, "float64") * 2.0**-32
     return upper + last + a.cast(a.shift(low, 12), "float64") * 2.0**-52
 
@@ -156,4 +158,3 @@ def _within(z: Any, limit: Any, a: Any) -> Any:
 def _normal(unit: Any, params: Sequence[Any], a: Any) -> Any:
     z = a.rounded(_polynomials.erfinv(_between(unit, params, a), a) * _ROOT_OF_2)
     return a.rounded(_within(z, params[2], a) * params[3]) + params[4]
-

@@ -13,7 +13,9 @@ from unikeras.backends.torch.trainer import TorchTrainer
 from unikeras.backends.torch.words import TorchWords
 
 
-class TorchBackend(TorchTensors, TorchAutodiff, TorchCompiler, TorchTrainer, TorchKernels, TorchWords, Backend):
+class TorchBackend(
+    TorchTensors, TorchAutodiff, TorchCompiler, TorchTrainer, TorchKernels, TorchWords, Backend
+):
     """PyTorch: a tape over autograd's graph; eager functions, or torch.compile."""
 
     name = "torch"

@@ -1,4 +1,4 @@
-"""What replaces the functions of keras.random where random numbers are portable: the same arguments, the same errors."""
+"""What replaces the functions of keras.random where random numbers are portable; the arguments are the same."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, se
     return _normal(shape, mean, stddev, dtype, seed, *_below_one(dtype), math.inf)
 
 
-def truncated_normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None) -> Any:
+def truncated_normal(
+    shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None
+) -> Any:
     """Draw as keras.random.truncated_normal, within two standard deviations."""
     dtype = _float_dtype(dtype)
     kind = np.float64 if dtype == "float64" else np.float32
@@ -132,7 +134,7 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
 
 
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
-    """Shuffle as keras.random.shuffle: the same order on each backend; what lies along the other axes stays together."""
+    """Shuffle as keras.random.shuffle: the same order on each backend. What lies along other axes stays together."""
     x = ops.convert_to_tensor(x)
     size = ops.shape(x)[axis]
     key, order = _key(seed), ops.arange(size, dtype="int32")
@@ -149,7 +151,7 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
 
 
 def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Any = None) -> Any:
-    """Draw as keras.random.gamma, with float32's resolution; for an alpha of 1 or more, equal in every bit."""
+    """Draw as keras.random.gamma, with float32's resolution; the last bits may differ between backends."""
     dtype = _float_dtype(dtype)
     d, cube, _, raised = _gamma_parts(shape, alpha, _key(seed))
     return ops.cast(_rounded(d * cube) * ops.exp(raised), dtype)
@@ -234,14 +236,18 @@ def _key(seed: Any) -> Any:
 
 def _split(key: Any, count: int) -> list[Any]:
     """Return keys that are functions of one key, and whose draws have nothing to do with each other."""
-    first, second = (_generate(finish, [key], (count,)) for finish in (_finishes.first_word, _finishes.second_word))
+    first, second = (
+        _generate(finish, [key], (count,)) for finish in (_finishes.first_word, _finishes.second_word)
+    )
     return [ops.stack([first[i], second[i]]) for i in range(count)]
 
 
 def _generate(finish: Callable[..., Any], keys: Sequence[Any], shape: Any, params: Sequence[Any] = ()) -> Any:
     shape = tuple(int(size) if isinstance(size, np.integer) else size for size in shape)
     if all(isinstance(size, int) for size in shape) and math.prod(shape) > 2**32:
-        raise ArgumentValueError(f"a portable draw has at most 2**32 numbers, not the {math.prod(shape)} of {shape}")
+        raise ArgumentValueError(
+            f"a portable draw has at most 2**32 numbers, not the {math.prod(shape)} of {shape}"
+        )
     return backends.current().generate(finish, keys, shape, params)
 
 
@@ -283,7 +289,9 @@ def _whole(limit: Any, name: str) -> int:
     """Return a limit as a Python number; a tensor's value is read."""
     backend = backends.current()
     if backend.is_symbolic(limit):
-        raise TraceError(f"{name} of randint must be a number where random numbers are portable, not a traced tensor")
+        raise TraceError(
+            f"{name} of randint must be a number where random numbers are portable, not a traced tensor"
+        )
     number = backend.to_numpy(limit) if backend.is_tensor(limit) else limit
     if np.ndim(number) or int(number) != number:
         raise ArgumentValueError(f"{name} of randint must be one whole number, not {limit!r}")
