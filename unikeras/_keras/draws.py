@@ -84,11 +84,11 @@ def _drawn_by_the_source(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _claimed(original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         _source.claim(self)
 
-    return __init__
+    return init
 
 
 def _global_generator_of_the_source(original: Callable[[], Any]) -> Callable[[], Any]:
@@ -120,7 +120,7 @@ def ordered_generator(seed: int, name: str) -> Any:
     Keras' own way of doing so repeats itself, and overflows differently on each backend.
     """
 
-    class OrderedGenerator(keras.random.SeedGenerator):  # type: ignore[misc]
+    class OrderedGenerator(keras.random.SeedGenerator):
         def next(self, ordered: bool = True) -> Any:
             return super().next()
 

@@ -1,7 +1,7 @@
 """threefry2x32 with 20 rounds: a counter and a key become two random words of 32 bits.
 
 The n-th number of a draw is a function of the key and of n alone. The layout is that of `jax.random` with
-`jax_threefry_partitionable`, its default: the counter is the position, and a word of 32 bits is the exclusive or of both.
+`jax_threefry_partitionable`, its default: the counter is the position, and 32 bits are the exclusive or of both words.
 
 Source: Salmon et al., Parallel random numbers: as easy as 1, 2, 3, https://doi.org/10.1145/2063384.2063405
 """
@@ -101,6 +101,9 @@ class HostArithmetic:
 
     def to_int32(self, value: Array) -> Array:
         return value.astype(np.uint32).view(np.int32)
+
+    def to_int64(self, value: Array) -> Array:
+        return value.view(np.int64)
 
     def join(self, high: Array, low: Array) -> Array:
         return (high.astype(np.uint64) << np.uint64(32)) | low

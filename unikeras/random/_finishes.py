@@ -100,14 +100,12 @@ def offset32(pairs: Pairs, params: Sequence[Any], a: Any) -> Any:
 
 
 def offset64(pairs: Pairs, params: Sequence[Any], a: Any) -> Any:
-    """As `offset32`, of words of 64 bits, as `wide` numbers; `params` are upper halves, then lower ones."""
+    """As `offset32`, of words of 64 bits, as int64; `params` are upper halves, then lower ones."""
     high, low = (a.join(*pair) for pair in pairs)
-    upper, lower = (params[:2], params[2:])
-    span, multiplier = (
-        a.number(one, high) * 2**32 + a.number(two, high) for one, two in zip(upper, lower, strict=True)
-    )
+    halves = [a.number(param, high) for param in params]
+    span, multiplier = (halves[i] * 2**32 + halves[i + 2] for i in range(2))
     high, low = a.remainder(high, span), a.remainder(low, span)
-    return a.remainder(high * multiplier + low, span)
+    return a.to_int64(a.remainder(high * multiplier + low, span))
 
 
 UNIFORM: dict[str, Callable[..., Any]] = {

@@ -1,7 +1,7 @@
 """A logarithm and an inverse error function that give the same bits on every backend.
 
-The backends' own differ, erfinv by up to 232,000 units in the last place near 1. Here are additions, products, quotients
-and roots, which IEEE 754 rounds correctly; `rounded` keeps compilers from merging an operation with the next one.
+The backends' own differ, erfinv by up to 232,000 units in the last place near 1. Here are sums, products, quotients and
+roots, which IEEE 754 rounds correctly; `rounded` keeps compilers from merging an operation with the next one.
 """
 
 from __future__ import annotations

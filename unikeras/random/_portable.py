@@ -38,7 +38,7 @@ class Portable:
         self._closed = False
         self._generators = threading.local()
         self._generators.own = _make_generator(nth_seed(seed, 0))
-        self._give_back = _seed_generators(seed)
+        self._give_back = _seed_all(seed)
         with _lock:
             _open.append(self)
 
@@ -170,9 +170,9 @@ class _Source:
     def replacement(self, name: str, seed: Any) -> Callable[..., Any] | None:
         if not (is_portable() or isinstance(seed, PortableSeed) or getattr(seed, _MARK, False)):
             return None
-        from unikeras.random import _draws
+        from unikeras.random import _distributions
 
-        return _draws.BY_NAME[name]
+        return _distributions.BY_NAME[name]
 
     def default_seed(self) -> int | None:
         return _open[-1].next_seed() if _open else None
@@ -218,7 +218,7 @@ def _check_seed(seed: Any) -> int:
     return number
 
 
-def _seed_generators(seed: int) -> Callable[[], None]:
+def _seed_all(seed: int) -> Callable[[], None]:
     """Seed the generators of Python, numpy and the framework; return what gives their states back."""
     backend = backends.current()
     python, arrays, framework = random.getstate(), np.random.get_state(), backend.keep_generators()

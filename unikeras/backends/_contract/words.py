@@ -56,6 +56,10 @@ class Arithmetic(ABC):
         """Return the low 32 bits of `wide` numbers as int32."""
 
     @abstractmethod
+    def to_int64(self, value: Any) -> Any:
+        """Return `wide` numbers, less than 2**63, as int64."""
+
+    @abstractmethod
     def join(self, high: Any, low: Any) -> Any:
         """Return `wide` numbers of 64 bits, made of two words; on JAX this needs `jax_enable_x64`."""
 

@@ -48,6 +48,9 @@ class JaxArithmetic(Arithmetic):
     def to_int32(self, value: Array) -> Array:
         return lax.bitcast_convert_type(value, jnp.int32)
 
+    def to_int64(self, value: Array) -> Array:
+        return value.astype("int64")
+
     def join(self, high: Array, low: Array) -> Array:
         return (high.astype("uint64") << jnp.uint64(32)) | low.astype("uint64")
 

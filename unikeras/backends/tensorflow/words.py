@@ -1,7 +1,7 @@
-"""Random words on TensorFlow: small eager draws by numpy, large ones by XLA, also inside of a graph that XLA does not compile.
+"""Random words on TensorFlow: small eager draws by numpy, large ones by XLA, also inside of a graph without XLA.
 
-A graph's operations pass over the whole memory one by one; XLA makes one loop of the 130 of a draw. It compiles for each
-size, so sizes are rounded up: the n-th number does not depend on how many there are.
+A graph's operations pass over the whole memory one by one; XLA makes one loop of the 130 of a draw. It compiles for
+each size, so sizes are rounded up: the n-th number does not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ class TensorflowArithmetic(Arithmetic):
 
     def to_int32(self, value: Tensor) -> Tensor:
         return tf.cast(value, tf.int32)
+
+    def to_int64(self, value: Tensor) -> Tensor:
+        return value
 
     def join(self, high: Tensor, low: Tensor) -> Tensor:
         upper = tf.bitwise.left_shift(tf.cast(high, tf.int64), tf.constant(32, tf.int64))

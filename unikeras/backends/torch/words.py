@@ -1,8 +1,8 @@
-"""Random words on PyTorch: by numpy on the CPU, in blocks that stay in the cache; on other devices by torch's operations.
+"""Random words on PyTorch: by numpy on the CPU, in blocks that stay in the cache; elsewhere by torch's operations.
 
-PyTorch has no arithmetic for uint32. Its int32 has the same bits: `+` and `<<` wrap, and a mask takes away the sign that
-`>>` brings in. A traced program has one operator for a draw on the CPU, where each of 130 operations would pass over
-the whole memory; torch.compile, torch.export and transforms see torch's own operations, which they know.
+PyTorch has no arithmetic for uint32. Its int32 has the same bits: `+` and `<<` wrap, and a mask takes away the sign
+that `>>` brings in. A traced program has one operator for a draw on the CPU, where each of 130 operations would pass
+over the whole memory; torch.compile, torch.export and transforms see torch's own operations, which they know.
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ class TorchArithmetic(Arithmetic):
 
     def to_int32(self, value: Tensor) -> Tensor:
         return value.to(torch.int32)
+
+    def to_int64(self, value: Tensor) -> Tensor:
+        return value
 
     def join(self, high: Tensor, low: Tensor) -> Tensor:
         return (high.long() << 32) | self.wide(low)

@@ -1,4 +1,4 @@
-"""What replaces the functions of keras.random where random numbers are portable: the same arguments, the same errors."""
+"""What replaces the functions of keras.random where random numbers are portable; the arguments are the same."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
 
 
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
-    """Shuffle as keras.random.shuffle: the same order on each backend; what lies along the other axes stays together."""
+    """Shuffle as keras.random.shuffle: the same order on each backend. What lies along other axes stays together."""
     x = ops.convert_to_tensor(x)
     size = ops.shape(x)[axis]
     key, order = _key(seed), ops.arange(size, dtype="int32")
@@ -151,7 +151,7 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
 
 
 def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Any = None) -> Any:
-    """Draw as keras.random.gamma, with float32's resolution; for an alpha of 1 or more, equal in every bit."""
+    """Draw as keras.random.gamma, with float32's resolution; the last bits may differ between backends."""
     dtype = _float_dtype(dtype)
     d, cube, _, raised = _gamma_parts(shape, alpha, _key(seed))
     return ops.cast(_rounded(d * cube) * ops.exp(raised), dtype)
