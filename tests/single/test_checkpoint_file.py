@@ -305,21 +305,36 @@ def test_an_array_that_no_file_holds_is_refused_and_nothing_is_left(path):
     assert list(path.parent.iterdir()) == []
 
 
-def test_what_the_disk_changes_is_noticed_before_the_file_has_its_name(path, monkeypatch):
-    """A disk that changes a byte, at the end of what is written to it."""
+@pytest.mark.parametrize("place", [60, -200, -400, -30])
+def test_what_the_disk_changes_is_noticed_before_the_file_has_its_name(path, monkeypatch, place):
+    """A disk that changes some bytes: of the state, the arrays, the directory."""
     checkpoint_file.write(path, Content({"step": 1}, {"a": np.zeros(9)}))
     own = checkpoint_file._write_members
 
     def damaging(file, content):
-        own(file, content)
-        file.seek(-200, io.SEEK_END)
+        start = own(file, content)
+        file.seek(place, io.SEEK_END if place < 0 else io.SEEK_SET)
         file.write(b"\x55" * 8)
+        return start
 
     monkeypatch.setattr(checkpoint_file, "_write_members", damaging)
     with pytest.raises(OutputError, match="does not hold what was written"):
-        checkpoint_file.write(path, Content({"step": 2}, {"a": np.zeros(9)}))
+        checkpoint_file.write(path, Content({"step": 2}, {"a": np.zeros(40)}))
     assert checkpoint_file.read(path).state == {"step": 1}
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_array_that_changes_while_it_is_written_is_noticed(path, monkeypatch):
+    array, own = np.zeros(9), checkpoint_file._write_members
+
+    def training_goes_on(file, content):
+        start = own(file, content)
+        array[3] = 1
+        return start
+
+    monkeypatch.setattr(checkpoint_file, "_write_members", training_goes_on)
+    with pytest.raises(OutputError, match="were they changed while they were saved"):
+        checkpoint_file.write(path, Content({}, {"a": array}))
 
 
 def test_a_full_disk_leaves_the_old_file(run_script):

@@ -78,9 +78,9 @@ def write(path: Path, content: Content) -> None:
         if not is_known(array.dtype):
             raise ArgumentError(f"{name!r} has dtype {array.dtype}, which a checkpoint cannot hold")
     with written_atomically(path) as temporary, temporary.open("xb", buffering=0) as file:
-        _write_members(file, content)
+        start = _write_members(file, content)
         with _flushed_meanwhile(file):
-            _verify(temporary, content)
+            _verify(temporary, content, start)
 
 
 @contextmanager
@@ -97,7 +97,8 @@ def _flushed_meanwhile(file: IO[bytes]) -> Iterator[None]:
             flushed.result()
 
 
-def _write_members(file: IO[bytes], content: Content) -> None:
+def _write_members(file: IO[bytes], content: Content) -> int:
+    """Write both members; return where the second one's bytes begin."""
     table = {name: TensorSpec.of(array) for name, array in content.arrays.items()}
     rows = {name: [spec.dtype, list(spec.shape)] for name, spec in table.items()}
     document = {"format": FORMAT, "version": VERSION, "state": content.state, "tensors": rows}
@@ -111,8 +112,12 @@ def _write_members(file: IO[bytes], content: Content) -> None:
         with archive.open(zipfile.ZipInfo(_JSON, _FIXED_TIME), "w", force_zip64=True) as member:
             member.write(text)
         with archive.open(zipfile.ZipInfo(_TENSORS, _FIXED_TIME), "w", force_zip64=True) as member:
+            start = file.tell()
             for part in _tensor_parts(table, content.arrays):
-                member.write(part)
+                member.write(
+                    bytes(part)
+                )  # a copy: the checksum is of what is written, whoever changes the array
+    return start
 
 
 def _tensor_parts(table: Mapping[str, TensorSpec], arrays: Arrays) -> Iterator[Any]:
@@ -128,15 +133,21 @@ def _bytes_of(array: np.ndarray[Any, Any]) -> memoryview:
     return memoryview(data)
 
 
-def _verify(path: Path, content: Content) -> None:
-    """Read a file as a reader would, and compare; the checksum stands for the arrays."""
+def _verify(path: Path, content: Content, start: int) -> None:
+    """Read a file back and compare all of it with what was written; `start` is where the tensors begin."""
     try:
         with _opened(path) as archive:
             state, table = _read_state(archive)
-            for _ in _tensor_chunks(archive, table):
-                pass
+            _checked_size(archive, table)
         if json.dumps(state) != json.dumps(content.state) or table.keys() != content.arrays.keys():
             raise CorruptArtifact("its state differs")
+        with path.open("rb", buffering=0) as file:
+            file.seek(start)
+            for part in _tensor_parts(table, content.arrays):
+                found = bytearray(len(part))
+                file.readinto(found)
+                if found != part:
+                    raise CorruptArtifact("its arrays differ; were they changed while they were saved?")
     except CorruptArtifact as error:
         raise OutputError(f"{path.name} does not hold what was written to it: {error}") from error
 
