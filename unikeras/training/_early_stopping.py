@@ -20,8 +20,8 @@ class EarlyStopping:
         mode: `"min"` where a smaller value is better, `"max"` where a larger one is.
         baseline: what a value must be better than, too, for the patience to begin anew; None for nothing.
         start_from: how many updates at the beginning are ignored.
-        model: a built `keras.Model` that gets its best weights back when `update` says stop; None for no such model. A loop
-            that ends by itself calls `restore_weights`.
+        model: a built `keras.Model` that gets its best weights back when `update` says stop; None for no such model. A
+            loop that ends by itself calls `restore_weights`.
 
     Attributes:
         best: the best value so far; None before the first.
