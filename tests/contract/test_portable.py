@@ -56,9 +56,14 @@ def test_former_generators_come_back_after_an_exception_too():
     np.random.seed(1)
     draw()
     kept = python_random.getstate(), np.random.get_state()
-    with pytest.raises(ZeroDivisionError), uk.random.portable(7):
-        draw()
-        raise ZeroDivisionError
+
+    def fail():
+        with uk.random.portable(7):
+            draw()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert python_random.getstate() == kept[0]
     assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), kept[1], strict=True))
 
