@@ -117,7 +117,8 @@ class Normalize(Transform):
                 raise ArgumentError(
                     f"Normalize has {len(values)} values in {name}, and the picture has {image.shape[2]} channels"
                 )
-        return replace(example, image=(image - mean) / std)
+        rows = (as_rows(image) - for_rows(mean, image)) / for_rows(std, image)
+        return replace(example, image=rows.reshape(image.shape))
 
     def as_layer(self) -> Any:
         import keras
@@ -190,8 +191,11 @@ class RandomContrast(ColorTransform):
 
     def change(self, image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         stretch = np.float32(1 + _ranges.draw(self.factor, generator))
-        mean = image.mean(axis=(0, 1), keepdims=True, dtype=np.float64).astype(np.float32)
-        return np.clip((image - mean) * stretch + mean, self.value_range[0], self.value_range[1])
+        rows = as_rows(image)
+        sums = rows.sum(axis=0, dtype=np.float64).reshape(image.shape[1:]).sum(axis=0)
+        mean = for_rows(sums / (image.shape[0] * image.shape[1]), image)
+        stretched = (rows - mean) * stretch + mean
+        return np.clip(stretched, self.value_range[0], self.value_range[1]).reshape(image.shape)
 
     def as_layer(self) -> Any:
         import keras
@@ -266,6 +270,16 @@ class Function(Transform):
                 f"{example.size[1]}; a function changes values only, because masks and boxes do not move with it"
             )
         return replace(example, image=changed.image)
+
+
+def as_rows(image: np.ndarray) -> np.ndarray:
+    """Return a picture with columns and channels as one axis: numpy is several times as fast along a long one."""
+    return image.reshape(image.shape[0], -1)
+
+
+def for_rows(values: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Return one number for each channel, or one for all, as `as_rows` needs it, float32."""
+    return np.tile(np.broadcast_to(values, image.shape[2]).astype(np.float32), image.shape[1])
 
 
 def as_dtype(image: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
