@@ -1,4 +1,4 @@
-"""Data of PyTorch, TensorFlow, grain and pandas: what has examples by number is a source, the rest is refused by name."""
+"""Data of PyTorch, TensorFlow, grain and pandas: what has examples by number is a source, and what has none."""
 
 from __future__ import annotations
 
