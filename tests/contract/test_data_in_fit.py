@@ -147,6 +147,15 @@ def test_sample_weights_and_structures(kind):
 
 
 @KINDS
+def test_a_list_of_inputs_is_no_pair(kind):
+    inputs = [keras.Input((3,)), keras.Input((3,))]
+    make = uk.Model if kind == "uk" else keras.Model
+    model = make(inputs, keras.layers.Subtract()(inputs))
+    predicted = model.predict(uk.data.from_arrays([X, X * 3]).batch(4), verbose=0)
+    np.testing.assert_allclose(predicted, X * -2, rtol=1e-6)
+
+
+@KINDS
 def test_padded_batches_of_any_length(kind):
     items = [(np.ones((length, 3), "float32"), np.float32(length)) for length in (2, 2, 2, 2, 7, 3)]
     layers = [keras.Input((None, 3)), keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(1)]

@@ -33,7 +33,8 @@ def from_arrays(x: Any, y: Any = None, sample_weight: Any = None) -> Source:
         sample_weight: a weight for each example, shape (examples,); needs y.
 
     Returns:
-        A source of `x`, `(x, y)` or `(x, y, sample_weight)`. It reads the arrays in place and never changes them.
+        A source of `x`, `(x, y)` or `(x, y, sample_weight)`; of `(x,)` where x alone is given, as a tuple or list. It
+        reads the arrays in place and never changes them.
 
     Raises:
         ArgumentError: something is no array.

@@ -126,6 +126,7 @@ def adapting_sources(original: Callable[..., Any]) -> Callable[..., Any]:
         if not _is_source(x):
             return original(x, y, sample_weight, *args, **options)
         _check_alone(y, sample_weight)
+        original(x, None, None, *args, **options)  # Keras refuses what it cannot distribute
         shuffle = bool(options.get("shuffle", False))
         trains = is_for_training()
         return SourceAdapter(x, options.get("class_weight"), shuffle, shuffle if trains is None else trains)
