@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import unikeras as uk
+from unikeras.data import transforms as T  # noqa: N812
+from unikeras.data._keys import batch_generator, example_generator, permutation
 from unikeras.errors import ArgumentError, ArgumentValueError, DatasetError
 
 X = np.arange(20, dtype="float32").reshape(10, 2)
@@ -159,6 +161,14 @@ def test_what_is_cached_is_made_once_and_cannot_be_changed_in_place():
             changed[0]
 
 
+def test_an_example_can_be_changed_and_its_source_stays():
+    source = uk.data.from_arrays(X, Y)
+    source[0][0][:] = 7
+    next(iter(source))[0][:] = 7
+    next(iter(source.batch(2)))[0][:] = 7
+    assert X[0].tolist() == [0, 1]
+
+
 def test_items_are_examples_in_any_form():
     class Tensor:  # what PyTorch's tensors have
         def detach(self):
@@ -192,6 +202,11 @@ def test_a_state_is_plain_json():
 class _NoItems:
     def __len__(self):
         return 3
+
+
+class _Endless(list):
+    def __len__(self):
+        return 2**63 - 1
 
 
 @pytest.mark.parametrize(
@@ -244,6 +259,17 @@ class _NoItems:
         (lambda: _source().map(3), ArgumentError, ".map takes a function"),
         (lambda: _source().augment(), ArgumentError, "at least one transform"),
         (lambda: _source().augment("flip"), ArgumentError, ".augment takes a function"),
+        (
+            lambda: _source().augment(T.MixUp()).map(lambda x, y: (x, y)),
+            DatasetError,
+            "the last step before .batch",
+        ),
+        (
+            lambda: _source().augment(T.MixUp(), lambda x, y, g: (x, y)),
+            ArgumentValueError,
+            "has to come last",
+        ),
+        (lambda: _source().augment(T.RandomFlip())[0], ArgumentError, "a picture has the shape"),
         (lambda: _source().augment(lambda x, y, g: (x, y)).cache(), DatasetError, "before .augment"),
         (lambda: _source().augment(lambda x, y, g: (x, y)).filter(len), DatasetError, "before .augment"),
         (lambda: len(_source().filter(lambda x, y: False)), DatasetError, "keeps none of 10 examples"),
@@ -252,9 +278,19 @@ class _NoItems:
             DatasetError,
             "failed at example 3 of arrays: ZeroDivision",
         ),
+        (
+            lambda: len(_source().filter(lambda x, y: x)),
+            DatasetError,
+            "failed at example 0 of arrays: ValueError",
+        ),
         (lambda: _source().map(lambda x: x)[3], DatasetError, "failed at example 3 of arrays: TypeError"),
-        (lambda: _source()[10], IndexError, "no example 10; the source has 10"),
-        (lambda: _source().batch(4)[3], IndexError, "no batch 3; an epoch has 3"),
+        (lambda: _source()[10], IndexError, "no example 10; there are 10"),
+        (lambda: _source().batch(4)[3], IndexError, "no batch 3; there are 3"),
+        (lambda: _source()[-11], IndexError, "no example -11"),
+        (lambda: _source()[1:3], ArgumentError, "the number of example has to be an integer"),
+        (lambda: _source().batch(4)["x"], ArgumentError, "received 'x'"),
+        (lambda: uk.data.from_arrays([[1, 2], [3]]), DatasetError, "unequal length"),
+        (lambda: uk.data.from_source(_Endless()), ArgumentError, "has no end"),
         (lambda: _source().batch(4).shuffle(1), AttributeError, "before .batch"),
     ],
 )
@@ -274,6 +310,67 @@ def test_examples_that_fit_no_batch_are_named(other):
         DatasetError, match=r"the examples of a batch have to have one (shape|structure).*number 1"
     ):
         next(iter(uk.data.from_source(items).batch(2)))
+
+
+PICTURES = (np.arange(6 * 8 * 8 * 3) % 251).astype("uint8").reshape(6, 8, 8, 3)
+
+
+def test_pictures_draw_by_the_key_of_each_example():
+    flip = T.RandomFlip("horizontal", p=0.5)
+    source = uk.data.from_arrays(PICTURES, np.arange(6)).augment(flip, T.Rescale(1 / 255)).shuffle(9)
+    for epoch in range(2):
+        for x, y in source.batch(4).prefetch(2).read_epoch(epoch):
+            for picture, index in zip(x, y, strict=True):
+                expected = T.Compose([flip, T.Rescale(1 / 255)]).apply(
+                    T.Example(PICTURES[index]), example_generator(9, epoch, int(index))
+                )
+                np.testing.assert_array_equal(picture, expected.image)
+    assert source.state["source"]["chain"].count("RandomFlip(mode='horizontal', p=0.5)") == 1
+
+
+def test_masks_move_with_their_pictures_and_weights_stay():
+    masks = PICTURES[..., :1] > 100
+    source = uk.data.from_arrays(PICTURES, masks, np.arange(6.0)).augment(T.RandomFlip("horizontal", p=1))
+    ((x, y, weight),) = source.batch(6)
+    np.testing.assert_array_equal(x, PICTURES[:, :, ::-1])
+    np.testing.assert_array_equal(y, masks[:, :, ::-1])
+    assert weight.tolist() == list(range(6))
+
+
+def test_a_layer_of_keras_is_the_transform_of_its_name():
+    import keras
+
+    source = uk.data.from_arrays(PICTURES, np.arange(6))
+    with_layer = source.augment(keras.layers.RandomFlip("vertical")).shuffle(1)
+    with_transform = source.augment(T.RandomFlip("vertical")).shuffle(1)
+    for one, other in zip(with_layer.batch(6), with_transform.batch(6), strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+    with pytest.raises(ArgumentValueError, match="put the layer into the model"):
+        source.augment(keras.layers.Dense(1))
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_what_mixes_pictures_works_on_batches(threads):
+    source = (
+        uk.data.from_arrays(PICTURES.astype("float32"), np.arange(6))
+        .augment(T.MixUp(num_classes=6))
+        .shuffle(2)
+    )
+    batches = source.batch(4).prefetch(threads)
+    for number, (x, y) in enumerate(batches.read_epoch(1)):
+        assert y.shape == (len(x), 6)
+        np.testing.assert_allclose(y.sum(axis=1), 1, rtol=1e-6)
+        indices = permutation(6, 2, 1)[number * 4 : number * 4 + 4]
+        expected = T.MixUp(num_classes=6).apply_to_batch(
+            (PICTURES[indices].astype("float32"), indices), batch_generator(2, 1, number)
+        )
+        np.testing.assert_array_equal(x, expected[0])
+        np.testing.assert_array_equal(y, expected[1])
+
+
+def test_what_draws_nothing_can_be_cached():
+    source = uk.data.from_arrays(PICTURES).augment(T.Rescale(1 / 255)).cache()
+    assert next(iter(source.batch(2))).max() <= 1
 
 
 def test_the_last_examples_are_left_out_on_request():

@@ -97,6 +97,14 @@ def test_callbacks_see_the_position_of_what_was_trained_on(threads):
     assert callback.places == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3), (2, 0)]
 
 
+def test_fit_goes_on_in_the_middle_of_an_epoch():
+    source = _source()
+    source.restore(source.state | {"batch": 1})
+    callback = _Places(source)
+    _model("uk").fit(source, epochs=2, verbose=0, callbacks=[callback])
+    assert callback.places == [(0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (1, 2), (1, 3), (2, 0)]
+
+
 def test_steps_per_epoch_go_on_in_the_pass():
     source = _source()
     callback = _Places(source)
@@ -136,6 +144,15 @@ def test_sample_weights_and_structures(kind):
     source = uk.data.from_arrays({"a": X, "b": X}, Y, np.ones(10, "float32")).batch(4)
     assert np.isfinite(model.fit(source, verbose=0).history["loss"]).all()
     assert model.predict(source.map(lambda x, y, w: x), verbose=0).shape == (10, 1)
+
+
+@KINDS
+def test_a_list_of_inputs_is_no_pair(kind):
+    inputs = [keras.Input((3,)), keras.Input((3,))]
+    make = uk.Model if kind == "uk" else keras.Model
+    model = make(inputs, keras.layers.Subtract()(inputs))
+    predicted = model.predict(uk.data.from_arrays([X, X * 3]).batch(4), verbose=0)
+    np.testing.assert_allclose(predicted, X * -2, rtol=1e-6)
 
 
 @KINDS

@@ -53,6 +53,12 @@ def test_lengths_or_mask_are_kept():
     assert x["mask"].sum(axis=1).tolist() == [3, 1]
 
 
+def test_the_lengths_are_those_of_the_sequence_where_x_has_other_arrays():
+    items = [{"fixed": np.ones(3), "tokens": np.ones(length)} for length in (2, 2, 4)]
+    batches = list(uk.data.from_source(items).batch(2, pad=0, keep="lengths"))
+    assert [x["lengths"].tolist() for x in batches] == [[2, 2], [4]]
+
+
 def test_weights_of_steps_are_a_sample_weight():
     steps = _source().map(lambda x, y: (x, x * 2))
     x, y, weight = next(iter(steps.batch(2, pad=0, keep="weight")))
@@ -92,7 +98,9 @@ def test_weights_and_masks_leave_padding_out_of_the_loss():
         ({"pad": 0, "bucket": []}, ArgumentValueError, "that grow"),
         ({"pad": 0, "bucket": [1.5]}, ArgumentError, "a list of integers"),
         ({"pad": 0, "keep": "masks"}, ArgumentValueError, "'lengths', 'mask', 'weight'"),
-        ({"pad": 0.5}, ArgumentValueError, "pad=0.5 is no integer"),
+        ({"pad": 0.5}, ArgumentValueError, "pad=0.5 is no int64"),
+        ({"pad": float("nan")}, ArgumentValueError, "pad=nan is no int64"),
+        ({"pad": 2**63}, ArgumentValueError, "is no int64"),
         ({"pad": 0, "bucket": [2, 5]}, DatasetError, "1 examples are longer .* example 6 has length 6"),
         ({"pad": 0, "keep": "weight"}, DatasetError, "a target for each step"),
     ],
@@ -100,6 +108,13 @@ def test_weights_and_masks_leave_padding_out_of_the_loss():
 def test_what_cannot_be_padded_is_refused_by_name(options, error, message):
     with pytest.raises(error, match=message):
         next(iter(_source().batch(2, **options)))
+
+
+@pytest.mark.parametrize("options", [{"pad": 0}, {"pad": 0, "bucket": [8]}])
+def test_sequences_of_unequal_structure_are_named(options):
+    items = [({"a": [1]}, 0), ({"a": [1, 2], "b": [2]}, 1)]
+    with pytest.raises(DatasetError, match="have to have one structure"):
+        next(iter(uk.data.from_source(items).batch(2, **options)))
 
 
 def test_buckets_refuse_random_lengths():

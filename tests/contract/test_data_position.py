@@ -47,7 +47,7 @@ def test_after_a_restore_comes_the_rest_of_the_epoch(threads, batch):
     list(begun)
     state = source.state
     expected = [_lists(_source().read_epoch(1, batch)), _lists(_source().read_epoch(2))]
-    other = _source(0)
+    other = _source(threads)
     other.restore(state)
     assert other.state == state
     assert [_lists(other), _lists(other)] == expected

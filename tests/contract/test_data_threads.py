@@ -95,7 +95,7 @@ def test_ctrl_c_leaves_at_once(start_script):
         import time
         import numpy as np
         import unikeras as uk
-        source = uk.data.from_arrays(np.arange(1000)).map(lambda x: time.sleep(0.05) or x).batch(4).prefetch(2)
+        source = uk.data.from_arrays(np.arange(100_000)).map(lambda x: time.sleep(0.002) or x).prefetch(2)
         print("ready", flush=True)
         for batch in source:
             pass

@@ -93,6 +93,7 @@ def _returned_types():
     model = keras.Sequential([keras.Input((None, 2)), keras.layers.GRU(2, return_sequences=True)])
     values = (
         uk.function(lambda x: x),
+        uk.data.from_arrays([1.0]).batch(1),
         uk.training.tbptt(model, 5),
         uk.check_gradients(lambda x: x * x, keras.ops.ones((1,))),
     )

@@ -95,10 +95,10 @@ class Measured:
         """
         if chain.is_random:
             raise DatasetError(
-                "buckets need the length of each example, which random transforms may change; the chain is "
-                f"{chain.describe()}. Pad without bucket="
+                "bucket and keep need the length of each sequence, which random transforms may change; the chain is "
+                f"{chain.describe()}. Pad without them"
             )
-        rows = [_first_axes(chain.load(int(index), 0)) for index in chain.members.indices]
+        rows = list(chain.each(_first_axes, "batch"))
         if len({len(row) for row in rows}) > 1:
             raise DatasetError(
                 "examples that are padded have to have one structure; some have more arrays than others"
@@ -112,6 +112,13 @@ class Measured:
         longest = table[:, varies].max(axis=1)
         members = chain.members.indices.tolist()
         return cls(tuple(varies.tolist()), dict(zip(members, longest.tolist(), strict=True)))
+
+
+def has_one_array(chain: Chain) -> bool:
+    """Say whether x has no more than one array: that is the sequence."""
+    example = chain.load(int(chain.members.indices[0]), 0)
+    x = example[0] if isinstance(example, tuple) else example
+    return sum(size >= 0 for size in _first_axes(x)) <= 1
 
 
 def _first_axes(example: Any) -> list[int]:

@@ -10,10 +10,10 @@ import keras
 
 from unikeras._keras import hooks
 from unikeras.data import _examples
-from unikeras.data._batch_plan import BatchOptions, Measured, Part, Plan, check_lengths
+from unikeras.data._batch_plan import BatchOptions, Measured, Part, Plan, check_lengths, has_one_array
 from unikeras.data._chain import Chain
 from unikeras.data._chain_steps import call, check_callable, name_of
-from unikeras.data._counts import check_count
+from unikeras.data._counts import check_count, check_index
 from unikeras.data._keys import batch_generator
 from unikeras.data._labels import class_weight_of
 from unikeras.data._padded import stack_padded
@@ -43,6 +43,12 @@ class BatchedSource(keras.utils.PyDataset):
         threads: how many read ahead.
 
     Source: keras.utils.PyDataset, of which it is one; `workers` has no effect, `prefetch` has.
+
+    Example:
+        >>> import numpy as np, unikeras as uk
+        >>> batches = uk.data.from_arrays(np.arange(5)).batch(2)
+        >>> [x.tolist() for x in batches], batches.state["epoch"]
+        ([[0, 1], [2, 3], [4]], 1)
     """
 
     def __init__(
@@ -74,7 +80,7 @@ class BatchedSource(keras.utils.PyDataset):
 
     def __len__(self) -> int:
         """Return how many batches an epoch has."""
-        return len(self._plan(0, False))
+        return self._count
 
     def __getitem__(self, index: int) -> Any:
         """Return one batch of the current epoch.
@@ -83,18 +89,22 @@ class BatchedSource(keras.utils.PyDataset):
             index: from 0 to the length less 1; a negative one counts from the end.
 
         Raises:
+            ArgumentError: it is no integer.
             IndexError: there is no such batch.
         """
         plan = self._plan(self._position.epoch, True)
-        number = index + len(plan) if index < 0 else index
-        if not 0 <= number < len(plan):
-            raise IndexError(f"there is no batch {index}; an epoch has {len(plan)}")
+        number = check_index(index, len(plan), "batch")
         return self._make(plan.part(number), self._position.epoch, number)
 
     @property
     def batch_size(self) -> int:
         """How many examples a batch has."""
         return self._options.size
+
+    @property
+    def next_batch(self) -> int:
+        """The first batch of the next iteration: 0, but for a source that was restored."""
+        return self._position.next_batch
 
     @property
     def is_padded(self) -> bool:
@@ -144,6 +154,9 @@ class BatchedSource(keras.utils.PyDataset):
     def class_weight(self) -> dict[int, float]:
         """Return the weight of each class, as `Source.class_weight` does.
 
+        Returns:
+            A weight by the number of each class.
+
         Raises:
             DatasetError: the examples have no labels that are integers or one-hot rows.
         """
@@ -156,7 +169,11 @@ class BatchedSource(keras.utils.PyDataset):
         return self._position.iterate(self.read_epoch)
 
     def begin(self) -> Reading:
-        """Begin the next iteration, for a loop that counts batches by itself."""
+        """Begin the next iteration, for a loop that counts batches by itself.
+
+        Returns:
+            The epoch, its first batch, and what moves the position.
+        """
         return self._position.begin()
 
     @property
@@ -209,12 +226,17 @@ class BatchedSource(keras.utils.PyDataset):
         }
 
     @functools.cached_property
+    def _count(self) -> int:
+        return len(self._plan(0, False))
+
+    @functools.cached_property
     def _measured(self) -> Measured | None:
-        options = self._options
-        if options.bucket is None:
+        bucket = self._options.bucket
+        if bucket is None and (self._options.keep in (None, "weight") or has_one_array(self._chain)):
             return None
         measured = Measured.of_chain(self._chain)
-        check_lengths(measured, options.bucket)
+        if bucket is not None:
+            check_lengths(measured, bucket)
         return measured
 
     def _plan(self, epoch: int, shuffled: bool) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 from unikeras._base.rank import rank, world
 from unikeras.data import _keys
 from unikeras.data._origins import Members, Origin
+from unikeras.data._read_ahead import read
 from unikeras.errors import DatasetError, UnikerasError
 
 
@@ -136,6 +137,32 @@ class Chain:
         # Processes must take the same number of steps; what is left over of an epoch is left out.
         share = slice(rank(), len(together) // world() * world(), world())
         return Order(together.indices[share], together.passes[share])
+
+    def each(self, look: Callable[[Any], Any], name: str) -> Iterator[Any]:
+        """Yield what a function finds in each example, before any shuffle.
+
+        Args:
+            look: takes an example.
+            name: what to call it, where it fails.
+
+        Raises:
+            DatasetError: an example cannot be loaded or looked at.
+        """
+        members = self.members.indices
+
+        def find(number: int) -> Any:
+            index = int(members[number])
+            example = self.load(index, 0)
+            try:
+                return look(example)
+            except UnikerasError:
+                raise
+            except Exception as error:
+                raise DatasetError(
+                    f"{name} failed at example {index} of {self.origin.name}: {type(error).__name__}: {error}"
+                ) from error
+
+        return read(find, 0, len(members), self.threads)
 
     def load(self, index: int, epoch: int) -> Any:
         """Return one example after all steps.

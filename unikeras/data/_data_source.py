@@ -12,7 +12,8 @@ import numpy as np
 from unikeras.data import _keys
 from unikeras.data._chain import Chain
 from unikeras.data._chain_steps import Augment, Cache, Map, call, check_callable, name_of
-from unikeras.data._counts import check_count
+from unikeras.data._counts import check_count, check_index
+from unikeras.data._examples import writable
 from unikeras.data._labels import class_weight_of, labels_of, split_members
 from unikeras.data._origins import check_not_empty
 from unikeras.data._position import Position, check_state
@@ -30,6 +31,12 @@ class Source:
 
     Args:
         chain: what the source is.
+
+    Example:
+        >>> import numpy as np, unikeras as uk
+        >>> source = uk.data.from_arrays(np.arange(4), np.arange(4) % 2)
+        >>> [x.tolist() for x, y in source.map(lambda x, y: (x * 10, y)).batch(3)]
+        [[0, 10, 20], [30]]
     """
 
     def __init__(self, chain: Chain) -> None:
@@ -49,13 +56,12 @@ class Source:
             index: from 0 to the length less 1; a negative one counts from the end.
 
         Raises:
+            ArgumentError: it is no integer.
             IndexError: there is no such example.
         """
-        number = check_count(index, "the index of an example", least=-len(self)) if len(self) else -1
-        if not 0 <= (number := number + len(self) if number < 0 else number) < len(self):
-            raise IndexError(f"there is no example {index}; the source has {len(self)}")
-        order = self._chain.order(self._position.epoch, shuffled=False)
-        return self._chain.load(int(order.indices[number]), int(order.passes[number]))
+        members, chain = self._chain.members.indices, self._chain
+        which, number = divmod(check_index(index, len(self), "example"), len(members))
+        return writable(chain.load(int(members[number]), self._position.epoch * chain.repeats + which))
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -105,7 +111,9 @@ class Source:
 
         def find() -> np.ndarray:
             members = chain.members.indices
-            kept = [bool(call(function, chain.load(int(index), 0))) for index in members]
+            kept = list(
+                chain.each(lambda example: bool(call(function, example)), f"filter({name_of(function)})")
+            )
             if not any(kept):
                 raise DatasetError(
                     f".filter({name_of(function)}) keeps none of {len(members)} examples; at least one is needed"
@@ -287,6 +295,9 @@ class Source:
 
         Source: sklearn.utils.class_weight.compute_class_weight("balanced").
 
+        Returns:
+            A weight by the number of each class.
+
         Raises:
             DatasetError: the examples have no labels that are integers or one-hot rows.
         """
@@ -332,7 +343,7 @@ class Source:
         order, chain = self._chain.order(epoch), self._chain
 
         def make(number: int) -> Any:
-            return chain.load(int(order.indices[number]), int(order.passes[number]))
+            return writable(chain.load(int(order.indices[number]), int(order.passes[number])))
 
         return read(make, start, len(order), chain.threads)
 

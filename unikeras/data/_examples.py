@@ -76,9 +76,17 @@ def to_array(leaf: Any) -> np.ndarray:
     """
     if isinstance(leaf, np.ndarray):
         return leaf
-    if hasattr(leaf, "detach"):  # a tensor of PyTorch, which may need gradients or be on another device
-        leaf = leaf.detach().cpu()
-    array = np.asarray(leaf)
+    try:
+        if hasattr(leaf, "detach"):  # a tensor of PyTorch, which may need gradients or be on another device
+            leaf = leaf.detach().cpu()
+            if str(getattr(leaf, "dtype", "")).endswith("bfloat16"):  # which numpy does not have
+                leaf = leaf.float()
+        array = np.asarray(leaf)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DatasetError(
+            f"{type(leaf).__name__} cannot be made an array: {error}. Rows of unequal length are examples of "
+            "uk.data.from_source, and .batch(n, pad=0) pads them"
+        ) from error
     if array.dtype == np.float64 and not hasattr(leaf, "dtype"):
         array = array.astype(np.float32)
     if array.dtype == object:
@@ -87,6 +95,30 @@ def to_array(leaf: Any) -> np.ndarray:
             "and no dict, tuple or list of such; use .map(f) to make arrays of it"
         )
     return array
+
+
+def writable(example: Any) -> Any:
+    """Return an example whose arrays can be changed in place."""
+    return map_leaves(
+        lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) and not leaf.flags.writeable else leaf,
+        example,
+    )
+
+
+def check_structure(examples: Sequence[Any]) -> None:
+    """Refuse examples of different structure.
+
+    Raises:
+        DatasetError: it names the two.
+    """
+    names = names_of_leaves(examples[0], "example")
+    for number, other in enumerate(examples):
+        other_names = names_of_leaves(other, "example")
+        if other_names != names:
+            raise DatasetError(
+                f"the examples of a batch have to have one structure; number 0 has {', '.join(names)}, "
+                f"number {number} has {', '.join(other_names)}"
+            )
 
 
 def stack(examples: Sequence[Any]) -> Any:
@@ -100,21 +132,16 @@ def stack(examples: Sequence[Any]) -> Any:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, DatasetError):
             raise
+        check_structure(examples)
         raise DatasetError(_difference(examples) or f"examples cannot be stacked: {error}") from error
 
 
 def _difference(examples: Sequence[Any]) -> str | None:
-    """Say where the first two examples of a batch differ that do."""
+    """Say where the shapes of the first two examples of a batch differ that do."""
     first = examples[0]
     names = names_of_leaves(first, "example")
     shapes = [to_array(leaf).shape for leaf in leaves(first)]
     for number, other in enumerate(examples[1:], 1):
-        other_names = names_of_leaves(other, "example")
-        if other_names != names:
-            return (
-                f"the examples of a batch have to have one structure; number 0 has {', '.join(names)}, "
-                f"number {number} has {', '.join(other_names)}"
-            )
         for name, shape, leaf in zip(names, shapes, leaves(other), strict=True):
             if to_array(leaf).shape != shape:
                 return (

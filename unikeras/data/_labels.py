@@ -33,9 +33,7 @@ def labels_of(chain: Chain) -> np.ndarray:
 
 
 def _read(chain: Chain) -> np.ndarray:
-    labels = []
-    for index in chain.members.indices:
-        example = chain.load(int(index), 0)
+    def label_of(example: Any) -> np.ndarray:
         if not isinstance(example, tuple) or len(example) < 2:
             raise DatasetError(
                 "the examples have no labels; an example has to be (x, y). Use .map(f) to make such, or pass the "
@@ -43,8 +41,9 @@ def _read(chain: Chain) -> np.ndarray:
             )
         if _examples.is_node(example[1]):
             raise DatasetError("labels have to be one array; y is a structure of several")
-        labels.append(_examples.to_array(example[1]))
-    return np.stack(labels)
+        return _examples.to_array(example[1])
+
+    return np.stack(list(chain.each(label_of, "labels")))
 
 
 def _as_classes(labels: np.ndarray) -> np.ndarray:

@@ -33,7 +33,8 @@ def from_arrays(x: Any, y: Any = None, sample_weight: Any = None) -> Source:
         sample_weight: a weight for each example, shape (examples,); needs y.
 
     Returns:
-        A source of `x`, `(x, y)` or `(x, y, sample_weight)`. It reads the arrays in place and never changes them.
+        A source of `x`, `(x, y)` or `(x, y, sample_weight)`; of `(x,)` where x alone is given, as a tuple or list. It
+        reads the arrays in place and never changes them.
 
     Raises:
         ArgumentError: something is no array.
@@ -114,6 +115,9 @@ _REFUSED = {
 }
 
 
+_ENDLESS = 2**48  # what repeats without end calls its length sys.maxsize
+
+
 def from_source(items: Any) -> Source:
     """Return a source of the items of any object that has a length and takes a number.
 
@@ -159,5 +163,9 @@ def from_source(items: Any) -> Source:
         length = len(items)
     except (TypeError, NotImplementedError, ValueError) as error:
         raise ArgumentError(f"{name} has no length: {error}") from error
+    if length >= _ENDLESS:
+        raise ArgumentError(
+            f"{name} has no end; pass it without its repetition, and use .repeat(n) of the source"
+        )
     check_not_empty(length, name)
     return source_of(Items(items, name))

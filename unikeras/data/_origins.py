@@ -95,7 +95,8 @@ class Arrays(Origin):
 
     def _pick(self, index: Any) -> Any:
         picked = tuple(_examples.map_leaves(lambda leaf: leaf[index], part) for part in self._parts)
-        return picked[0] if len(picked) == 1 else picked
+        # Two arrays for x would be read as (x, y).
+        return picked[0] if len(picked) == 1 and not isinstance(picked[0], tuple | list) else picked
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ def stack_padded(
     Raises:
         DatasetError: examples differ in more than length, or have no place for what is kept.
     """
+    _examples.check_structure(examples)
     columns = list(
         zip(*([_examples.to_array(leaf) for leaf in _examples.leaves(one)] for one in examples), strict=False)
     )
@@ -54,8 +55,14 @@ def _with_leaves(example: Any, arrays: Any) -> Any:
 
 
 def _fill(array: np.ndarray, pad: float, length: int) -> np.ndarray:
-    if array.dtype.kind in "iu" and pad != int(pad):
-        raise ArgumentValueError(f"pad={pad} is no integer, and sequences are of {array.dtype}")
+    if array.dtype.kind in "iu":
+        bounds = np.iinfo(array.dtype)
+        if not bounds.min <= pad <= bounds.max or pad != int(pad):
+            raise ArgumentValueError(f"pad={pad} is no {array.dtype}, of which the sequences are")
+    if len(array) > length:
+        raise DatasetError(
+            f"a sequence has length {len(array)}, and had {length} or less when it was first read"
+        )
     value = "" if array.dtype.kind in "US" else pad
     filled = np.full((length, *array.shape[1:]), value, array.dtype)
     filled[: len(array)] = array
@@ -66,7 +73,7 @@ def _keep(batch: Any, sizes: list[list[int]], chosen: Sequence[bool], keep: str)
     parts = batch if isinstance(batch, tuple) else (batch,)
     count = len(_examples.leaves(parts[0]))
     if keep == "weight":
-        return _with_weight(parts, sizes[count:], keep)
+        return _with_weight(parts, sizes[count:])
     x_leaves = [number for number in range(count) if sizes[number][0] >= 0]
     sequences = [number for number in x_leaves if chosen[number]] or x_leaves
     if not sequences:
@@ -84,7 +91,7 @@ def _mask(lengths: np.ndarray, length: int) -> np.ndarray:
     return np.arange(length) < lengths[:, None]
 
 
-def _with_weight(parts: tuple[Any, ...], sizes: list[list[int]], keep: str) -> Any:
+def _with_weight(parts: tuple[Any, ...], sizes: list[list[int]]) -> Any:
     if len(parts) < 2 or not sizes or sizes[0][0] < 0:
         raise DatasetError(
             'keep="weight" needs a target for each step, (x, y); use keep="mask" for other targets'

@@ -31,6 +31,11 @@ class Position:
         self._begun += 1
         return Reading(self, self._begun)
 
+    @property
+    def next_batch(self) -> int:
+        """The first batch of the next iteration."""
+        return self.batch if self._is_begin else 0
+
     def move(self, iteration: int, epoch: int, batch: int, is_begin: bool) -> None:
         """Go to a place; an iteration that another one has followed moves nothing."""
         if iteration == self._begun:

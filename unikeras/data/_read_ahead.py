@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
@@ -32,30 +34,79 @@ def read(make: Callable[[int], Item], start: int, stop: int, threads: int) -> It
             yield make(number)
         return
     while start < stop:
-        # One pool as long as the process is the same: threads do not survive a fork.
+        # Anew in another process: threads do not survive a fork.
         for item in _read_in_threads(make, start, stop, threads):
             start += 1
             yield item
 
 
 def _read_in_threads(make: Callable[[int], Item], start: int, stop: int, threads: int) -> Iterator[Item]:
-    process = os.getpid()
-    pool = ThreadPoolExecutor(min(threads, stop - start), thread_name_prefix="uk.data")
-    ahead: deque[Future[Item]] = deque()
+    crew = _Crew(make, min(threads, stop - start))
     numbers = iter(range(start, stop))
     try:
-        for number in numbers:
-            ahead.append(pool.submit(make, number))
-            if len(ahead) > threads + 1:
-                break
+        ahead = deque(crew.ask(number) for number in itertools.islice(numbers, threads + 2))
         while ahead:
-            if os.getpid() != process:
+            if crew.is_of_another_process():
                 return
-            item = ahead.popleft().result()
-            number_after = next(numbers, None)
-            if number_after is not None:
-                ahead.append(pool.submit(make, number_after))
+            is_made, item = ahead.popleft().get()
+            if not is_made:
+                raise item
+            ahead.extend(crew.ask(number) for number in itertools.islice(numbers, 1))
             yield item
     finally:
-        if os.getpid() == process:
-            pool.shutdown(wait=True, cancel_futures=True)
+        crew.close()
+
+
+class _Crew:
+    """Threads that make items.
+
+    They and the consumer meet at simple queues alone: Ctrl-C may come at any point of a wait for one and leaves no lock
+    held. In a wait for a Future, whose lock is Python code, it may become a RuntimeError.
+
+    Args:
+        make: makes an item of its number.
+        count: how many threads.
+    """
+
+    def __init__(self, make: Callable[[int], Any], count: int) -> None:
+        self._make = make
+        self._process = os.getpid()
+        self._tasks: SimpleQueue[tuple[int, SimpleQueue[tuple[bool, Any]]] | None] = SimpleQueue()
+        self._is_open = True
+        # An iteration that somebody keeps must not keep the interpreter from exiting.
+        self._threads = [
+            threading.Thread(target=self._work, name=f"uk.data-{number}", daemon=True)
+            for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def ask(self, number: int) -> SimpleQueue[tuple[bool, Any]]:
+        """Return where the item will be: (True, item), or (False, the error)."""
+        answer: SimpleQueue[tuple[bool, Any]] = SimpleQueue()
+        self._tasks.put((number, answer))
+        return answer
+
+    def is_of_another_process(self) -> bool:
+        """Say whether this is a fork, which has none of the threads."""
+        return os.getpid() != self._process
+
+    def close(self) -> None:
+        """End the threads, and wait for them."""
+        self._is_open = False
+        if self.is_of_another_process():
+            return
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            number, answer = task
+            if not self._is_open:
+                continue
+            try:
+                answer.put((True, self._make(number)))
+            except BaseException as error:  # it is the consumer's
+                answer.put((False, error))

@@ -53,6 +53,17 @@ class SourceAdapter(PyDatasetAdapter):
                 reading.hand_out()
             yield self._standardize_batch(batch)
 
+    @property
+    def batches_of_pass(self) -> int:
+        """How many batches this pass has: fewer than others, where the source was restored in the middle of it."""
+        count = len(self.py_dataset)
+        if not self._trains:
+            return count
+        reading = self._reading
+        return count - (
+            self.py_dataset.next_batch if reading is None or reading.is_finished else reading.start
+        )
+
     def hand_out(self, count: int) -> None:
         """Count batches that a loop trains on."""
         if self._trains and not self._counts and self._reading is not None:
@@ -115,6 +126,7 @@ def adapting_sources(original: Callable[..., Any]) -> Callable[..., Any]:
         if not _is_source(x):
             return original(x, y, sample_weight, *args, **options)
         _check_alone(y, sample_weight)
+        original(x, None, None, *args, **options)  # Keras refuses what it cannot distribute
         shuffle = bool(options.get("shuffle", False))
         trains = is_for_training()
         return SourceAdapter(x, options.get("class_weight"), shuffle, shuffle if trains is None else trains)

@@ -129,6 +129,8 @@ def _read(table: Any) -> Table:
     if isinstance(table, str | os.PathLike):
         return _read_csv(Path(table))
     if hasattr(table, "columns") and hasattr(table, "to_numpy"):
+        if not table.columns.is_unique:
+            raise DatasetError(f"the table has two columns of one name: {', '.join(map(str, table.columns))}")
         columns = {name: table[name].to_numpy() for name in table.columns}
         found = Table("the table", columns, Path.cwd())
     else:

@@ -41,6 +41,11 @@ class _Batches(EpochIterator):
     def _get_iterator(self) -> Any:
         return backends.current().batches(self.data_adapter)
 
+    def _enumerate_iterator(self) -> Any:
+        if hasattr(self.data_adapter, "hand_out"):
+            self._num_batches = self.data_adapter.batches_of_pass
+        yield from super()._enumerate_iterator()
+
     def __next__(self) -> tuple[int, int, list[Any]]:
         begin, end, iterator = next(self._epoch_iterator)
         # The last execution of an epoch may have fewer batches.
