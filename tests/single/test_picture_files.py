@@ -213,6 +213,7 @@ def test_every_cut_of_a_picture_is_refused_or_read(tmp_path):
         ({"size": (-1, 3)}, ArgumentValueError),
         ({"size": (1, 2, 3)}, ArgumentError),
         ({"size": 2.5}, ArgumentError),
+        ({"max_pixels": "many"}, ArgumentError),
     ],
 )
 def test_wrong_arguments_are_named(tmp_path, arguments, error):
@@ -302,6 +303,8 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path, pets):
         uk.data.from_folder(pets, classes=["bird"])
     with pytest.raises(DatasetError, match=r"no sub-folder '\.\./one'"):
         uk.data.from_folder(pets, classes=["../one"])
+    with pytest.raises(DatasetError, match="path of the folder is empty"):
+        uk.data.from_folder("")
     for arguments in ({"classes": "cat"}, {"size": "big"}, {"masks": 3}):
         with pytest.raises(ArgumentError):
             uk.data.from_folder(pets, **arguments)
@@ -309,6 +312,9 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path, pets):
         {"errors": "ignore"},
         {"classes": ["cat", "cat"]},
         {"masks": "*"},
+        {"channels": 2},
+        {"classes": []},
+        {"classes": ["cat"], "masks": "*_m"},
         {"size": 2, "interpolation": "x"},
     ):
         with pytest.raises(ArgumentValueError):

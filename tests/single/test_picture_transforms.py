@@ -259,6 +259,7 @@ def test_statistics_of_augmented_pictures():
         {"zoom_range": (0, 1)},
         {"rotation_range": "40"},
         {"rotation_range": np.nan},
+        {"rotation_range": 400},
         {"brightness_range": 0.5},
         {"brightness_range": (2, 1)},
         {"width_shift_range": []},
@@ -533,6 +534,7 @@ WRONG_EXAMPLES = [
         "do not fit 1 boxes",
     ),
     ({"image": IMAGE, "box_labels": [1, 2]}, ArgumentValueError, "no boxes"),
+    ({"image": IMAGE, "boxes": [[1, 2], [3]]}, ArgumentError, "cannot be made an array"),
 ]
 
 
@@ -543,6 +545,7 @@ def test_wrong_examples_are_named(parts, error, message):
 
 
 WRONG = [
+    (T.Compose, ([T.RandomFlip],)), (T.Resize, (3, 40_000)),
     (T.Resize, (0, 3)), (T.Resize, (-3, 3)), (T.Resize, (2.5, 3)), (T.Resize, (3, 3, "cubic")),
     (T.CenterCrop, (True, 3)), (T.RandomCrop, (3, 0)), (T.RandomRotation, ((0.3, 0.1),)),
     (T.RandomRotation, (-0.1,)), (T.RandomRotation, (2,)), (T.RandomRotation, ("a",)),
@@ -560,11 +563,29 @@ WRONG = [
 
 @pytest.mark.parametrize(("make", "arguments"), WRONG)
 def test_wrong_arguments_are_named(make, arguments):
-    with pytest.raises(UnikerasError, match=r"received|function|mixes|mix a batch|no transform"):
+    with pytest.raises(UnikerasError, match=r"received|function|is a class|mixes|mix a batch|no transform"):
         make(*arguments)
 
 
+def test_a_constant_that_the_dtype_cannot_hold_is_named():
+    shift = {"height_factor": (0.5, 0.5), "fill_mode": "constant"}
+    example = T.Example(IMAGE, mask=IMAGE[..., 0])
+    for arguments in (
+        {"fill_value": 300},
+        {"fill_value": 0.5},
+        {"mask_fill_value": -1},
+        {"mask_fill_value": 256},
+    ):
+        with pytest.raises(ArgumentValueError, match=r"fill_value=\S+ is no value of uint8"):
+            T.RandomTranslation(**shift, **arguments).apply(example, generator())
+    mask = T.Example(IMAGE, mask=IMAGE[..., 0].astype("int16"))
+    assert T.RandomTranslation(**shift, mask_fill_value=-1).apply(mask, generator()).mask.min() == -1
+
+
 def test_what_does_not_fit_a_picture_is_named():
+    for seed, error in ((-1, ArgumentValueError), ("a", ArgumentError), (1.5, ArgumentError)):
+        with pytest.raises(error, match="seed has to be"):
+            T.Rescale(2)(IMAGE, seed=seed)
     with pytest.raises(ArgumentError, match="2 values in mean, and the picture has 3 channels"):
         T.Normalize([1, 2], [1, 2])(IMAGE)
     with pytest.raises(ArgumentValueError, match="changes values only"):

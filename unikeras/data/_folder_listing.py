@@ -27,6 +27,8 @@ def folder_at(path: Any) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise ArgumentError(f"path has to be a folder; received {path!r:.60} of type {type(path).__name__}")
     shown = printable(os.fspath(path))
+    if not shown:
+        raise DatasetError(f"the path of the folder is empty; {_LAYOUT}")
     try:
         root = Path(path).resolve(strict=True)
         if not root.is_dir():
@@ -63,6 +65,10 @@ def class_names(root: Path, classes: Any) -> tuple[str, ...]:
         )
     else:
         names = tuple(classes)
+        if not names:
+            raise ArgumentValueError(
+                "classes names no sub-folder; None takes all of them, and False reads without labels"
+            )
         if len(set(names)) < len(names):
             raise ArgumentValueError(f"classes names a sub-folder twice: {', '.join(names)}")
         for name in names:

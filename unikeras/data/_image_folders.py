@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from unikeras._base.printable import printable
+from unikeras.data._counts import check_count
 from unikeras.data._data_source import Source
 from unikeras.data._folder_listing import (
     check_classes,
@@ -22,7 +23,7 @@ from unikeras.data._folder_listing import (
     pictures_in,
     pictures_with_masks,
 )
-from unikeras.data._images import MAX_PIXELS, SUFFIXES, check_errors, decode, read_mask
+from unikeras.data._images import MAX_PIXELS, SUFFIXES, check_channels, check_errors, decode, read_mask
 from unikeras.data._made_sources import source_of
 from unikeras.data._origins import Origin
 from unikeras.data.transforms import Example, Resize
@@ -86,6 +87,10 @@ def from_folder(
         (2, ('cat', 'dog'), (4, 4, 3))
     """
     check_errors(errors)
+    check_channels(channels)
+    check_count(max_pixels, "max_pixels")
+    if masks is not None and classes is not None:
+        raise ArgumentValueError("a picture has a mask or a label; give masks= or classes=, not both")
     resize = None
     if size is not None:
         resize = Resize(*check_size(size), interpolation, crop_to_aspect_ratio=crop_to_aspect_ratio)

@@ -10,6 +10,7 @@ import numpy as np
 
 from unikeras._base.optional import require
 from unikeras._base.printable import printable
+from unikeras.data._counts import check_count
 from unikeras.data.transforms._ranges import check_size
 from unikeras.data.transforms._warp import resize
 from unikeras.errors import ArgumentError, ArgumentValueError, DatasetError
@@ -81,8 +82,7 @@ def decode(
         at_least: height and width that the picture is resized to: a JPEG may be decoded smaller than it is, but at
             least twice as large as this. None for its own size.
     """
-    if channels not in (None, *_MODES):
-        raise ArgumentValueError(f"channels has to be 1, 3, 4 or None; received {channels!r}")
+    check_channels(channels)
     if dtype not in ("uint8", "uint16"):
         raise ArgumentValueError(f"dtype has to be 'uint8' or 'uint16'; received {dtype!r}")
     return _read(path, max_pixels, lambda opened: _pixels(opened, channels, dtype), at_least)
@@ -111,10 +111,21 @@ def read_mask(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> 
     return _read(path, max_pixels, _classes, None)
 
 
+def check_channels(channels: Any) -> None:
+    """Refuse a number of channels that no picture has.
+
+    Raises:
+        ArgumentValueError: it is not 1, 3, 4 or None.
+    """
+    if channels not in (None, *_MODES) or isinstance(channels, bool):
+        raise ArgumentValueError(f"channels has to be 1, 3, 4 or None; received {channels!r}")
+
+
 def _read(path: Any, max_pixels: int, convert: Any, at_least: tuple[int, int] | None) -> np.ndarray:
     """Open a file with Pillow and convert what is in it."""
     if not isinstance(path, str | os.PathLike):
         raise ArgumentError(f"a path is needed; received {path!r:.60} of type {type(path).__name__}")
+    check_count(max_pixels, "max_pixels")
     pil = require("PIL.Image", "data", "reading pictures")
     try:
         with os.fdopen(_open_regular(path), "rb") as file, pil.open(file, formats=FORMATS) as opened:

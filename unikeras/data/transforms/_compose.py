@@ -216,6 +216,8 @@ def check_transform(value: Any) -> Transform:
         return value
     if is_layer(value):
         return from_layer(value)
+    if isinstance(value, type) and issubclass(value, Transform):
+        raise ArgumentError(f"{value.__name__} is a class; a transform is {value.__name__}(...)")
     if callable(value):
         raise ArgumentError(
             f"{value!r:.80} is a function and no transform; unikeras.data.transforms.Function(f) makes one of it"

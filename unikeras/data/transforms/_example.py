@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from unikeras.data.transforms._ranges import LONGEST_SIDE
 from unikeras.errors import ArgumentError, ArgumentValueError, DatasetError
 
 # What OpenCV's kernels read; other floats become float32.
 DTYPES = ("uint8", "uint16", "float32")
-LONGEST_SIDE = 32_767  # OpenCV counts pixels of a warp in 16 bits
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Example:
         if self.boxes is not None:
             object.__setattr__(self, "boxes", _check_boxes(self.boxes))
         if self.box_labels is not None:
-            labels = np.asarray(self.box_labels)
+            labels = _to_array("box_labels", self.box_labels)
             if self.boxes is None or labels.ndim == 0 or len(labels) != len(self.boxes):
                 count = "no boxes" if self.boxes is None else f"{len(self.boxes)} boxes"
                 raise ArgumentValueError(
@@ -77,8 +77,15 @@ class Example:
         return replace(self, boxes=clipped[inside], box_labels=labels)
 
 
+def _to_array(name: str, value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ArgumentError(f"{name} cannot be made an array: {error}") from error
+
+
 def _check_image(image: Any) -> np.ndarray:
-    image = np.asarray(image)
+    image = _to_array("a picture", image)
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3:
@@ -99,7 +106,7 @@ def _check_image(image: Any) -> np.ndarray:
 
 
 def _check_mask(mask: Any, size: tuple[int, ...]) -> np.ndarray:
-    mask = np.asarray(mask)
+    mask = _to_array("a mask", mask)
     if mask.dtype.kind not in "buif" or mask.ndim not in (2, 3):
         raise ArgumentError(
             f"a mask holds numbers in the shape (height, width) or (height, width, channels); received "
@@ -113,7 +120,7 @@ def _check_mask(mask: Any, size: tuple[int, ...]) -> np.ndarray:
 
 
 def _check_boxes(boxes: Any) -> np.ndarray:
-    boxes = np.asarray(boxes)
+    boxes = _to_array("boxes", boxes)
     if boxes.size == 0:
         boxes = boxes.reshape(-1, 4) if boxes.ndim == 2 and boxes.shape[1] == 4 else np.zeros((0, 4))
     if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.dtype.kind not in "iuf":

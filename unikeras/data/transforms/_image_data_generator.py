@@ -170,8 +170,11 @@ class GeneratorTransforms(Compose):
             return self
         x = x.astype(np.float32) * self._scale
         if augment:
-            generator = np.random.Generator(np.random.Philox(seed))
-            pictures = [Example(image) for _ in range(_ranges.check_pixels("rounds", rounds)) for image in x]
+            key = None if seed is None else _ranges.check_count("seed", seed)
+            generator = np.random.Generator(np.random.Philox(key))
+            pictures = [
+                Example(image) for _ in range(_ranges.check_count("rounds", rounds, least=1)) for image in x
+            ]
             x = np.stack([self._augmentation.apply(picture, generator).image for picture in pictures])
         mean = x.mean(axis=(0, 1, 2))
         std = (x - mean).std(axis=(0, 1, 2)) if self.transforms[-1].scales else None
@@ -211,6 +214,8 @@ def _refuse(
 
 def _both_ways(name: str, value: Any, whole: float = 1) -> Range:
     number = abs(_ranges.check_number(name, value)) / whole
+    if whole > 1 and number > 1:
+        raise ArgumentValueError(f"{name} has to be at most {whole}; received {value}")
     return -number, number
 
 

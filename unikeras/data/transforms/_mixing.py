@@ -224,9 +224,5 @@ def _check_positive(name: str, value: Any) -> None:
 
 
 def _check_num_classes(value: Any) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ArgumentError(f"num_classes has to be an integer; received {value!r}")
-    if value < 1:
-        raise ArgumentValueError(f"num_classes has to be at least 1; received {value}")
+    if value is not None:
+        _ranges.check_count("num_classes", value, least=1)

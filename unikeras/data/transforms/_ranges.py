@@ -13,6 +13,8 @@ from unikeras.errors import ArgumentError, ArgumentValueError
 
 Range = tuple[float, float]
 
+LONGEST_SIDE = 32_767  # OpenCV counts the pixels of a warp in 16 bits
+
 
 def check_number(name: str, value: Any) -> float:
     """Return a finite number as a float.
@@ -79,9 +81,10 @@ def check_pixels(name: str, value: Any) -> int:
         raise ArgumentError(
             f"{name} has to be a number of pixels; received {value!r} of type {type(value).__name__}"
         )
-    if value < 1:
-        raise ArgumentValueError(f"{name} has to be at least 1 pixel; received {value}")
-    return int(value)
+    pixels = int(value)
+    if not 1 <= pixels <= LONGEST_SIDE:
+        raise ArgumentValueError(f"{name} has to be from 1 to {LONGEST_SIDE} pixels; received {value}")
+    return pixels
 
 
 def check_size(value: Any) -> tuple[int, int]:
@@ -110,6 +113,20 @@ def check_choice(name: str, value: Any, known: tuple[str, ...]) -> str:
             f"{name} has to be one of {', '.join(known)}; received {value!r}. {hint}".rstrip()
         )
     return value
+
+
+def check_count(name: str, value: Any, least: int = 0) -> int:
+    """Return an integer that is not too small.
+
+    Raises:
+        ArgumentError: it is no integer.
+        ArgumentValueError: it is less than the least.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ArgumentError(f"{name} has to be an integer; received {value!r} of type {type(value).__name__}")
+    if value < least:
+        raise ArgumentValueError(f"{name} has to be at least {least}; received {value}")
+    return int(value)
 
 
 def check_probability(name: str, value: Any) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unikeras.data.transforms._example import Example
+from unikeras.data.transforms._ranges import check_count
 from unikeras.data.transforms._warp import Fill, warp
 from unikeras.errors import ArgumentValueError
 
@@ -50,6 +51,8 @@ class Transform(ABC):
         Returns:
             A picture for a picture, an `Example` for an `Example`.
         """
+        if seed is not None:
+            seed = check_count("seed", seed)
         generator = np.random.Generator(np.random.Philox(seed))
         if isinstance(picture, Example):
             return self.apply(picture, generator)

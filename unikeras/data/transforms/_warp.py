@@ -10,6 +10,7 @@ import numpy as np
 from unikeras._base.optional import require
 from unikeras.data.transforms._example import Example
 from unikeras.data.transforms._ranges import check_choice, check_number
+from unikeras.errors import ArgumentValueError
 
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 INTERPOLATIONS = ("bilinear", "nearest")
@@ -66,12 +67,25 @@ def warp(example: Example, matrix: np.ndarray, fill: Fill) -> Example:
     def move(image: np.ndarray, interpolation: str, value: float) -> np.ndarray:
         return _flipped(image, flip) if flip else _warped(image, matrix, fill.mode, interpolation, value)
 
+    if fill.mode == "constant":
+        _check_fill("fill_value", fill.value, example.image)
+        if example.mask is not None:
+            _check_fill("mask_fill_value", fill.mask_value, example.mask)
     moved = replace(example, image=move(example.image, fill.interpolation, fill.value), mask=None)
     if example.mask is not None:
         moved = replace(moved, mask=move(example.mask, "nearest", fill.mask_value))
     if example.boxes is None:
         return moved
     return moved.with_boxes(_warped_boxes(example.boxes, matrix), (height, width))
+
+
+def _check_fill(name: str, value: float, image: np.ndarray) -> None:
+    """Refuse a constant that the dtype cannot hold, where OpenCV would take the nearest value."""
+    if image.dtype.kind == "f":
+        return
+    low, high = (0, 1) if image.dtype.kind == "b" else (np.iinfo(image.dtype).min, np.iinfo(image.dtype).max)
+    if not low <= value <= high or value != int(value):
+        raise ArgumentValueError(f"{name}={value} is no value of {image.dtype}")
 
 
 def _flip_of(matrix: np.ndarray, height: int, width: int) -> str:
