@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def clean_tag(tag: Any) -> str:
     """
     if not isinstance(tag, str):
         raise ArgumentError(f"a tag must be a str; received {type(tag).__name__}")
-    cleaned: str = tensorboardx("summary")._clean_tag(tag[:_LONGEST_TAG]) if tag else ""
+    cleaned = re.sub(r"[^-/\w.]", "_", tag[:_LONGEST_TAG]).lstrip("/")
     if not cleaned.strip("/_. "):
         raise ArgumentValueError(f"tag {tag!r} has no letter and no digit to show")
     return cleaned
