@@ -97,9 +97,9 @@ class TensorBoard(keras.callbacks.Callback):
         self.hparams = dict(hparams or {})
         hyperparameter_summaries(self.hparams, [])
         self._tables = EmbeddingTables(embeddings_freq, embeddings_metadata, self.log_dir)
-        self._profile = StepProfile(profile_batch, self.log_dir / "train")
+        self._profile = StepProfile(profile_batch, self.log_dir.absolute() / "train")
         self._counter = StepCounter()
-        self._runs = Runs(self.log_dir)
+        self._runs = Runs(self.log_dir.absolute())
         self._in_fit = self._has_begun = self._is_restored = False
         self._heard_at = self._epoch_began = (0, 0.0)
 
