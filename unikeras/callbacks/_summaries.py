@@ -86,10 +86,10 @@ def histogram(tag: str, values: Any, bins: Any = "tensorflow", max_bins: int | N
         # What TensorBoard draws as nothing.
         empty = protos.HistogramProto(num=0, bucket_limit=[0.0], bucket=[0.0])
         return _summary()(value=[_summary().Value(tag=tag, histo=empty)])
-    limits = _default_bins() if isinstance(bins, str) and bins == "tensorflow" else bins
-    # The default bins end at 1e20.
+    named = _NAMED_BINS.get(bins) if isinstance(bins, str) else None
+    # The named bins end at 1e20.
     proto = protos.make_histogram(
-        finite.clip(-9e19, 9e19) if limits is _default_bins() else finite, limits, max_bins
+        finite.clip(-9e19, 9e19) if named else finite, named() if named else bins, max_bins
     )
     return _summary()(value=[_summary().Value(tag=tag, histo=proto)])
 
@@ -142,3 +142,7 @@ def _default_bins() -> list[float]:
         limits.append(limit)
         limit *= 1.1
     return [*(-limit for limit in reversed(limits)), 0.0, *limits]
+
+
+# By the names that torch.utils.tensorboard has for them.
+_NAMED_BINS = {"tensorflow": _default_bins}
