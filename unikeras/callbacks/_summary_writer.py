@@ -12,7 +12,7 @@ from typing import Any
 
 from unikeras._base.rank import rank
 from unikeras.callbacks import _summaries
-from unikeras.callbacks._event_file import EventFile
+from unikeras.callbacks._event_file import EventFile, check_address
 from unikeras.callbacks._hyperparameters import hyperparameter_summaries
 from unikeras.callbacks._model_graph import graph_def
 from unikeras.callbacks._projector import write_embedding
@@ -61,6 +61,7 @@ class SummaryWriter:
         if log_dir is None or log_dir == "":
             log_dir = f"runs/{datetime.now():%b%d_%H-%M-%S}_{socket.gethostname()}{comment}"
         self.log_dir = Path(log_dir)
+        check_address(self.log_dir)
         self._options: dict[str, Any] = {
             "suffix": filename_suffix,
             "flush_secs": flush_secs,
