@@ -369,7 +369,7 @@ def test_what_fails_in_a_training_is_a_warning(tmp_path, monkeypatch):
             Spoil(tmp_path / "logs", tmp_path / "other"),
             epochs=2,
         )
-    assert [str(one.message).partition("; ")[2] for one in caught if "log_dir" in str(one.message)] == [
+    assert [str(one.message).rpartition("; ")[2] for one in caught if "log_dir" in str(one.message)] == [
         "training goes on, without the run 'validation'"
     ]
     assert list((tmp_path / "other").iterdir()) == []

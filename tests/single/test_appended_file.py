@@ -84,7 +84,8 @@ def test_too_much_pending_is_dropped(tmp_path, monkeypatch):
 def test_a_fork_writes_nothing(run_script, tmp_path):
     run_script(
         """
-                from pathlib import Path
+        import os
+        from pathlib import Path
         from unikeras.callbacks._appended_file import AppendedFile
         file = AppendedFile(Path("file"))
         file.append(b"a")
