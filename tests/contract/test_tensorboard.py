@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import warnings
 
 import keras
 import numpy as np
@@ -341,6 +343,36 @@ def test_a_closed_writer_says_so(tmp_path):
     writer.close()
     with pytest.raises(uk.errors.StateError, match="is closed"):
         writer.add_scalar("a", 1)
+
+
+class Spoil(keras.callbacks.Callback):
+    """Takes the folder of validation away while the first epoch trains, and goes to another folder."""
+
+    def __init__(self, folder, other):
+        super().__init__()
+        self.folder, self.other = folder, other
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 0:
+            (self.folder / "validation").write_text("")
+            os.chdir(self.other)
+
+
+def test_what_fails_in_a_training_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(
+            make(),
+            TensorBoard("logs", write_graph=False),
+            Spoil(tmp_path / "logs", tmp_path / "other"),
+            epochs=2,
+        )
+    assert [str(one.message).rpartition("; ")[2] for one in caught if "log_dir" in str(one.message)] == [
+        "training goes on, without the run 'validation'"
+    ]
+    assert list((tmp_path / "other").iterdir()) == []
 
 
 def test_a_folder_that_is_a_file(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -82,16 +81,23 @@ def test_too_much_pending_is_dropped(tmp_path, monkeypatch):
     assert (tmp_path / "file").read_bytes() == b"123456"
 
 
-def test_a_fork_writes_nothing(tmp_path):
-    file = AppendedFile(tmp_path / "file")
-    file.append(b"a")
-    if (child := os.fork()) == 0:
-        file.append(b"b")
-        file.flush()
+def test_a_fork_writes_nothing(run_script, tmp_path):
+    run_script(
+        """
+        import os
+        from pathlib import Path
+        from unikeras.callbacks._appended_file import AppendedFile
+        file = AppendedFile(Path("file"))
+        file.append(b"a")
+        if (child := os.fork()) == 0:
+            file.append(b"b")
+            file.flush()
+            file.close()
+            os._exit(0)
+        os.waitpid(child, 0)
         file.close()
-        os._exit(0)
-    os.waitpid(child, 0)
-    file.close()
+        """
+    )
     assert (tmp_path / "file").read_bytes() == b"a"
 
 

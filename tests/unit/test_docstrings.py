@@ -42,6 +42,7 @@ def test_the_examples_run(path, tmp_path, monkeypatch):
 # What the root exports, what the public modules export, and the types of what public functions return.
 ROOMS = (
     "backends",
+    "callbacks",
     "compare",
     "data",
     "export",

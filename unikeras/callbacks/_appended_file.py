@@ -30,7 +30,7 @@ class AppendedFile:
     """
 
     def __init__(self, path: Path, head: bytes = b"") -> None:
-        self.path = path
+        self.path = path.absolute()  # the process may go to another folder
         self._head = head
         self._lock = threading.Lock()
         self._pending: list[bytes] = []

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import os
+import re
 import socket
 import struct
 import sys
@@ -110,14 +111,22 @@ class EventFile:
         self._file.close()
 
 
+def check_address(log_dir: Path) -> None:
+    """Refuse the address of a store elsewhere, which would become a folder here.
+
+    Raises:
+        OutputError: it is one.
+    """
+    if re.match(r"[a-z0-9]{2,}:/", str(log_dir)):
+        raise OutputError(f"log_dir {str(log_dir)!r} is an address; expected a folder of this machine")
+
+
 def check_folder(folder: Path) -> None:
     """Refuse what cannot be a folder of logs.
 
     Raises:
-        OutputError: it is an address, a file, or below a file.
+        OutputError: it is a file, below a file, or cannot be made.
     """
-    if "://" in str(folder) or str(folder).startswith(("s3:/", "gs:/")):
-        raise OutputError(f"log_dir {str(folder)!r} is an address; expected a folder of this machine")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from unikeras.callbacks._event_file import EventFile, check_folder, read_events
 from unikeras.callbacks._hyperparameters import hyperparameter_summaries
 from unikeras.callbacks._summaries import clean_tag, scalar
 from unikeras.callbacks._summary_writer import SummaryWriter
+from unikeras.errors import OutputError
 
 # How the tags begin whose steps are batches; the others' are epochs.
 BATCH = "batch_"
@@ -26,6 +28,15 @@ class _RunWriter(SummaryWriter):
         for summary in summaries[1:]:
             summaries[0].MergeFrom(summary)
         self._add(step, None, summary=summaries[0])
+
+
+class _Nowhere(_RunWriter):
+    """A run that could not be opened."""
+
+    def __init__(self, name: str) -> None:
+        self.log_dir = self._folder = Path(name)
+        self._files = {}
+        self._is_closed, self._is_silent = False, True
 
 
 class Runs:
@@ -48,12 +59,21 @@ class Runs:
         """
         if rank() == 0:
             check_folder(self._folder)
+            check_folder(self._folder / "train")
 
     def writer(self, name: str) -> _RunWriter:
         """Return the writer of a run."""
         if name not in self._writers:
-            self._writers[name] = _RunWriter(self._folder / name, flush_secs=_FLUSH_SECONDS)
+            self._writers[name] = self._open(name)
         return self._writers[name]
+
+    def _open(self, name: str, purge_step: int | None = None) -> _RunWriter:
+        """Open a run; where that fails in the middle of a training, warn, and write it nowhere."""
+        try:
+            return _RunWriter(self._folder / name, purge_step=purge_step, flush_secs=_FLUSH_SECONDS)
+        except OutputError as error:
+            warnings.warn(f"{error}; training goes on, without the run {name!r}", stacklevel=2)
+            return _Nowhere(name)
 
     def go_on(self, epoch: int, step: int) -> None:
         """Let readers drop what a killed run wrote after the point where it is resumed.
@@ -77,7 +97,7 @@ class Runs:
                 for value in event.summary.value
                 if value.tag.startswith(BATCH) and epoch <= event.step <= step
             }
-            writer = _RunWriter(folder, purge_step=epoch, flush_secs=_FLUSH_SECONDS)
+            writer = self._open(name, epoch)
             for (at, tag), (value, walltime) in sorted(kept.items()):
                 writer.add_scalar(tag, value, at, walltime)
             self._writers[name] = writer
@@ -100,7 +120,11 @@ class Runs:
             return
         tagged = {f"hparams/{clean_tag(name)}": number for name, number in _numbers(results)}
         if self._table is None:
-            self._table = EventFile(self._folder)
+            try:
+                self._table = EventFile(self._folder)
+            except OutputError as error:
+                warnings.warn(f"{error}; training goes on", stacklevel=2)
+                return
             for summary in hyperparameter_summaries(hparams, list(tagged))[:2]:
                 self._table.add(summary=summary)
         for tag, number in tagged.items():

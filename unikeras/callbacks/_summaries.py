@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def clean_tag(tag: Any) -> str:
     """
     if not isinstance(tag, str):
         raise ArgumentError(f"a tag must be a str; received {type(tag).__name__}")
-    cleaned: str = tensorboardx("summary")._clean_tag(tag[:_LONGEST_TAG]) if tag else ""
+    cleaned = re.sub(r"[^-/\w.]", "_", tag[:_LONGEST_TAG]).lstrip("/")
     if not cleaned.strip("/_. "):
         raise ArgumentValueError(f"tag {tag!r} has no letter and no digit to show")
     return cleaned
@@ -85,10 +86,10 @@ def histogram(tag: str, values: Any, bins: Any = "tensorflow", max_bins: int | N
         # What TensorBoard draws as nothing.
         empty = protos.HistogramProto(num=0, bucket_limit=[0.0], bucket=[0.0])
         return _summary()(value=[_summary().Value(tag=tag, histo=empty)])
-    limits = _default_bins() if isinstance(bins, str) and bins == "tensorflow" else bins
-    # The default bins end at 1e20.
+    named = _NAMED_BINS.get(bins) if isinstance(bins, str) else None
+    # The named bins end at 1e20.
     proto = protos.make_histogram(
-        finite.clip(-9e19, 9e19) if limits is _default_bins() else finite, limits, max_bins
+        finite.clip(-9e19, 9e19) if named else finite, named() if named else bins, max_bins
     )
     return _summary()(value=[_summary().Value(tag=tag, histo=proto)])
 
@@ -141,3 +142,7 @@ def _default_bins() -> list[float]:
         limits.append(limit)
         limit *= 1.1
     return [*(-limit for limit in reversed(limits)), 0.0, *limits]
+
+
+# By the names that torch.utils.tensorboard has for them.
+_NAMED_BINS = {"tensorflow": _default_bins}

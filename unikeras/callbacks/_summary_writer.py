@@ -12,7 +12,7 @@ from typing import Any
 
 from unikeras._base.rank import rank
 from unikeras.callbacks import _summaries
-from unikeras.callbacks._event_file import EventFile
+from unikeras.callbacks._event_file import EventFile, check_address
 from unikeras.callbacks._hyperparameters import hyperparameter_summaries
 from unikeras.callbacks._model_graph import graph_def
 from unikeras.callbacks._projector import write_embedding
@@ -61,11 +61,13 @@ class SummaryWriter:
         if log_dir is None or log_dir == "":
             log_dir = f"runs/{datetime.now():%b%d_%H-%M-%S}_{socket.gethostname()}{comment}"
         self.log_dir = Path(log_dir)
+        check_address(self.log_dir)
         self._options: dict[str, Any] = {
             "suffix": filename_suffix,
             "flush_secs": flush_secs,
             "max_queue": max_queue,
         }
+        self._folder = self.log_dir.absolute()  # the process may go to another folder
         self._files: dict[Path, EventFile] = {}
         self._is_closed = False
         self._is_silent = rank() != 0
@@ -106,7 +108,7 @@ class SummaryWriter:
         main_tag = _summaries.clean_tag(main_tag)
         for name, value in tag_scalar_dict.items():
             folder = (
-                self.log_dir / f"{main_tag.replace('/', '_')}_{_summaries.clean_tag(name).replace('/', '_')}"
+                self._folder / f"{main_tag.replace('/', '_')}_{_summaries.clean_tag(name).replace('/', '_')}"
             )
             summary = _summaries.scalar(main_tag, value)
             self._add(global_step, walltime, folder, summary=summary)
@@ -220,7 +222,7 @@ class SummaryWriter:
             run_name: the name of that run; by default the time.
             global_step: the place of the results on their curves.
         """
-        folder = self.log_dir / (run_name or str(time.time()))
+        folder = self._folder / (run_name or str(time.time()))
         for summary in hyperparameter_summaries(hparam_dict, list(metric_dict)):
             self._add(None, None, folder, summary=summary)
         for tag, value in metric_dict.items():
@@ -249,7 +251,7 @@ class SummaryWriter:
         self._check_open()
         if not self._is_silent:
             write_embedding(
-                self.log_dir,
+                self._folder,
                 _summaries.clean_tag(tag),
                 global_step or 0,
                 mat,
@@ -284,7 +286,7 @@ class SummaryWriter:
             self._file(folder).add(None if step is None else int(step), walltime, **content)
 
     def _file(self, folder: Path | None = None) -> EventFile:
-        folder = folder or self.log_dir
+        folder = folder or self._folder
         if folder not in self._files:
             self._files[folder] = EventFile(folder, **self._options)
         return self._files[folder]

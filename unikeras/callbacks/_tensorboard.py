@@ -13,7 +13,7 @@ import keras
 from unikeras._keras.trainer_parts import pythonify_logs
 from unikeras.callbacks._distributions import add_activations, add_gradients, add_weights
 from unikeras.callbacks._embedding_tables import EmbeddingTables
-from unikeras.callbacks._event_file import tensorboardx
+from unikeras.callbacks._event_file import check_address, tensorboardx
 from unikeras.callbacks._hyperparameters import hyperparameter_summaries
 from unikeras.callbacks._learning_rate import learning_rates, steps_done
 from unikeras.callbacks._runs import BATCH, Runs
@@ -54,7 +54,7 @@ class TensorBoard(keras.callbacks.Callback):
         ArgumentError: an argument is of another type.
         ArgumentValueError: an argument has a value that means nothing, or `sample` is missing.
         MissingDependency: tensorboardX is not installed.
-        OutputError: when the training begins, `log_dir` cannot be written.
+        OutputError: `log_dir` is an address, or, when the training begins, cannot be written.
 
     Source: keras.callbacks.TensorBoard.
 
@@ -88,6 +88,7 @@ class TensorBoard(keras.callbacks.Callback):
         super().__init__()
         tensorboardx("summary")  # where it is missing, it is said here
         self.log_dir = Path(log_dir)
+        check_address(self.log_dir)
         self.histogram_freq = check_frequency("histogram_freq", histogram_freq)
         self.update_freq = _check_update_freq(update_freq)
         self.write_graph, self.write_images = write_graph, write_images
@@ -97,9 +98,9 @@ class TensorBoard(keras.callbacks.Callback):
         self.hparams = dict(hparams or {})
         hyperparameter_summaries(self.hparams, [])
         self._tables = EmbeddingTables(embeddings_freq, embeddings_metadata, self.log_dir)
-        self._profile = StepProfile(profile_batch, self.log_dir / "train")
+        self._profile = StepProfile(profile_batch, self.log_dir.absolute() / "train")
         self._counter = StepCounter()
-        self._runs = Runs(self.log_dir)
+        self._runs = Runs(self.log_dir.absolute())
         self._in_fit = self._has_begun = self._is_restored = False
         self._heard_at = self._epoch_began = (0, 0.0)
 

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from unikeras.training._largest_batch import largest_batch as largest_batch
     from unikeras.training._model import Model as Model
     from unikeras.training._plateau import ReduceLROnPlateau as ReduceLROnPlateau
-    from unikeras.training._profile_run import Profile as Profile
     from unikeras.training._profile_run import profile as profile
-    from unikeras.training._progress import Progress as Progress
     from unikeras.training._progress import progress as progress
     from unikeras.training._resume import resume as resume
     from unikeras.training._tbptt import tbptt as tbptt
@@ -30,8 +28,6 @@ __all__ = [
     "Checkpointer",
     "EarlyStopping",
     "Model",
-    "Profile",
-    "Progress",
     "ReduceLROnPlateau",
     "accumulate",
     "debug",
@@ -49,8 +45,6 @@ _MODULES = {
     "EarlyStopping": "training._early_stopping",
     "FitSaver": "training._fit_saver",
     "Model": "training._model",
-    "Profile": "training._profile_run",
-    "Progress": "training._progress",
     "ReduceLROnPlateau": "training._plateau",
     "accumulate": "training._accumulation",
     "debug": "functions",
