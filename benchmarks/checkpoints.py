@@ -2,9 +2,9 @@
 
 python benchmarks/checkpoints.py [folder]
 
-A model of 100 MB is saved under the backend of KERAS_BACKEND, and a plain file is written, flushed and renamed, in turns;
-the median ratio of the rounds, plain over checkpoint: 1 is the disk's speed. A restore is timed too. Read the ratio:
-rates depend on the disk, and on what else runs there.
+A model of 100 MB is saved under the backend of KERAS_BACKEND, and a plain file is written, flushed and renamed,
+in turns; the median ratio of the rounds, plain over checkpoint: 1 is the disk's speed. A restore is timed too.
+Read the ratio: rates depend on the disk, and on what else runs there.
 """
 
 from __future__ import annotations

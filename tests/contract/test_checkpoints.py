@@ -1,4 +1,4 @@
-"""A checkpoint holds all that training carries, and fits a model that was made again."""
+"""A checkpoint holds all that training carries, and fits another model of the same code."""
 
 from __future__ import annotations
 

@@ -183,3 +183,25 @@ def test_a_trained_module_is_exported_with_its_numbers(tmp_path, format):
     expected = model.predict(X, verbose=0)
     np.testing.assert_allclose(uk.load_artifact(path).predict(X), expected, rtol=1e-5, atol=1e-6)
     assert next(module.parameters()).requires_grad
+
+
+def test_a_checkpoint_has_parameters_buffers_and_the_generator(tmp_path):
+    def make():
+        module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+        return wrapped(module), module
+
+    model, module = make()
+    model.compile("sgd", "mse")
+    model.fit(X, Y, batch_size=8, verbose=0)
+    uk.training.Checkpointer(tmp_path, model=model).save()
+    saved, drawn = values(module), torch.rand(3)
+    again, other = make()
+    again.compile("sgd", "mse")
+    again.fit(X, -Y, batch_size=4, verbose=0)
+    uk.training.Checkpointer(tmp_path, model=again).restore()
+    found = values(other)
+    assert found.keys() == saved.keys()
+    assert "1.num_batches_tracked" in found
+    for name, value in saved.items():
+        assert torch.equal(found[name], value), name
+    assert torch.equal(torch.rand(3), drawn)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
-from unikeras import __version__, backends
+from unikeras import backends
 from unikeras._base.locks import NamedLocks
 from unikeras._base.signals import interrupts_wait
 from unikeras.errors import ArgumentError, ArgumentValueError, ArtifactNotFound, CorruptArtifact, OutputError
@@ -229,9 +230,12 @@ class Checkpointer:
 
 
 def _versions() -> dict[str, str]:
-    import keras
-    import numpy
-
     current = backends.current()
-    versions = {"unikeras": __version__, "keras": keras.__version__, "numpy": numpy.__version__}
-    return {**versions, current.name: current.version()}
+    return {current.name: current.version(), **{name: _version(name) for name in ("unikeras", "keras", "numpy")}}
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -90,7 +90,7 @@ def is_known(dtype: np.dtype[Any]) -> bool:
 
 
 def parse_table(table: Any) -> dict[str, TensorSpec]:
-    """Check a table as it stands in a file.
+    """Check a table that was read from a file.
 
     Args:
         table: `{name: [dtype, [size, ...]]}`, from JSON.
