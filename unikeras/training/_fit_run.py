@@ -117,6 +117,7 @@ class SavedFitRun(FitRun):
         self._found: tuple[Path, dict[str, Any]] | None = None  # until it is restored
         self._saved_epoch: int | None = None  # at whose beginning the newest checkpoint was saved
         self._epoch = self._batch = self._steps = self._evaluated = self._end = 0
+        self._has_trained = False
         self.logs = {}
         self._validation_logs: Any = {}
 
@@ -179,12 +180,13 @@ class SavedFitRun(FitRun):
                 self._saver.save_first()
                 self._saved_epoch = initial
             return range(initial, end)
-        saved = self._found[1]
-        if saved["batch"] == 0:
+        first = int(self._found[1]["epoch"])
+        if self._found[1]["batch"] == 0 or first >= end:  # between two epochs, or nothing is left to do
             self._restore()
-        return () if self.is_stopped else range(int(saved["epoch"]), end)
+        return () if self.is_stopped else range(first, end)
 
     def begin_epoch(self) -> Any:
+        self._has_trained = True
         if self._found is None:
             self._batch = 0
             return {}
@@ -218,7 +220,7 @@ class SavedFitRun(FitRun):
         self._save_or_leave(self._saver.is_due_at_epoch(epoch, logs), logs)
 
     def finish(self) -> None:
-        if not self._saver.flush() or self._saved_epoch != self._epoch:
+        if self._has_trained and not (self._saver.flush() and self._saved_epoch == self._epoch):
             self._save(waits=True)
 
     def _save_or_leave(self, is_due: bool, values: dict[str, Any] | None = None) -> None:
