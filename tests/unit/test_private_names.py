@@ -61,6 +61,7 @@ def _objects():
 def _native_objects():
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
+        from tensorflow.python.eager import context
 
         tape = tf.GradientTape()
         concrete = tf.function(tf.identity).get_concrete_function(tf.TensorSpec(()))
@@ -71,6 +72,7 @@ def _native_objects():
             "tf accumulator": accumulator,
             "tf program": concrete,
             "tf converter": converter,
+            "tf context": context.context(),
             "tf variable": tf.Variable(1.0),
         }
     if keras.backend.backend() == "torch":

@@ -53,9 +53,20 @@ _TRACKING = (
     "TorchLayer registers variable._value instead of variable.value",
 )
 _DRAWS = (
-    "on PyTorch, a traced program draws anew at every run; Keras needs the seed's number, which a trace has not",
+    "on PyTorch, a traced program draws anew at every run, where Keras needs the seed's number; and for "
+    "uk.random.portable",
     "https://github.com/pytorch/pytorch/issues/88576",  # no generators in traces: what Keras names in its code
     "Keras' torch backend draws by operators that take the seed's tensor",
+)
+
+_PORTABLE = (
+    "uk.random.portable draws the same numbers on every backend",
+    _NONE_FILED,
+    "Keras has a generator of its own, the same on every backend",
+)
+_DRAWN = (
+    *("uniform", "normal", "truncated_normal", "randint", "categorical"),
+    *("dropout", "shuffle", "gamma", "beta", "binomial"),
 )
 
 TABLE: tuple[Hook, ...] = (
@@ -148,6 +159,15 @@ TABLE: tuple[Hook, ...] = (
     Hook("keras.src.backend.torch.random.gamma", *_DRAWS),
     Hook("keras.src.backend.torch.random.binomial", *_DRAWS),
     Hook("keras.src.backend.torch.random.beta", *_DRAWS),
+    *(
+        Hook(f"keras.src.backend.{backend}.random.{name}", *_PORTABLE)
+        for backend in ("tensorflow", "jax")
+        for name in _DRAWN
+    ),
+    Hook("keras.random.SeedGenerator.__init__", *_PORTABLE),
+    Hook("keras.src.initializers.random_initializers.RandomInitializer.__init__", *_PORTABLE),
+    Hook("keras.src.random.seed_generator.global_seed_generator", *_PORTABLE),
+    Hook("keras.src.random.seed_generator.python_random", *_PORTABLE),
     Hook(
         "keras.layers.RandomCrop.transform_images",
         "on PyTorch, a traced program crops where a tensor says",

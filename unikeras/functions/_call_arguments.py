@@ -16,6 +16,7 @@ import optree
 from unikeras import backends
 from unikeras.backends import Backend, Composite
 from unikeras.errors import ArgumentError
+from unikeras.random import is_portable
 
 TENSOR = object()  # stands where a tensor stood, once the tensors are taken out of a structure
 
@@ -90,6 +91,7 @@ class CallSignature:
         shapes: of the tensors, and of the parts of those that have parts.
         dtypes: of the tensors.
         captured: what the values were that the function reads besides its arguments.
+        portable: whether its random draws are portable.
     """
 
     structure: Any
@@ -97,11 +99,19 @@ class CallSignature:
     shapes: tuple[tuple[int | None, ...], ...]
     dtypes: tuple[Hashable, ...]
     captured: Any = None
+    portable: bool = False
 
     @property
     def ignoring_sizes(self) -> Hashable:
         """What calls have in common that differ only in the sizes of axes."""
-        return self.structure, self.static, self.dtypes, tuple(map(len, self.shapes)), self.captured
+        return (
+            self.structure,
+            self.static,
+            self.dtypes,
+            tuple(map(len, self.shapes)),
+            self.captured,
+            self.portable,
+        )
 
     @property
     def ignoring_values(self) -> Hashable:
@@ -155,7 +165,7 @@ def split(tree: Any, backend: Backend, captured: Hashable = None) -> tuple[CallS
     except ValueError:  # TensorFlow does not know the rank of a result, and nobody asks for it
         shapes = ()
     dtypes = tuple([tensor.dtype for tensor in tensors])
-    return CallSignature(structure, static, shapes, dtypes, captured), tensors
+    return CallSignature(structure, static, shapes, dtypes, captured, is_portable()), tensors
 
 
 def _take_apart(tree: Any, backend: Backend, tensors: list[Any]) -> tuple[Any, tuple[Any, ...]]:

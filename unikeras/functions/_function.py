@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from unikeras import backends
 from unikeras.errors import ArgumentError, ArgumentValueError
 from unikeras.functions import _debug, _source
+from unikeras.random import continued, is_portable
 
 if TYPE_CHECKING:
     from unikeras.functions._explanation import Explanation, FunctionProgram
@@ -52,6 +54,7 @@ class Function:
         self._donate = donate
         self._runner: Any = None
         self._python: Any = None
+        self._portable: bool | None = None  # whether the first call was one with portable draws
         self._of: Function | None = (
             None  # the function of the class, where this one is a method of an instance
         )
@@ -63,6 +66,14 @@ class Function:
         return self._runner.trace_count if self._runner else 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._portable is None:
+            self._portable = is_portable()
+        if self._portable and not is_portable():
+            with continued():  # what began with portable draws keeps them
+                return self._call(args, kwargs)
+        return self._call(args, kwargs)
+
+    def _call(self, args: Any, kwargs: Any) -> Any:
         if _debug.is_debugging():
             return _debug.run(_source.name(self._f), self._as_python(), args, kwargs)
         backend = backends.current()
@@ -111,7 +122,8 @@ class Function:
         runner = self._runner or self._make_runner(backends.current())
         if self._static_argnames:
             args, kwargs = self._mark_static(args, kwargs)
-        return explain(runner, args, kwargs, Function)
+        with continued() if self._portable else contextlib.nullcontext():
+            return explain(runner, args, kwargs, Function)
 
     @property
     def programs(self) -> tuple[FunctionProgram, ...]:

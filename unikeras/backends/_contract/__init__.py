@@ -1,6 +1,6 @@
 """The contract of a backend: what frameworks do differently and Keras does not unify.
 
-Numerics go through `keras.ops`; the rest is here: five abstract classes with one job each, which `Backend` joins. The
+Numerics go through `keras.ops`; the rest is here: six abstract classes with one job each, which `Backend` joins. The
 `README.md` beside this package tells how to add a backend; `tests/contract/` holds the contract tests.
 """
 
@@ -23,9 +23,11 @@ from unikeras.backends._contract.tensors import Composite as Composite
 from unikeras.backends._contract.tensors import Tensors as Tensors
 from unikeras.backends._contract.trainer import KeptValue as KeptValue
 from unikeras.backends._contract.trainer import Trainer as Trainer
+from unikeras.backends._contract.words import Arithmetic as Arithmetic
+from unikeras.backends._contract.words import Words as Words
 
 
-class Backend(Tensors, Autodiff, Compiler, Trainer, Kernels):
+class Backend(Tensors, Autodiff, Compiler, Trainer, Kernels, Words):
     """One framework, behind the few things that Keras leaves to each framework.
 
     Attributes:

@@ -10,9 +10,10 @@ from unikeras.backends.jax.compile import JaxCompiler
 from unikeras.backends.jax.kernels import JaxKernels
 from unikeras.backends.jax.tensors import JaxTensors
 from unikeras.backends.jax.trainer import JaxTrainer
+from unikeras.backends.jax.words import JaxWords
 
 
-class JaxBackend(JaxTensors, JaxAutodiff, JaxCompiler, JaxTrainer, JaxKernels, Backend):
+class JaxBackend(JaxTensors, JaxAutodiff, JaxCompiler, JaxTrainer, JaxKernels, JaxWords, Backend):
     """JAX: a tape that is a trace of its own, and jit with the state donated."""
 
     name = "jax"

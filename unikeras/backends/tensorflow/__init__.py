@@ -10,6 +10,7 @@ from unikeras.backends.tensorflow.compile import TensorflowCompiler
 from unikeras.backends.tensorflow.kernels import TensorflowKernels
 from unikeras.backends.tensorflow.tensors import TensorflowTensors
 from unikeras.backends.tensorflow.trainer import TensorflowTrainer
+from unikeras.backends.tensorflow.words import TensorflowWords
 
 
 class TensorflowBackend(
@@ -18,6 +19,7 @@ class TensorflowBackend(
     TensorflowCompiler,
     TensorflowTrainer,
     TensorflowKernels,
+    TensorflowWords,
     Backend,
 ):
     """TensorFlow: its own tape, and tf.function."""

@@ -10,9 +10,12 @@ from unikeras.backends.torch.compile import TorchCompiler
 from unikeras.backends.torch.kernels import TorchKernels
 from unikeras.backends.torch.tensors import TorchTensors
 from unikeras.backends.torch.trainer import TorchTrainer
+from unikeras.backends.torch.words import TorchWords
 
 
-class TorchBackend(TorchTensors, TorchAutodiff, TorchCompiler, TorchTrainer, TorchKernels, Backend):
+class TorchBackend(
+    TorchTensors, TorchAutodiff, TorchCompiler, TorchTrainer, TorchKernels, TorchWords, Backend
+):
     """PyTorch: a tape over autograd's graph; eager functions, or torch.compile."""
 
     name = "torch"

@@ -39,6 +39,12 @@ class TorchCompiler(Compiler):
             return True
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
+    def prepare(self) -> None:
+        from unikeras._keras.scopes import is_recording
+        from unikeras.backends.torch import _draws
+
+        _draws.install(is_recording)
+
     def disable_compile(self) -> AbstractContextManager[None]:
         return torch.compiler.set_stance("force_eager")
 
