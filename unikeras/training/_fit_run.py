@@ -12,6 +12,7 @@ from unikeras import backends
 from unikeras._base.exit_signals import ExitSignals
 from unikeras._keras.trainer_parts import CallbackList, pythonify_logs
 from unikeras.errors import ArgumentValueError, StateError
+from unikeras.random import is_portable
 from unikeras.training._callback_states import CallbackStates, as_plain
 from unikeras.training._fit_saver import FitSaver
 from unikeras.training._positioned_batches import PositionedBatches
@@ -167,7 +168,7 @@ class SavedFitRun(FitRun):
                 f"the run in {path.parent} cannot go on, because this one differs: {'; '.join(found[:_NAMED])}{more}. "
                 "Make it as it was, or begin a run in another folder"
             )
-        if saved["backend"] != backends.current_name():
+        if saved["backend"] != backends.current_name() and not (saved["portable"] and is_portable()):
             _warn_of_other_backend(saved["backend"])
 
     def epochs(self, initial: int, end: int) -> Iterable[int]:
@@ -247,6 +248,7 @@ class SavedFitRun(FitRun):
             "version": VERSION,
             "exact": True,
             "backend": backends.current_name(),
+            "portable": is_portable(),
             "settings": self._settings,
             "epoch": self._epoch,
             "batch": self._batch,
