@@ -169,6 +169,18 @@ def test_more_epochs_train_further(finished, folder):
     assert history.history["loss"][2] < history.history["loss"][1]
 
 
+def test_fewer_epochs_than_were_run_restore_and_save_nothing(tmp_path):
+    with pytest.raises(Kill), said():
+        Small.fit(tmp_path, epochs=3, callbacks=[Rows([], 7), uk.callbacks.Checkpoint(tmp_path, 1)])
+    files = sorted(tmp_path.iterdir())
+    model = Small.model()
+    before = model.get_weights()[0]
+    with said():
+        assert Small.fit(tmp_path, model=model, epochs=1, callbacks=[Rows([])]).epoch == [0]
+    assert sorted(tmp_path.iterdir()) == files
+    assert not np.array_equal(model.get_weights()[0], before)
+
+
 def test_resume_knows_epochs_and_batch_size(finished, folder, tmp_path):
     assert uk.training.resume(Small.model(), folder, Small.x, Small.y, verbose=0).epoch == [0, 1]
     with pytest.raises(ArtifactNotFound, match="no checkpoint"):

@@ -125,3 +125,26 @@ def folder_at(folder: Path, position, into: Path) -> Path:
         if position_of(path) <= position:
             shutil.copy(path, into)
     return into
+
+
+def run_portable(folder, seed=7, **options):
+    """Run, or go on, inside `uk.random.portable`; return the rows, as numbers, and what was warned of."""
+    import warnings
+
+    rows = {}
+    with warnings.catch_warnings(record=True) as caught, uk.random.portable(5):
+        warnings.simplefilter("always", UserWarning)
+        run(folder, rows, seed=seed, **options)
+    numbers = {row: [float.fromhex(part) for part in values] for row, values in rows.items()}
+    return numbers, [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
+
+
+def go_on(folder):
+    """Go on without `uk.random.portable`; return the rows' keys, and what was warned of."""
+    import warnings
+
+    rows = {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        run(folder, rows, seed=99)
+    return list(rows), [str(one.message) for one in caught if issubclass(one.category, UserWarning)]

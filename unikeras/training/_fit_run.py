@@ -12,6 +12,7 @@ from unikeras import backends
 from unikeras._base.exit_signals import ExitSignals
 from unikeras._keras.trainer_parts import CallbackList, pythonify_logs
 from unikeras.errors import ArgumentValueError, StateError
+from unikeras.random import is_portable
 from unikeras.training._callback_states import CallbackStates, as_plain
 from unikeras.training._fit_saver import FitSaver
 from unikeras.training._positioned_batches import PositionedBatches
@@ -117,6 +118,7 @@ class SavedFitRun(FitRun):
         self._found: tuple[Path, dict[str, Any]] | None = None  # until it is restored
         self._saved_epoch: int | None = None  # at whose beginning the newest checkpoint was saved
         self._epoch = self._batch = self._steps = self._evaluated = self._end = 0
+        self._has_trained = False
         self.logs = {}
         self._validation_logs: Any = {}
 
@@ -166,7 +168,7 @@ class SavedFitRun(FitRun):
                 f"the run in {path.parent} cannot go on, because this one differs: {'; '.join(found[:_NAMED])}{more}. "
                 "Make it as it was, or begin a run in another folder"
             )
-        if saved["backend"] != backends.current_name():
+        if saved["backend"] != backends.current_name() and not (saved["portable"] and is_portable()):
             _warn_of_other_backend(saved["backend"])
 
     def epochs(self, initial: int, end: int) -> Iterable[int]:
@@ -179,12 +181,13 @@ class SavedFitRun(FitRun):
                 self._saver.save_first()
                 self._saved_epoch = initial
             return range(initial, end)
-        saved = self._found[1]
-        if saved["batch"] == 0:
+        first = int(self._found[1]["epoch"])
+        if self._found[1]["batch"] == 0 or first >= end:  # between two epochs, or nothing is left to do
             self._restore()
-        return () if self.is_stopped else range(int(saved["epoch"]), end)
+        return () if self.is_stopped else range(first, end)
 
     def begin_epoch(self) -> Any:
+        self._has_trained = True
         if self._found is None:
             self._batch = 0
             return {}
@@ -218,7 +221,7 @@ class SavedFitRun(FitRun):
         self._save_or_leave(self._saver.is_due_at_epoch(epoch, logs), logs)
 
     def finish(self) -> None:
-        if not self._saver.flush() or self._saved_epoch != self._epoch:
+        if self._has_trained and not (self._saver.flush() and self._saved_epoch == self._epoch):
             self._save(waits=True)
 
     def _save_or_leave(self, is_due: bool, values: dict[str, Any] | None = None) -> None:
@@ -245,6 +248,7 @@ class SavedFitRun(FitRun):
             "version": VERSION,
             "exact": True,
             "backend": backends.current_name(),
+            "portable": is_portable(),
             "settings": self._settings,
             "epoch": self._epoch,
             "batch": self._batch,

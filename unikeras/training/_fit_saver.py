@@ -160,8 +160,9 @@ class FitSaver(keras.callbacks.Callback):
     # What follows is called by keras.Model.fit.
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if self._checkpointer is not None:
-            return  # of another fit that has opened it
+        if self._checkpointer is not None and self._keras_fit is None:
+            return  # the fit of a uk.Model has opened it
+        self.close()  # a fit that failed has left it open
         self._keras_fit = _KerasFit()
         self.open(self.model, self._keras_fit)
         self._signals.hold(_code_of_fit())

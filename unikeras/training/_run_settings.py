@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -17,13 +18,14 @@ from unikeras.training._positioned_batches import PositionedBatches, check_valid
 # How many rows of each array are looked at: all of them would take as long as to read the data.
 _ROWS = 64
 _SHOWN = 60
+_LONG = 4000
 
 
 def describe_model(model: Any) -> dict[str, Any]:
     """Return layers, optimizer and loss as JSON, without names that differ from process to process."""
     return {
         "layers": [
-            {"class": type(layer).__name__, "config": _config(layer)}
+            {"class": type(layer).__name__, "config": _shortened(_config(layer))}
             for layer in model._flatten_layers(include_self=False)
             if not isinstance(layer, keras.Model) and not _is_of_compile(layer)
         ],
@@ -93,6 +95,12 @@ def differences(saved: Any, now: Any, name: str = "") -> Iterator[str]:
         yield f"{name}: {len(now)} here and {len(saved)} in the saved run"
     elif saved != now:
         yield f"{name} is {_short(now)} here and was {_short(saved)}"
+
+
+def _shortened(config: dict[str, Any]) -> Any:
+    """Return a config, or its checksum where it is long: a vocabulary would be in each checkpoint."""
+    text = json.dumps(config, sort_keys=True)
+    return config if len(text) <= _LONG else {"checksum": zlib.crc32(text.encode())}
 
 
 def _short(value: Any) -> str:
