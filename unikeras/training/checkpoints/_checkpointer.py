@@ -231,7 +231,10 @@ class Checkpointer:
 
 def _versions() -> dict[str, str]:
     current = backends.current()
-    return {current.name: current.version(), **{name: _version(name) for name in ("unikeras", "keras", "numpy")}}
+    return {
+        current.name: current.version(),
+        **{name: _version(name) for name in ("unikeras", "keras", "numpy")},
+    }
 
 
 def _version(distribution: str) -> str:
