@@ -88,7 +88,7 @@ def _digest(array):
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:12]
 
 
-@pytest.mark.rotated("name", parts=2)
+@pytest.mark.rotated("name", parts=4)
 @pytest.mark.parametrize("name", DRAWS)
 def test_a_draw_has_the_same_bits_everywhere(name):
     draw, digest = DRAWS[name]
