@@ -146,11 +146,9 @@ def test_sample_weights_and_structures(kind):
     assert model.predict(source.map(lambda x, y, w: x), verbose=0).shape == (10, 1)
 
 
-@KINDS
-def test_a_list_of_inputs_is_no_pair(kind):
+def test_a_list_of_inputs_is_no_pair():
     inputs = [keras.Input((3,)), keras.Input((3,))]
-    make = uk.Model if kind == "uk" else keras.Model
-    model = make(inputs, keras.layers.Subtract()(inputs))
+    model = uk.Model(inputs, keras.layers.Subtract()(inputs))
     predicted = model.predict(uk.data.from_arrays([X, X * 3]).batch(4), verbose=0)
     np.testing.assert_allclose(predicted, X * -2, rtol=1e-6)
 

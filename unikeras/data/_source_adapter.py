@@ -81,6 +81,7 @@ class SourceAdapter(PyDatasetAdapter):
 
     def get_tf_dataset(self: Any) -> Any:
         if self._output_signature is None:
+            _refuse_lists(self.look_up())
             batches = [self.look_up(), self._standardize_batch(self.py_dataset[-1])]
             if self.py_dataset.is_padded:
                 batches.append(_examples.map_leaves(_of_other_length, batches[0]))
@@ -90,6 +91,22 @@ class SourceAdapter(PyDatasetAdapter):
             return super().get_tf_dataset()
         finally:
             self.enqueuer = None
+
+
+def _refuse_lists(batch: Any) -> None:
+    """Refuse lists of arrays, which tf.data has not; `keras.Model` reads by it.
+
+    Raises:
+        ArgumentError: there is one.
+    """
+    parts = batch.values() if isinstance(batch, dict) else batch
+    for part in parts if isinstance(batch, dict | tuple) else ():
+        if isinstance(part, list):
+            raise ArgumentError(
+                "keras.Model reads batches by tf.data here, which has no lists of arrays; name the parts in a dict, or "
+                "use uk.Model"
+            )
+        _refuse_lists(part)
 
 
 def _of_other_length(leaf: Any) -> Any:
