@@ -161,6 +161,17 @@ def test_a_broken_picture_is_named_with_the_reason(tmp_path, name):
             uk.data.read_image(path)
 
 
+@pytest.mark.parametrize("name", ["PPM", "EPS", "ICO"])
+def test_only_formats_that_are_pictures_and_nothing_else_are_opened(tmp_path, name):
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(RED, name))
+    if name == "PPM":
+        assert uk.data.read_image(path).shape == (4, 6, 3)
+        return
+    with pytest.raises(DatasetError, match="it is no picture in one of the formats BMP"):
+        uk.data.read_image(path)
+
+
 def test_the_limit_of_pixels_is_checked_before_decoding(tmp_path):
     path = saved(RED, tmp_path / "a.png")
     assert uk.data.read_image(path, max_pixels=24).shape == (4, 6, 3)
