@@ -13,7 +13,7 @@ import types
 
 import numpy as np
 import pytest
-from helpers.processes import in_a_process, interrupted_at
+from helpers.processes import interrupted_at
 
 from unikeras.errors import (
     ArgumentError,
@@ -413,16 +413,29 @@ def test_a_lock_ends_with_the_last_checkpointer_of_the_process(make, counter, ot
     assert other_run().stdout.readline().strip() == name(3)
 
 
-def test_a_fork_is_another_run(make, counter):
-    checkpointer = make()
-    save(checkpointer, counter, 1)
-
-    def work():
-        with pytest.raises(OutputError, match="in use"):
-            checkpointer.save()
-
-    assert not in_a_process(work)
-    save(checkpointer, counter, 2)
+def test_a_fork_is_another_run(run_script):
+    printed = run_script(
+        """
+        import os
+        from pathlib import Path
+        from unikeras.errors import OutputError
+        from unikeras.training.checkpoints._checkpoint_file import Content
+        from unikeras.training.checkpoints._checkpoint_folder import CheckpointFolder
+        folder = CheckpointFolder(Path("run"))
+        folder.add(Content({}), 1, None)
+        if (pid := os.fork()) == 0:
+            try:
+                folder.add(Content({}), 1, None)
+            except OutputError as error:
+                print(error, flush=True)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        print(folder.add(Content({}), 1, None).name)
+        """
+    )
+    refused, saved = printed.strip().splitlines()
+    assert "is in use: process" in refused
+    assert saved == name(2)
 
 
 def test_what_a_killed_run_left_is_cleaned_up(tmp_path, make, counter, start_script):
