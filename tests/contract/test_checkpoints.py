@@ -11,6 +11,7 @@ import pytest
 import unikeras as uk
 from unikeras.errors import CheckpointMismatch, StateError
 from unikeras.training import Checkpointer
+from unikeras.training.checkpoints import _checkpoint_file
 
 pytestmark = pytest.mark.usefixtures("backend")
 
@@ -308,3 +309,13 @@ def test_a_draw_that_was_never_made_is_none_afterwards(tmp_path):
     draws()
     Checkpointer(tmp_path).restore()
     assert draws() == expected
+
+
+def test_the_configuration_has_a_digest_that_names_do_not_change(tmp_path):
+    def digest(model):
+        path = Checkpointer(tmp_path / model.name, model=model).save()
+        return _checkpoint_file.read_state(path)["config"]
+
+    first, second, wider = make_model(), make_model(), make_model(9)
+    assert digest(first) == digest(second) != digest(wider)
+    assert len(digest(first)) == 64

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
+import random
 import shutil
 import subprocess
 import threading
@@ -11,7 +13,7 @@ import types
 
 import numpy as np
 import pytest
-from helpers.processes import in_a_process, interrupted_at
+from helpers.processes import interrupted_at
 
 from unikeras.errors import (
     ArgumentError,
@@ -223,6 +225,32 @@ def test_a_damaged_one_is_neither_latest_nor_best_nor_one_of_those_that_stay(mak
     assert names(checkpointer.folder) == [first.name, third.name]
 
 
+FORGED = {
+    "other version": lambda objects: objects["random.generators"]["python"].update(version=7),
+    "no words": lambda objects: objects["random.generators"]["python"].update(words=[1, 2]),
+    "no arrays": lambda objects: objects["random.generators"]["python"].update(words={"$array": "none"}),
+    "numpy": lambda objects: objects["random.generators"].update(numpy={"x": 1}),
+    "seed": lambda objects: objects["random.generators"].update(keras=[1, 2, 3]),
+    "none": lambda objects: objects.update({"random.generators": None}),
+    "deep": lambda objects: objects.update(counter=json.loads('{"a":' * 200 + "1" + "}" * 200)),
+}
+
+
+@pytest.mark.parametrize("trick", FORGED)
+def test_a_forged_state_is_refused_and_nothing_changes(make, counter, trick):
+    checkpointer = make()
+    path = save(checkpointer, counter, 1)
+    content = _checkpoint_file.read(path)
+    FORGED[trick](content.state["objects"])
+    _checkpoint_file.write(path, content)
+    counter.count, generator, arrays = 9, random.getstate(), np.random.get_state()[1].tolist()
+    with pytest.raises(CorruptArtifact, match=path.name):
+        checkpointer.restore(path)
+    assert counter.count == 9
+    assert random.getstate() == generator
+    assert np.random.get_state()[1].tolist() == arrays
+
+
 def test_only_damaged_ones_are_an_error_not_a_new_beginning(make, counter):
     checkpointer = make()
     save(checkpointer, counter, 1).write_bytes(b"")
@@ -319,6 +347,17 @@ def test_a_lock_that_was_deleted_is_taken_again(make, counter):
     assert (checkpointer.folder / LOCK).exists()
 
 
+def test_a_name_that_is_too_long_is_named(tmp_path, counter):
+    with pytest.raises(OutputError, match="File name too long"):
+        Checkpointer(tmp_path / ("x" * 300), counter=counter).save()
+
+
+@pytest.mark.parametrize("path", [3, "", "a\0b"])
+def test_a_path_that_is_none_is_refused(make, path):
+    with pytest.raises(ArgumentError, match="path has to be a path"):
+        make().restore(path)
+
+
 # Two runs
 
 
@@ -374,16 +413,29 @@ def test_a_lock_ends_with_the_last_checkpointer_of_the_process(make, counter, ot
     assert other_run().stdout.readline().strip() == name(3)
 
 
-def test_a_fork_is_another_run(make, counter):
-    checkpointer = make()
-    save(checkpointer, counter, 1)
-
-    def work():
-        with pytest.raises(OutputError, match="in use"):
-            checkpointer.save()
-
-    assert not in_a_process(work)
-    save(checkpointer, counter, 2)
+def test_a_fork_is_another_run(run_script):
+    printed = run_script(
+        """
+        import os
+        from pathlib import Path
+        from unikeras.errors import OutputError
+        from unikeras.training.checkpoints._checkpoint_file import Content
+        from unikeras.training.checkpoints._checkpoint_folder import CheckpointFolder
+        folder = CheckpointFolder(Path("run"))
+        folder.add(Content({}), 1, None)
+        if (pid := os.fork()) == 0:
+            try:
+                folder.add(Content({}), 1, None)
+            except OutputError as error:
+                print(error, flush=True)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        print(folder.add(Content({}), 1, None).name)
+        """
+    )
+    refused, saved = printed.strip().splitlines()
+    assert "is in use: process" in refused
+    assert saved == name(2)
 
 
 def test_what_a_killed_run_left_is_cleaned_up(tmp_path, make, counter, start_script):
@@ -484,6 +536,8 @@ def test_an_interrupt_anywhere_leaves_the_old_one_or_the_new_one(tmp_path):
         ({"optimizer": "adam"}, ArgumentError, "optimizer has to be a Keras optimizer"),
         ({"metrics": "accuracy"}, ArgumentError, "metrics has to be Keras metrics"),
         ({"data": np.zeros(3)}, ArgumentError, "data=.* cannot be saved"),
+        ({"folder": "a\0b"}, ArgumentError, "folder has to be a path"),
+        ({"random.generators": 3}, ArgumentError, "has to be an identifier"),
         ({"anything": object()}, ArgumentError, "anything=.* cannot be saved"),
     ],
 )

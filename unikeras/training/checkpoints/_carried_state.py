@@ -40,6 +40,8 @@ class CarriedState:
         self._objects: dict[str, Any] = {_RANDOM: RandomState()}
         self._keras_objects: dict[str, Any] = {}
         for name, part in named.items():
+            if not name.isidentifier():  # such names are those of our own parts
+                raise ArgumentError(f"{name!r} cannot be the name of a part; it has to be an identifier")
             if _has_state(part):
                 self._objects[name] = part
             elif _variables_of(part) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from unikeras.training.checkpoints._best_value import BestValue
 from unikeras.training.checkpoints._carried_state import CarriedState
 from unikeras.training.checkpoints._checkpoint_file import Content, OtherVersion
 from unikeras.training.checkpoints._checkpoint_folder import CheckpointFolder
+from unikeras.training.checkpoints._model_digest import model_digest
 
 # Of the threads of this process; the folder's lock is the process'.
 _turns = NamedLocks()
@@ -69,14 +71,12 @@ class Checkpointer:
         best: str | tuple[str, str] | None = None,
         **anything_with_state: Any,
     ) -> None:
-        if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
-            raise ArgumentError(f"folder has to be a path; received {folder!r}")
+        path = Path(os.path.abspath(_checked_path("folder", folder)))  # noqa: PTH100 - links stay links
         if keep is not None and (not isinstance(keep, int) or isinstance(keep, bool)):
             raise ArgumentError(f"keep has to be an int or None; received {keep!r}")
         if keep is not None and keep < 1:
             raise ArgumentValueError(f"keep has to be at least 1, or None to keep all; received {keep}")
-        path = Path(os.path.abspath(folder))  # noqa: PTH100 - a link stays a link; only the working directory may change
-        if path.exists() and not path.is_dir():
+        if os.path.exists(path) and not path.is_dir():  # noqa: PTH110 - pathlib's raises for names that are too long
             raise OutputError(f"{path} is a file; checkpoints need a folder")
         self._keep, self._best = keep, BestValue.of(best)
         self._folder = CheckpointFolder(path)
@@ -132,10 +132,14 @@ class Checkpointer:
         content.arrays.update({name: array.copy() for name, array in content.arrays.items()})
         return lambda: _turns.run([str(self.folder)], lambda: self._write(content))
 
+    @functools.cached_property
+    def _digest(self) -> str | None:
+        return model_digest(self._carried.model)
+
     def _collect(self, values: dict[str, float]) -> Content:
         content = self._carried.save()
         content.state |= {"values": values, "best": self._best and [self._best.name, self._best.mode]}
-        content.state |= {"backend": backends.current_name(), "versions": _versions()}
+        content.state |= {"backend": backends.current_name(), "versions": _versions(), "config": self._digest}
         return content
 
     def _write(self, content: Content) -> Path:
@@ -157,7 +161,7 @@ class Checkpointer:
             StateError: the model is not built.
         """
         if path is not None:
-            return self._restore(Path(path))
+            return self._restore(Path(_checked_path("path", path)))
         damaged: list[str] = []
         for file in self._folder.files():
             try:
@@ -227,6 +231,13 @@ class Checkpointer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _checked_path(name: str, path: Any) -> str:
+    found = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(found, str) or not found or "\0" in found:
+        raise ArgumentError(f"{name} has to be a path; received {path!r:.100}")
+    return found
 
 
 def _versions() -> dict[str, str]:

@@ -87,14 +87,20 @@ def join(tree: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
     """Return the state that `split` took apart; its arrays are copies that may be changed.
 
     Raises:
-        CorruptArtifact: the JSON names an array that is not there.
+        CorruptArtifact: the JSON names an array that is not there, or is nested more deeply than `split` allows.
 
     Example:
         >>> join({"best": {"$array": "a"}}, {"a": np.arange(2)})
         {'best': array([0, 1])}
     """
+    return _join(tree, arrays, _DEPTH)
+
+
+def _join(tree: Any, arrays: Mapping[str, np.ndarray[Any, Any]], depth: int) -> Any:
+    if depth == 0:
+        raise CorruptArtifact(f"a state is nested more than {_DEPTH} levels deep")
     if isinstance(tree, list):
-        return [join(part, arrays) for part in tree]
+        return [_join(part, arrays, depth - 1) for part in tree]
     if not isinstance(tree, dict):
         return tree
     if len(tree) == 1 and (_ARRAY in tree or _SCALAR in tree):
@@ -102,4 +108,4 @@ def join(tree: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
         if not isinstance(name, str) or name not in arrays:
             raise CorruptArtifact(f"a state names the array {name!r:.100}, which the file does not have")
         return arrays[name][()].copy() if kind == _SCALAR else arrays[name].copy()
-    return {key.removeprefix("$"): join(part, arrays) for key, part in tree.items()}
+    return {key.removeprefix("$"): _join(part, arrays, depth - 1) for key, part in tree.items()}

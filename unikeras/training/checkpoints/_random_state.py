@@ -10,6 +10,7 @@ import numpy as np
 
 from unikeras import backends
 from unikeras import random as portable_random
+from unikeras.errors import CorruptArtifact
 
 
 class RandomState:
@@ -33,7 +34,17 @@ class RandomState:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put the generators back; those of another framework are skipped."""
+        """Put the generators back; those of another framework are skipped.
+
+        Raises:
+            CorruptArtifact: it is no such state.
+        """
+        try:
+            self._restore(state)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise CorruptArtifact(f"it has no states of generators: {error!s:.200}") from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
         from unikeras._keras.global_seed import set_global_seed_state
 
         backend = backends.current()
