@@ -123,6 +123,9 @@ class Checkpointer:
         Args:
             values: as for `save`.
 
+        Returns:
+            A function without arguments that writes the checkpoint as `save` does, and returns its path.
+
         Raises:
             ArgumentError: as by `save`.
             StateError: as by `save`.
