@@ -319,3 +319,17 @@ def test_the_configuration_has_a_digest_that_names_do_not_change(tmp_path):
     first, second, wider = make_model(), make_model(), make_model(9)
     assert digest(first) == digest(second) != digest(wider)
     assert len(digest(first)) == 64
+
+
+def test_portable_draws_go_on(tmp_path):
+    with uk.random.portable(3):
+        saver = Checkpointer(tmp_path)
+        keras.random.uniform((2,))
+        saver.save()
+        expected = [draws() for _ in range(2)]
+    with uk.random.portable(9):
+        assert draws() not in expected
+        saver.restore()
+        assert [draws() for _ in range(2)] == expected
+    with pytest.warns(UserWarning, match="saved inside of uk.random.portable"):
+        saver.restore()

@@ -11,9 +11,9 @@ from typing import Any
 import keras
 
 from unikeras._keras.trainer_parts import pythonify_logs
-from unikeras.callbacks._distributions import add_activations, add_gradients, add_weights
 from unikeras.callbacks._embedding_tables import EmbeddingTables
 from unikeras.callbacks._event_file import check_address, tensorboardx
+from unikeras.callbacks._histograms import add_activations, add_gradients, add_weights
 from unikeras.callbacks._hyperparameters import hyperparameter_summaries
 from unikeras.callbacks._learning_rate import learning_rates, steps_done
 from unikeras.callbacks._runs import BATCH, Runs

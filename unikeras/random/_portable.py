@@ -149,6 +149,11 @@ def portable(seed: int, algorithm: str = "threefry2x32") -> Portable:
     return Portable(checked, algorithm)
 
 
+def current() -> Portable | None:
+    """Return the innermost portable random numbers that are open, or None."""
+    return _open[-1] if _open else None
+
+
 def is_portable() -> bool:
     """Say whether draws and new objects are portable in this thread."""
     return bool(_open) or getattr(_thread, "depth", 0) > 0

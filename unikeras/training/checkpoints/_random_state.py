@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from unikeras import backends
-from unikeras import random as portable_random
 from unikeras.errors import CorruptArtifact
+from unikeras.random import current as open_portable
 
 
 class RandomState:
@@ -24,7 +24,7 @@ class RandomState:
         backend = backends.current()
         version, words, gauss = random.getstate()
         seed = global_seed_state()
-        portable = _open_portable()
+        portable = open_portable()
         return {
             "portable": None if portable is None else portable.state,
             "python": {"version": version, "words": np.array(words, np.uint64), "gauss": gauss},
@@ -57,14 +57,8 @@ class RandomState:
             backend.restore_generator_state(state[backend.name])
 
 
-def _open_portable() -> Any | None:
-    """Return the portable random numbers that this process draws, or None."""
-    current = getattr(portable_random, "current", None)
-    return None if current is None else current()
-
-
 def _restore_portable(state: Any) -> None:
-    portable = _open_portable()
+    portable = open_portable()
     if state is not None and portable is not None:
         portable.restore(state)
     elif (state is None) != (portable is None):
