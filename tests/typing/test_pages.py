@@ -31,7 +31,8 @@ def script_of(page: Path) -> str:
     return "\n".join(re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL))
 
 
-SCRIPTS = {page.stem: script for page in PAGES if (script := script_of(page))}
+# A page may have the name of a module of Python, which a script must not have: random.
+SCRIPTS = {f"page_{page.stem}": script for page in PAGES if (script := script_of(page))}
 
 
 @pytest.fixture(scope="module")

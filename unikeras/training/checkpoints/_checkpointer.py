@@ -243,6 +243,7 @@ def _checked_path(name: str, path: Any) -> str:
     return found
 
 
+@functools.cache  # to read them takes as long as to write a small checkpoint
 def _versions() -> dict[str, str]:
     current = backends.current()
     return {
