@@ -69,11 +69,13 @@ def killed():
 ONE = np.ones((1, 2), "float32"), np.ones((1, 1), "float32")
 
 
-def test_a_limit_is_found():
+@pytest.mark.parametrize("megabytes", [1200])
+@pytest.mark.rotated("megabytes", parts=4)  # several children, which load a framework each
+def test_a_limit_is_found(megabytes):
     model = wide()
     x, y = np.ones((1, 1 << 18, 1), "float32"), np.ones((1, 32), "float32")
     weights = model.get_weights()
-    size = uk.training.largest_batch(model, x, y, limit_bytes=1200 * MB, maximum=16)
+    size = uk.training.largest_batch(model, x, y, limit_bytes=megabytes * MB, maximum=16)
     assert 1 <= size < 16
     for one, other in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(one, other)
