@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -30,7 +31,10 @@ def test_every_public_name_is_there_and_documented():
         assert getattr(uk, name).__doc__, name
 
 
-@pytest.mark.parametrize("module", [uk, uk.training, uk.memory, uk.layers, uk.errors, uk.backends])
+@pytest.mark.parametrize(
+    "module",
+    [uk, uk.callbacks, uk.data, uk.random, uk.training, uk.memory, uk.layers, uk.errors, uk.backends],
+)
 def test_dir_shows_the_public_names_only(module):
     assert dir(module) == sorted(module.__all__)
 
@@ -49,3 +53,34 @@ def test_an_unknown_name_is_an_attribute_error(module, name, message):
     with pytest.raises(AttributeError) as caught:
         getattr(module, name)
     assert str(caught.value).endswith(message)
+
+
+TRAINING = """
+import sys
+import keras, numpy as np, unikeras as uk
+
+inputs = keras.Input((3,))
+model = uk.Model(inputs, keras.layers.Dense(2)(inputs))
+model.compile("adam", "mse")
+source = uk.data.from_arrays(np.zeros((8, 3), "float32"), np.zeros((8, 2), "float32")).shuffle(0).batch(4)
+watched = [uk.callbacks.TensorBoard("logs", histogram_freq=1), uk.callbacks.HistoryFile("run.jsonl")]
+model.fit(source, verbose=0, callbacks=[uk.callbacks.Checkpoint("run", every_steps=1), *watched])
+uk.training.ReduceLROnPlateau(model.optimizer).update(1.0)
+uk.data.transforms.from_layer(keras.layers.RandomRotation(0.1))
+uk.training.Checkpointer("own", model=model).save()
+with uk.random.portable(3):
+    keras.random.uniform((3,))
+print([name for name in ("tensorflow", "torch") if name in sys.modules])
+"""
+
+
+def test_what_trains_loads_no_other_framework(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINING],
+        cwd=tmp_path,
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip().endswith("[]")

@@ -85,7 +85,9 @@ def _panels(runs: Sequence[Run], wanted: Sequence[str]) -> list[str]:
         raise ArgumentValueError(
             f"no metric {', '.join(map(repr, unknown))} in the history; it has {', '.join(map(repr, known)) or 'none'}"
         )
-    known.sort(key=lambda name: name == "learning_rate")  # logs begin with it; a reader looks for the loss first
+    known.sort(
+        key=lambda name: name == "learning_rate"
+    )  # logs begin with it; a reader looks for the loss first
     chosen = list(dict.fromkeys(name.removeprefix("val_") for name in wanted)) or known
     return chosen[:_MOST_PANELS]
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from unikeras._keras.without_tensorflow import without_tensorflow
 from unikeras.errors import ArgumentError, ArgumentValueError
 from unikeras.training._best_weights import Monitor, check_state, count, number
 
@@ -132,7 +133,8 @@ def _parts(optimizer: Any) -> list[Any]:
         raise ArgumentError(f"optimizer must be a Keras optimizer; received {type(optimizer).__qualname__}")
     parts = list(getattr(optimizer, "optimizers", [optimizer]))
     for part in parts:
-        rate = getattr(part, "inner_optimizer", part).get_config()["learning_rate"]
+        with without_tensorflow():
+            rate = getattr(part, "inner_optimizer", part).get_config()["learning_rate"]
         if not isinstance(rate, int | float | np.number):
             raise ArgumentError(
                 f"the learning rate of optimizer {part.name!r} is a schedule, which decides it alone; "

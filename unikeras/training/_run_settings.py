@@ -12,6 +12,7 @@ import numpy as np
 
 from unikeras._keras.array_rows import rows_of
 from unikeras._keras.ordered_arrays import arrays_of
+from unikeras._keras.without_tensorflow import without_tensorflow
 from unikeras.training._batches import Batches
 from unikeras.training._positioned_batches import PositionedBatches, check_validation
 
@@ -114,7 +115,8 @@ def _is_of_compile(layer: Any) -> bool:
 
 def _config(thing: Any) -> dict[str, Any]:
     try:
-        config = thing.get_config()
+        with without_tensorflow():
+            config = thing.get_config()
     except Exception:  # a class of the user's that has none
         return {}
     return _without_names({key: value for key, value in config.items() if key != "name"})

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unikeras._keras.without_tensorflow import without_tensorflow
 from unikeras.data.transforms import _affine, _colors, _crops, _mixing
 from unikeras.data.transforms._transform import Transform
 from unikeras.errors import ArgumentValueError
@@ -34,7 +35,8 @@ def transform_of(layer: Any) -> Transform:
             f"{layer.name} of type {name} has no transform; put the layer into the model. Those that have one: "
             f"{', '.join(sorted(_FROM))}"
         )
-    config = layer.get_config()
+    with without_tensorflow():
+        config = layer.get_config()
     if config.get("data_format", "channels_last") != "channels_last":
         raise ArgumentValueError(
             f"{layer.name}: transforms take pictures with the channels last; put the layer into the model"

@@ -7,6 +7,8 @@ import json
 import re
 from typing import Any
 
+from unikeras._keras.without_tensorflow import without_tensorflow
+
 # A number that Keras appended to a name.
 _APPENDED = re.compile(r"_\d+(?=\")")
 
@@ -18,7 +20,8 @@ def model_digest(model: Any) -> str | None:
         model: a Keras model or layer, or None.
     """
     try:
-        text = json.dumps(model.get_config(), sort_keys=True, default=str)
+        with without_tensorflow():
+            text = json.dumps(model.get_config(), sort_keys=True, default=str)
     except Exception:  # a user's layer without `get_config`, or with one that fails
         return None
     if " object at 0x" in text or ('"module": "' in text and "TorchModuleWrapper" in text):
