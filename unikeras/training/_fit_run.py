@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from unikeras import backends
 from unikeras._base.exit_signals import ExitSignals
 from unikeras._keras.trainer_parts import CallbackList, pythonify_logs
 from unikeras.errors import ArgumentValueError, StateError
+from unikeras.functions import is_debugging
 from unikeras.random import is_portable
+from unikeras.training._batch_kinds import BatchKinds
 from unikeras.training._callback_states import CallbackStates, as_plain
 from unikeras.training._fit_saver import FitSaver
 from unikeras.training._positioned_batches import PositionedBatches
@@ -55,12 +57,12 @@ class FitRun:
         """Say that an epoch has begun, for the model and all callbacks; return the logs so far."""
         return {}
 
-    def end_batch(self, begin: int, count: int, logs: Any) -> None:
+    def end_batch(self, begin: int, data: Sequence[Any], logs: Any) -> None:
         """Say that an execution of the train step has ended, for all callbacks too.
 
         Args:
             begin: its first batch in the epoch.
-            count: its batches.
+            data: its batches.
             logs: what it returned.
         """
 
@@ -75,8 +77,8 @@ class FitRun:
         """
         return 0, {}
 
-    def end_validation_batch(self, count: int, logs: Any) -> None:
-        """Say that some batches have been evaluated."""
+    def end_validation_batch(self, data: Sequence[Any], logs: Any) -> None:
+        """Say that these batches have been evaluated."""
 
     def end_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
         """Say that an epoch has ended, for all callbacks too."""
@@ -119,6 +121,7 @@ class SavedFitRun(FitRun):
         self._saved_epoch: int | None = None  # at whose beginning the newest checkpoint was saved
         self._epoch = self._batch = self._steps = self._evaluated = self._end = 0
         self._has_trained = False
+        self._kinds = {"train": BatchKinds(), "test": BatchKinds()}
         self.logs = {}
         self._validation_logs: Any = {}
 
@@ -181,10 +184,25 @@ class SavedFitRun(FitRun):
                 self._saver.save_first()
                 self._saved_epoch = initial
             return range(initial, end)
+        self._compile_as_before(self._found[1]["kinds"])
         first = int(self._found[1]["epoch"])
         if self._found[1]["batch"] == 0 or first >= end:  # between two epochs, or nothing is left to do
             self._restore()
         return () if self.is_stopped else range(first, end)
+
+    def _compile_as_before(self, kinds: dict[str, Any]) -> None:
+        """Let the steps have the programs that they had; all that this changes is restored afterwards."""
+        model, backend = self._model, backends.current()
+        if not backend.dynamic_axes or model.run_eagerly or is_debugging():
+            return
+        example = self._batches.example()
+        for name, saved in kinds.items():
+            self._kinds[name].restore(saved)
+        backend.set_training(model, True)
+        self._kinds["train"].replay(model._execute, example)
+        backend.set_training(model, False)
+        model.make_test_function()
+        self._kinds["test"].replay(lambda data: model.test_function(data), example)
 
     def begin_epoch(self) -> Any:
         self._has_trained = True
@@ -198,7 +216,9 @@ class SavedFitRun(FitRun):
         self._restore()
         return self.logs
 
-    def end_batch(self, begin: int, count: int, logs: Any) -> None:
+    def end_batch(self, begin: int, data: Sequence[Any], logs: Any) -> None:
+        self._kinds["train"].add(data)
+        count = len(data)
         self._batch, self._steps, self.logs = begin + count, self._steps + count, logs
         self._save_or_leave(self._saver.is_due(self._steps, count))
 
@@ -211,8 +231,9 @@ class SavedFitRun(FitRun):
             self._restore()
         return self._evaluated, self._validation_logs
 
-    def end_validation_batch(self, count: int, logs: Any) -> None:
-        self._evaluated, self._validation_logs = self._evaluated + count, logs
+    def end_validation_batch(self, data: Sequence[Any], logs: Any) -> None:
+        self._kinds["test"].add(data)
+        self._evaluated, self._validation_logs = self._evaluated + len(data), logs
         self._save_or_leave(False)
 
     def end_epoch(self, epoch: int, logs: dict[str, Any]) -> None:
@@ -260,6 +281,7 @@ class SavedFitRun(FitRun):
             "stop_training": bool(self._model.stop_training),
             "metrics": len(self._model.metrics_variables),
             "data": self._batches.state,
+            "kinds": {name: kinds.state for name, kinds in self._kinds.items()},
             "callbacks": self._states.state,
         }
 
@@ -279,6 +301,8 @@ class SavedFitRun(FitRun):
         self.logs, self._validation_logs = state["logs"], state["validation_logs"]
         self.is_stopped = self._model.stop_training = state["stop_training"]
         self._batches.restore(state["data"], self._batch)
+        for name, kinds in self._kinds.items():
+            kinds.restore(state["kinds"][name])
         self._states.restore(state["callbacks"])
         self._saved_epoch = self._epoch if self._batch == 0 else None
 

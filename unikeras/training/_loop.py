@@ -270,7 +270,7 @@ class Loop:
             if heard:
                 callbacks.on_train_batch_end(end, logs)
             if run.is_saved:
-                run.end_batch(begin, len(data), logs)
+                run.end_batch(begin, data, logs)
             if self.stop_training:
                 break
         backends.current().set_training(self, False)
@@ -293,7 +293,7 @@ class Loop:
             self.make_test_function()
             logs = self.test_function(data)
             callbacks.on_test_batch_end(end, logs)
-            run.end_validation_batch(len(data), logs)
+            run.end_validation_batch(data, logs)
             if self.stop_evaluating:
                 break
         logs = pythonify_logs(self._get_metrics_result_or_logs(logs))

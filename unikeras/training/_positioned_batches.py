@@ -249,6 +249,14 @@ class PositionedBatches:
         """Return what `Batches.look_up` does."""
         return self._batches.look_up()
 
+    def example(self) -> Any:
+        """Return a batch; the position is the first one afterwards."""
+        found = self.look_up()
+        if found is None:
+            found = next(iter(self))[2][0]
+            self.reset()
+        return found
+
     def reset(self) -> None:
         """Go back to the first batch of the first pass: who has looked at a batch has not moved the position."""
         self._rewind()
