@@ -47,6 +47,8 @@ def unpack(archive: bytes, custom_objects: dict[str, Any]) -> Any:
     with warnings.catch_warnings():
         # A key may hold a slash, as those of states do, and a layer's name may not.
         warnings.filterwarnings("ignore", "When providing `inputs` as a dict, all keys")
+        # An optimizer that was not used yet has no slots to load.
+        warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
         return load_model(io.BytesIO(archive), custom_objects=custom_objects, safe_mode=False)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,10 +69,7 @@ def copy_of(model: Any) -> Any:
     if not isinstance(model, keras.Model):
         raise ArgumentError(f"expected a keras.Model; received {type(model).__qualname__}")
     try:
-        with warnings.catch_warnings():
-            # An optimizer that was not used yet has no slots to load.
-            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
-            return archive.unpack(*archive.pack(model))
+        return archive.unpack(*archive.pack(model))
     except Exception as error:  # a class of the user's may raise anything as it is saved or loaded
         raise ArgumentError(
             f"model {model.name!r} cannot be saved and loaded, which a comparison needs: {brief(error)}"
