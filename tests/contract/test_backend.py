@@ -58,7 +58,7 @@ def test_loading_a_backend_imports_no_keras(backend):
 
 
 ROOM = Path(uk.backends.__file__).parent
-PARTS = {"tensors.py", "autodiff.py", "compile.py", "trainer.py", "kernels.py"}
+PARTS = {"tensors.py", "autodiff.py", "compile.py", "trainer.py", "kernels.py", "words.py"}
 
 
 def _files(package):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import keras
 import numpy as np
 import pytest
@@ -42,30 +45,6 @@ def wide():
     return model
 
 
-def two_inputs():
-    """Return a model of two named inputs, one of which has a state; made in the child."""
-    first, second = keras.Input((3,), name="a"), keras.Input((None, 2), name="b")
-    merged = keras.layers.Concatenate()([first, keras.layers.GRU(2)(second)])
-    model = keras.Model({"a": first, "b": second}, keras.layers.Dense(1)(merged))
-    model.compile("sgd", "mse")
-    return model
-
-
-def killed():
-    """Return a model that ends its process, as the system does where memory runs out, with more than one example."""
-    import os
-    import signal
-
-    class Killed(keras.Model):
-        def train_on_batch(self, x, *rest):
-            if len(x) > 1:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    model = Killed()
-    model.compile("sgd", "mse")
-    return model
-
-
 ONE = np.ones((1, 2), "float32"), np.ones((1, 1), "float32")
 
 
@@ -88,6 +67,14 @@ def test_one_example_that_does_not_fit():
 
 
 def test_named_inputs_and_mixed_precision():
+    def two_inputs():  # nested, so that it travels by value: a child may not find this module
+        """Return a model of two named inputs, one of which has a state; made in the child."""
+        first, second = keras.Input((3,), name="a"), keras.Input((None, 2), name="b")
+        merged = keras.layers.Concatenate()([first, keras.layers.GRU(2)(second)])
+        model = keras.Model({"a": first, "b": second}, keras.layers.Dense(1)(merged))
+        model.compile("sgd", "mse")
+        return model
+
     x = {"a": np.ones((3, 3), "float32"), "b": np.ones((3, 4, 2), "float32")}
     weight = np.ones((3,), "float32")
     options = {"maximum": 5, "policy": "mixed_bfloat16"}
@@ -96,6 +83,18 @@ def test_named_inputs_and_mixed_precision():
 
 
 def test_a_child_that_is_killed_did_not_fit():
+    def killed():
+        """Return a model that ends its process with more than one example, as the system does for want of memory."""
+
+        class Killed(keras.Model):
+            def train_on_batch(self, x, *rest):
+                if len(x) > 1:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        model = Killed()
+        model.compile("sgd", "mse")
+        return model
+
     assert uk.training.largest_batch(killed, *ONE, maximum=2) == 1
 
 
