@@ -87,7 +87,7 @@ def test_the_inverse_error_function():
         exact = np.where(np.abs(x) < 0.99, exact, z)  # beyond, erf itself has not the digits
         np.testing.assert_allclose(z, exact, rtol=tolerance)
     tails = _polynomials.erfinv(np.array([1 - 2.0**-23, -1 + 2.0**-24], np.float32), HOST)
-    np.testing.assert_allclose(tails, [3.7439806, -3.8325067], rtol=1e-5)
+    np.testing.assert_allclose(tails, [3.7439212, -3.8325067], rtol=5e-7)
 
 
 def test_no_two_objects_have_one_seed():
