@@ -191,9 +191,8 @@ class FitSaver(keras.callbacks.Callback):
 
     def _save_or_leave(self, is_due: bool, logs: Any = None) -> None:
         if is_due or self._signals.pending is not None:
-            _ = (
-                self.model
-            )  # on JAX, Keras brings the weights of a running fit into the variables only when asked
+            # On JAX, Keras brings the weights of a running fit into the variables when it is asked for the model.
+            _ = self.model
             self.save(logs, waits=self._signals.pending is not None)
         self._signals.deliver()
 
