@@ -25,7 +25,7 @@ ROOT = FOLDER.parent
 # lock -> (the oldest Python that uses it, extras, dependency groups, further requirements)
 LOCKS = {
     "cpu": ("3.11", ["tensorflow-cpu", "torch", "jax", "all"], ["test", "lint", "type"], ["tox"]),
-    "jax-newest": ("3.12", ["jax", "onnx", "demo"], ["test"], []),
+    "jax-newest": ("3.12", ["jax", "onnx", "demo", "data", "tensorboard"], ["test"], []),
 }
 
 # Installers come with the environment, before any lock is read.
