@@ -63,6 +63,7 @@ def _native_objects():
         import tensorflow as tf
         from tensorflow.python.eager import context
 
+        tf.random.set_seed(7)  # the context has no seed until somebody sets one
         tape = tf.GradientTape()
         concrete = tf.function(tf.identity).get_concrete_function(tf.TensorSpec(()))
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
