@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+
 import numpy as np
 import pytest
 
 import unikeras as uk
 from unikeras.apps.demo import data, dataset, fetched, folders
-from unikeras.errors import DatasetError, RemoteError, WorkerDied
+from unikeras.data import _named_data
+from unikeras.errors import DatasetError
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 IMAGE = np.zeros((8, 6, 3), "uint8")
@@ -170,34 +174,31 @@ def test_all_classes_with_too_few_images_are_named(photos):
         folders.read(photos)
 
 
-@pytest.mark.parametrize(
-    "error", [WorkerDied("the worker died", 1), RemoteError("URL fetch failure\n\nTraceback")]
-)
-def test_a_failed_download_names_the_data_that_needs_no_network(monkeypatch, error):
-    def no_network(*_):
-        raise error
-
-    monkeypatch.setattr(uk, "run_on", no_network)
+def test_a_failed_download_names_the_data_that_needs_no_network(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(uk.data, "load", functools.partial(uk.data.load, mirror="http://127.0.0.1:9"))
     with pytest.raises(DatasetError, match=r"cannot load mnist.*--dataset digits needs no network") as caught:
-        data.load("mnist", None, "jax")
+        data.load("mnist", None)
     assert "Traceback" not in str(caught.value)
 
 
 def test_a_fetched_set_keeps_its_test_part(monkeypatch):
     labels = np.repeat(np.arange(10), 8).astype("int32")
     images = np.zeros((80, 28, 28, 1), "uint8")
-    monkeypatch.setattr(uk, "run_on", lambda *_: [(images, labels), (images + 1, labels)])
-    loaded = data.load("fashion_mnist", None, "jax")
+    parts = [(images, labels), (images + 1, labels)]
+    read = dataclasses.replace(_named_data.DATA["fashion_mnist"], files=(), read=lambda paths: parts)
+    monkeypatch.setitem(_named_data.DATA, "fashion_mnist", read)
+    loaded = data.load("fashion_mnist", None)
     assert (len(loaded.train), len(loaded.validation), len(loaded.test)) == (70, 10, 80)
     assert loaded.test.images.min() == 1
     assert loaded.classes[9] == "ankle boot"
 
 
-@pytest.mark.parametrize("labels", [np.zeros(4, "uint8"), np.zeros((4, 1), "uint8")])
+@pytest.mark.parametrize("labels", [np.arange(4, dtype="uint8"), np.zeros((4, 1), "uint8")])
 def test_fetched_arrays_get_a_channel_and_flat_labels(monkeypatch, labels):
-    keras = pytest.importorskip("keras")
-    parts = (np.zeros((4, 28, 28), "uint8"), labels), (np.zeros((4, 32, 32, 3), "uint8"), labels)
-    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: parts)
-    monkeypatch.setattr(fetched.socket, "setdefaulttimeout", lambda seconds: None)
-    shapes = [(images.shape, y.shape, y.dtype) for images, y in fetched.arrays("cifar10")]
+    parts = [(np.zeros((4, 28, 28), "uint8"), labels), (np.zeros((4, 32, 32, 3), "uint8"), labels)]
+    read = dataclasses.replace(_named_data.DATA["cifar10"], files=(), read=lambda paths: parts)
+    monkeypatch.setitem(_named_data.DATA, "cifar10", read)
+    train, test = map(fetched._arrays, uk.data.load("cifar10"))
+    shapes = [(part.images.shape, part.labels.shape, part.labels.dtype) for part in (train, test)]
     assert shapes == [((4, 28, 28, 1), (4,), "int32"), ((4, 32, 32, 3), (4,), "int32")]

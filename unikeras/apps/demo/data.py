@@ -10,7 +10,7 @@ import numpy as np
 from unikeras.apps.demo import fetched, folders
 from unikeras.apps.demo.dataset import Array, Dataset, Split, divide
 
-NETWORK = ("mnist", "fashion_mnist", "cifar10")  # the sets of keras.datasets, downloaded at first use
+NETWORK = ("mnist", "fashion_mnist", "cifar10")  # downloaded at first use
 NAMES = ("digits", *NETWORK)
 GOAL = 0.97  # of the digits; the demo's network reaches 99 % in 10 epochs
 EXAMPLE = (
@@ -43,17 +43,16 @@ def batches(count: int, size: int, seed: int) -> list[Array]:
     return [order[start : start + size] for start in range(0, count - size + 1, size)]
 
 
-def load(dataset: str, folder: Path | None, backend: str) -> Dataset:
+def load(dataset: str, folder: Path | None) -> Dataset:
     """Load the data of a run.
 
     Args:
         dataset: one of `NAMES`.
         folder: a folder of images, one subfolder per class; replaces `dataset` if given.
-        backend: the backend of the worker that downloads a data set through keras.datasets.
 
     Raises:
         DatasetError: the folder or the data set cannot be read, or is unsuitable for training.
     """
     if folder is not None:
         return folders.read(folder)
-    return digits() if dataset == "digits" else fetched.fetch(dataset, backend)
+    return digits() if dataset == "digits" else fetched.fetch(dataset)

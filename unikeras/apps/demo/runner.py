@@ -60,7 +60,7 @@ def run(settings: Settings, console: Console) -> dict[str, Any]:
     _check_libraries()
     outputs.check(settings.out)
     formats = artifacts.reasons()
-    data = load(settings.dataset, settings.data, names[0])
+    data = load(settings.dataset, settings.data)
     epochs = settings.epochs or default_epochs(data)
     console.print(f"one training loop · {', '.join(names)}")
     outcomes = _train(names, data, epochs, console)
