@@ -333,3 +333,18 @@ def test_portable_draws_go_on(tmp_path):
         assert [draws() for _ in range(2)] == expected
     with pytest.warns(UserWarning, match="saved inside of uk.random.portable"):
         saver.restore()
+
+
+def test_the_frameworks_own_generators_go_on(tmp_path):
+    backend = uk.backends.current()
+    backend.seed_generators(5)
+    saver = Checkpointer(tmp_path)
+    saver.save()
+    before = backend.generator_state()
+    assert bool(before) == (uk.backend() != "jax")  # which has none
+    backend.seed_generators(6)
+    saver.restore()
+    after = backend.generator_state()
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name], value)

@@ -226,7 +226,7 @@ def _check_seed(seed: Any) -> int:
 def _seed_all(seed: int) -> Callable[[], None]:
     """Seed the generators of Python, numpy and the framework; return what gives their states back."""
     backend = backends.current()
-    python, arrays, framework = random.getstate(), np.random.get_state(), backend.keep_generators()
+    python, arrays, framework = random.getstate(), np.random.get_state(), backend.generator_state()
     words = host_words((seed >> 32, seed & 0xFFFFFFFF), 0, 3)[0] >> np.uint32(1)
     random.seed(int(words[0]))
     np.random.seed(int(words[1]))
@@ -235,6 +235,6 @@ def _seed_all(seed: int) -> Callable[[], None]:
     def give_back() -> None:
         random.setstate(python)
         np.random.set_state(arrays)
-        framework()
+        backend.restore_generator_state(framework)
 
     return give_back

@@ -106,7 +106,7 @@ class Trainer(ABC):
         """Return the state of the framework's own generators, which draws without a seed use.
 
         Returns:
-            Numpy arrays by name; none where the framework has no such generators.
+            Numpy arrays and numbers by name; none where the framework has no such generators.
         """
         return {}
 
@@ -114,7 +114,7 @@ class Trainer(ABC):
         """Put back what `generator_state` returned.
 
         Args:
-            state: the numpy arrays by name; those of devices that are not here are skipped.
+            state: what it returned; the states of devices that are not here are skipped.
         """
 
     @abstractmethod

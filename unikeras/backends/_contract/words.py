@@ -135,16 +135,8 @@ class Words(ABC):
         """
 
     @abstractmethod
-    def keep_generators(self) -> Callable[[], None]:
-        """Remember the states of the framework's own global generators.
-
-        Returns:
-            A function that gives them back.
-        """
-
-    @abstractmethod
     def seed_generators(self, seed: int) -> None:
-        """Seed the framework's own global generators.
+        """Seed the framework's own global generators, whose states `Trainer.generator_state` returns.
 
         Args:
             seed: from 0 to 2**31 - 1.

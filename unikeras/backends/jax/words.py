@@ -100,9 +100,6 @@ class JaxWords(Words):
     ) -> Array:
         return lax.stop_gradient(_program(finish, tuple(shape), list(keys), list(params)))
 
-    def keep_generators(self) -> Callable[[], None]:
-        return lambda: None
-
     def seed_generators(self, seed: int) -> None:
         pass  # JAX has none
 

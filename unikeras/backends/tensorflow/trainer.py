@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from tensorflow.python.eager import context
 
 from unikeras.backends._contract import KeptValue, Trainer
 
@@ -33,6 +37,22 @@ class TensorflowTrainer(Trainer):
             variable._value.assign(old)
 
         return KeptValue(restore)
+
+    def generator_state(self) -> dict[str, Any]:
+        eager = context.context()
+        generator = getattr(eager, "_rng", None)  # which is there once a seed was set
+        if generator is None:
+            return {"seed": eager._seed}
+        version, words, gauss = generator.getstate()
+        return {"seed": eager._seed, "version": version, "words": np.array(words, np.uint64), "gauss": gauss}
+
+    def restore_generator_state(self, state: dict[str, Any]) -> None:
+        eager = context.context()
+        eager._seed, eager._rng = state["seed"], None
+        if "words" in state:
+            eager._rng = random.Random()
+            eager._rng.setstate((state["version"], tuple(state["words"].tolist()), state["gauss"]))
+        eager._clear_caches()  # the kernels of eager operations keep the seeds that they were made with
 
     def profile(self, folder: Path) -> AbstractContextManager[None]:
         from unikeras.backends.tensorflow import _profile

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import context
 
 from unikeras._specs.threefry import generate_on_host, threefry
 from unikeras.backends._contract import Arithmetic, Words
@@ -120,19 +119,6 @@ class TensorflowWords(Words):
             run = _plain if size <= _SMALL else _large
             drawn = run(finish)(tf.constant(size, tf.int32), keys, numbers)
         return tf.stop_gradient(tf.reshape(drawn, shape))
-
-    def keep_generators(self) -> Callable[[], None]:
-        eager = context.context()
-        seed, generator = eager._seed, getattr(eager, "_rng", None)  # which is there once a seed was set
-        state = None if generator is None else generator.getstate()
-
-        def give_back() -> None:
-            eager._seed, eager._rng = seed, generator
-            if generator is not None:
-                generator.setstate(state)
-            eager._clear_caches()  # the kernels of eager operations keep the seeds that they were made with
-
-        return give_back
 
     def seed_generators(self, seed: int) -> None:
         tf.random.set_seed(seed)

@@ -116,17 +116,6 @@ class TorchWords(Words):
             drawn: Tensor = run(list(keys), name, list(shape), [float(param) for param in params], dtype)
             return drawn
 
-    def keep_generators(self) -> Callable[[], None]:
-        state = torch.get_rng_state()
-        on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-
-        def give_back() -> None:
-            torch.set_rng_state(state)
-            if on_gpus:
-                torch.cuda.set_rng_state_all(on_gpus)
-
-        return give_back
-
     def seed_generators(self, seed: int) -> None:
         torch.manual_seed(seed)
 
