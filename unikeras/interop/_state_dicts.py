@@ -1,0 +1,333 @@
+"""Weights between a state_dict of torch and a Keras model, in both ways."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from unikeras._specs.signature import numpy_dtype
+from unikeras.errors import ArgumentError, ArgumentValueError, ParityError, UnikerasError, WeightsMismatch
+from unikeras.interop._differing_settings import assumed_settings, differing_settings
+from unikeras.interop._layer_places import Places, places_of
+from unikeras.interop._module_groups import groups_of, keeps_order
+from unikeras.interop._tensor_files import read_weights
+from unikeras.interop._unit_matches import Matches, match
+from unikeras.interop._unit_rules import units_of
+from unikeras.interop._weight_links import Array, Unit
+from unikeras.interop._weights_report import WeightsReport, WeightsRow
+
+Mapped = Mapping[str, str | None]
+Shapes = Mapping[str, Sequence[int] | None]
+
+
+def load_state_dict(
+    model: Any,
+    state_dict: Any,
+    *,
+    mapping: Mapped | None = None,
+    strict: bool = True,
+    verify: Any = None,
+    flatten: Shapes | None = None,
+) -> WeightsReport:
+    """Give a Keras model the weights of a torch module; torch is needed for its own tensors and `.pt` files only.
+
+    Layers and modules are matched by name, by structure and shape, then by order. Everything is checked before anything
+    is assigned. Where settings differ that change numbers, such as epsilon, there is a warning.
+
+    Args:
+        model: a built `keras.Model`, on any backend.
+        state_dict: a mapping of tensors or arrays, a torch module, or a path: `.safetensors`, the `.index.json` of
+            shards or their folder, or `.pt`, which is read without unpickling objects.
+        mapping: Keras paths, such as `"encoder/dense"`, by names of torch modules, for what the rest does not tell.
+            None leaves a module out.
+        strict: whether all weights of both sides must find a place. False assigns what fits.
+        verify: the torch module itself. Both run on seeded inputs, and their layers are compared.
+        flatten: by the path of a layer, the shape (height, width, channels) that its inputs were flattened from,
+            where the graph does not tell, or None where torch has the same order.
+
+    Returns:
+        A `WeightsReport`: what went where, what is left, and the warnings.
+
+    Raises:
+        WeightsMismatch: weights do not fit, or could go to several places; all problems are named.
+        ParityError: the outputs differ after loading; the message has the first layer that does. The weights are what
+            they were.
+        ArgumentError: the model is not built, or an argument is of another type.
+        UnikerasError: the file cannot be read: `ArtifactNotFound`, `CorruptArtifact`, `UnsafeArtifact`.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> import unikeras as uk
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="out")])
+        >>> weights = {"fc.weight": np.ones((2, 3), "float32"), "fc.bias": np.zeros(2, "float32")}
+        >>> report = uk.interop.load_state_dict(model, weights)
+        >>> report.rows[0].layer, report.rows[0].module, report.complete
+        ('out', 'fc', True)
+    """
+    places = _checked_places(model, flatten)
+    state = read_weights(state_dict)
+    found = _match(places, state, mapping or {})
+    values, problems = _values(found)
+    report = _report(model, state, found, places, verify if verify is not None else state_dict)
+    problems = [*found.problems, *problems, *_left(found, report, strict)]
+    if problems:
+        raise WeightsMismatch(
+            "\n".join([f"the weights do not fit model {model.name!r}:", *(f"  {one}" for one in problems)]),
+            report,
+        )
+    with _undone_after_errors([variable for variable, _ in values]):
+        for variable, value in values:
+            variable.assign(value)
+        if verify is not None:
+            report = _verified(model, verify, report)
+    for text in report.warnings:
+        warnings.warn(text, stacklevel=2)
+    return report
+
+
+def state_dict(
+    model: Any, like: Any = None, *, mapping: Mapped | None = None, flatten: Shapes | None = None
+) -> dict[str, Any]:
+    """Return the weights of a Keras model under torch's names and in torch's layout.
+
+    What `load_state_dict` has loaded comes back bit for bit, but for the two biases of torch's LSTM and RNN: Keras has
+    their sum, which comes back as the first of them, beside zeros.
+
+    Args:
+        model: a built `keras.Model`, on any backend.
+        like: a torch module, a state_dict or the path of one: its names are used, and its counters returned. None:
+            names are those of the Keras layers, with dots.
+        mapping: as for `load_state_dict`.
+        flatten: as for `load_state_dict`.
+
+    Returns:
+        Arrays by name; tensors where `like` is a torch module or has tensors, so that its `load_state_dict` takes them.
+
+    Raises:
+        WeightsMismatch: weights have no place in torch, or in `like`; all of them are named.
+        ArgumentError: the model is not built, or `like` is of another type.
+        UnikerasError: the file cannot be read.
+
+    Example:
+        >>> import keras
+        >>> import unikeras as uk
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="out")])
+        >>> {name: array.shape for name, array in uk.interop.state_dict(model).items()}
+        {'out.weight': (2, 3), 'out.bias': (2,)}
+    """
+    places = _checked_places(model, flatten)
+    if like is None:
+        return _named_by_layers(model, places)
+    state = read_weights(like)
+    found = _match(places, state, mapping or {})
+    problems = [*found.problems, *_left(found, _report(model, state, found, places, None), True)]
+    result = dict(state)
+    for unit, group, _ in found.pairs:
+        for name, array in _dumped(unit, problems).items():
+            keys = group.keys.get(name, ())
+            if len(keys) > 1:
+                problems.append(
+                    f"{group.path}.{name} is made of {' and '.join(keys)}; remove weight_norm there"
+                )
+            result.update(dict.fromkeys(keys, array))
+    _refuse(model, problems)
+    holds_tensors = any(callable(getattr(one, "detach", None)) for one in getattr(like, "values", list)())
+    if callable(getattr(like, "named_modules", None)) or holds_tensors:
+        from unikeras.lowering import tensors_of
+
+        return dict(tensors_of(result))
+    return result
+
+
+def _checked_places(model: Any, flatten: Shapes | None) -> Places:
+    if not isinstance(model, keras.Layer):
+        raise ArgumentError(f"weights are those of a Keras model; received {type(model).__qualname__}")
+    if not model.built:
+        raise ArgumentError(
+            f"model {model.name!r} is not built; call it once on data, or begin it with keras.Input"
+        )
+    places = places_of(model, flatten)
+    unknown = sorted(set(flatten or {}) - {place.path for place in places.found})
+    if unknown:
+        raise ArgumentValueError(
+            f"flatten names {', '.join(unknown)}; the layers with weights are "
+            f"{', '.join(place.path for place in places.found)}"
+        )
+    return places
+
+
+def _match(places: Places, state: Mapping[str, Array], mapping: Mapped) -> Matches:
+    groups = groups_of(state)
+    split = not any(group.is_attention for group in groups)
+    units = [unit for place in places.found for unit in units_of(place, split)]
+    return match(units, groups, mapping, keeps_order(list(state)))
+
+
+def _values(found: Matches) -> tuple[list[tuple[Any, Array]], list[str]]:
+    """Return the value of each variable, and what is wrong with them."""
+    values, problems = [], []
+    for unit, group, _ in found.pairs:
+        for name, (_, constant) in unit.constants.items():
+            if name in group.tensors and not (group.tensors[name] == constant).all():
+                problems.append(
+                    f"{unit.path} has no {name}, and that of {group.path} is not all {constant:g}"
+                )
+        for link in unit.links:
+            arrays = link.load(*(np.asarray(group.tensors[name]) for name in link.tensors))
+            for variable, array in zip(link.variables, arrays, strict=True):
+                if array.shape != tuple(variable.shape):
+                    problems.append(f"{unit.path}: {variable.path} is {variable.shape}, not {array.shape}")
+                values.append((variable, _cast(array, variable, unit, problems)))
+    return values, problems
+
+
+def _cast(array: Array, variable: Any, unit: Unit, problems: list[str]) -> Array:
+    dtype = numpy_dtype(str(variable.dtype))
+    if array.dtype.kind == "c" and dtype.kind != "c":
+        problems.append(f"{unit.path}: {variable.path} takes no complex numbers")
+        return array
+    with np.errstate(over="ignore"):
+        cast = array.astype(dtype)
+    if dtype.itemsize < array.dtype.itemsize and np.isfinite(array).all() and not np.isfinite(cast).all():
+        problems.append(f"{unit.path}: values of {variable.path} are too large for {dtype}")
+    return np.ascontiguousarray(cast)
+
+
+def _report(
+    model: Any, state: Mapping[str, Array], found: Matches, places: Places, module: Any
+) -> WeightsReport:
+    rows = []
+    for unit, group, how in found.pairs:
+        names = [key for name in group.tensors if name not in unit.ignored for key in group.keys[name]]
+        rows.append(WeightsRow(unit.path, group.path, unit.kind, how, names, list(unit.notes)))
+    ignored = [key for group in found.dropped for keys in group.keys.values() for key in keys]
+    ignored += [
+        key for unit, group, _ in found.pairs for name in unit.ignored for key in group.keys.get(name, ())
+    ]
+    used = [array for _, group, _ in found.pairs for array in group.tensors.values()]
+    left = []
+    for group in [*found.left_groups, *(group for _, group in found.misfits)]:
+        for name, array in group.tensors.items():
+            has_no_weights = array.dtype.kind in "iub" or _is_among(array, used)
+            (ignored if has_no_weights and not group.refusal else left).extend(group.keys[name])
+    return WeightsReport(
+        model.name,
+        rows,
+        [unit.path for unit in [*found.left_units, *(unit for unit, _ in found.misfits)]],
+        left,
+        ignored,
+        [*places.warnings, *_warnings(found, places, module)],
+    )
+
+
+def _is_among(array: Array, used: Sequence[Array]) -> bool:
+    """Say whether a tensor is one that was assigned, under a second name: tied weights have two."""
+    return array.size > 1 and any(
+        array.shape == one.shape and array.dtype == one.dtype and np.array_equal(array, one) for one in used
+    )
+
+
+def _warnings(found: Matches, places: Places, module: Any) -> list[str]:
+    if not callable(getattr(module, "named_modules", None)):
+        return assumed_settings(found.pairs)
+    from unikeras.lowering import settings_of
+
+    return differing_settings(found.pairs, places, settings_of(module))
+
+
+def _left(found: Matches, report: WeightsReport, strict: bool) -> list[str]:
+    """Return what is wrong with what is left."""
+    problems = [
+        f"{group.path or 'the module'} {group.refusal}" for group in found.left_groups if group.refusal
+    ]
+    problems += [f"{unit.path} {unit.refusal}" for unit in found.left_units if unit.refusal]
+    if not strict:
+        return problems
+    problems += [f"{group} does not fit {unit}" for unit, group in found.misfits]
+    problems += found.ambiguities
+    explained = {unit.path for unit in found.left_units if unit.refusal} | {
+        unit.path for unit, _ in found.misfits
+    }
+    problems += [f"nothing fits {unit}" for unit in found.left_units if unit.path not in explained]
+    kept = set(report.left_in_state_dict)
+    problems += [
+        f"no layer takes {group}"
+        for group in found.left_groups
+        if not group.refusal and kept.intersection(key for keys in group.keys.values() for key in keys)
+    ]
+    if problems and len(problems) > len(found.problems):
+        problems.append("mapping= says what belongs together, and strict=False assigns what fits")
+    return problems
+
+
+def _named_by_layers(model: Any, places: Places) -> dict[str, Any]:
+    problems: list[str] = []
+    result: dict[str, Any] = {}
+    for place in places.found:
+        for unit in units_of(place):
+            if unit.refusal:
+                problems.append(f"{unit.path} {unit.refusal}")
+                continue
+            path = unit.path.replace("/", ".")
+            tensors = _dumped(unit, problems)
+            recurrent = unit.kind in ("LSTM", "GRU", "RNN")
+            result.update({_torch_name(path, name, recurrent): array for name, array in tensors.items()})
+    _refuse(model, problems)
+    return result
+
+
+def _torch_name(path: str, name: str, recurrent: bool) -> str:
+    if recurrent:
+        name = f"{name.removesuffix('_reverse')}_l0{'_reverse' if name.endswith('_reverse') else ''}"
+    return f"{path}.{name}" if name else path
+
+
+def _dumped(unit: Unit, problems: list[str]) -> dict[str, Array]:
+    """Return the tensors of a unit, with those that torch's module has and the layer does not."""
+    tensors: dict[str, Array] = {}
+    for link in unit.links:
+        values = [np.array(keras.ops.convert_to_numpy(variable)) for variable in link.variables]
+        try:
+            arrays = link.dump(*values)
+        except UnikerasError as error:
+            problems.append(str(error))
+            continue
+        tensors.update(zip(link.tensors, map(np.ascontiguousarray, arrays), strict=True))
+    if {"weight", "bias"} & tensors.keys():
+        tensors.update(
+            {name: np.full(shape, value, "float32") for name, (shape, value) in unit.constants.items()}
+        )
+    return {**tensors, **unit.ignored}
+
+
+def _refuse(model: Any, problems: Sequence[str]) -> None:
+    if problems:
+        lines = [f"the weights of model {model.name!r} do not fit torch:", *(f"  {one}" for one in problems)]
+        raise WeightsMismatch("\n".join(lines))
+
+
+@contextlib.contextmanager
+def _undone_after_errors(variables: Sequence[Any]) -> Iterator[None]:
+    """Put variables back to what they were if the block raises."""
+    before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    try:
+        yield
+    except BaseException:
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+        raise
+
+
+def _verified(model: Any, module: Any, report: WeightsReport) -> WeightsReport:
+    from unikeras.compare import parity
+
+    found = parity(model, against=module, steps=0)
+    if not found.equal:
+        raise ParityError("\n".join([found.verdict, *report.warnings, "", str(report)]), found)
+    fields = {name: getattr(report, name) for name in report.__dataclass_fields__}
+    return WeightsReport(**{**fields, "parity": found})
