@@ -39,8 +39,8 @@ ELEMENTWISE = frozenset(
         "Identity",
         "LayerNormalization",
         "LayerScale",
-        "LeakyRelu",
         "LeakyReLU",
+        "LeakyRelu",
         "LogSoftmax",
         "Masking",
         "Mish",
@@ -67,23 +67,23 @@ ELEMENTWISE = frozenset(
         "UnitNormalization",
     ]
 )
-MERGING = frozenset(
-    ["Add", "Average", "Divide", "Dot", "Maximum", "Minimum", "Multiply", "Subtract", "TrueDivide"]
-)
+MERGING = frozenset(["Add", "Average", "Divide", "Maximum", "Minimum", "Multiply", "Subtract", "TrueDivide"])
 # The beginnings of the names of layers that have a `data_format` and keep height and width apart.
-SPATIAL = (
-    "Conv",
-    "Depthwise",
-    "Separable",
-    "MaxPool",
-    "AveragePool",
-    "Global",
-    "UpSampling",
-    "ZeroPad",
-    "Cropping",
+SPATIAL = tuple(
+    [
+        "Conv",
+        "Depthwise",
+        "Separable",
+        "MaxPool",
+        "AveragePool",
+        "Global",
+        "UpSampling",
+        "ZeroPad",
+        "Cropping",
+    ]
 )
 # What makes new features of all of the old ones.
-MIXING = ("Conv", "Depthwise", "Separable", "Dense", "EinsumDense", "Embedding")
+MIXING = tuple(["Conv", "Depthwise", "Separable", "Dense", "EinsumDense", "Embedding"])
 
 
 @dataclass(frozen=True)
@@ -294,8 +294,8 @@ class _Walk:
         names = {type(one).__name__ for one in layer._flatten_layers(include_self=False, recursive=False)}
         if "Flatten" in names and any(name.startswith("Conv") for name in names):
             self.places.warnings.append(
-                f"{prefix.rstrip('/') or layer.name} has a call() of its own, so that the order of the features behind "
-                "its Flatten is taken to be torch's; flatten={'path/of/dense': (height, width, channels)} says otherwise"
+                f"{prefix.rstrip('/') or layer.name} has a call() of its own: the order of features behind its Flatten is "
+                "taken to be torch's; flatten={'path/of/dense': (height, width, channels)} says otherwise"
             )
 
     def _add(self, layer: Any, path: str) -> None:

@@ -22,7 +22,7 @@ REFUSED = {
     "weight_hr": "has projections (proj_size), which Keras' recurrent layers do not have",
     "bias_k": "adds a bias to keys (add_bias_kv), which Keras' attention does not",
     "weight_u": "has spectral normalization; remove it with torch.nn.utils.remove_spectral_norm",
-    "weight_orig": "has a parametrized weight; make it a plain one with torch.nn.utils.parametrize.remove_parametrizations",
+    "weight_orig": "has a parametrized weight; make it plain with torch.nn.utils.parametrize.remove_parametrizations",
 }
 # What separate projections of attention are called, in the order of Keras.
 PROJECTION_NAMES = (
@@ -164,7 +164,9 @@ def _fold(group: Group) -> None:
 def _merged(groups: dict[str, Group]) -> list[Group]:
     """Return the groups with the output projections of attention in their modules."""
     for path in list(groups):
-        group = groups[path]
+        group = groups.get(path)
+        if group is None:  # absorbed
+            continue
         parent, _, tail = path.rpartition(".")
         if group.is_attention:
             _absorb(groups, path, f"{path}.out_proj".lstrip("."))

@@ -21,8 +21,10 @@ def _vector(name: str, variable: Any, order: Array | None) -> tuple[Link, ...]:
 
 def _constants(layer: Any, size: int) -> dict[str, tuple[Shape, float]]:
     """Return what torch's module has beyond the layer: a scale of ones, a center of zeros."""
-    missing = {} if getattr(layer, "gamma", None) is not None else {"weight": ((size,), 1.0)}
-    return missing if getattr(layer, "beta", None) is not None else {**missing, "bias": ((size,), 0.0)}
+    values = {"weight": ("gamma", 1.0), "bias": ("beta", 0.0)}
+    return {
+        name: ((size,), value) for name, (own, value) in values.items() if getattr(layer, own, None) is None
+    }
 
 
 def _order(place: Place) -> Array | None:
@@ -63,7 +65,8 @@ def _layer_normalization(place: Place) -> list[Unit]:
         else:
             links += _vector(name, variable, _order(place))
     kind = "RMSNorm" if layer.rms_scaling else "LayerNorm"
-    constants = {} if len(shape) > 1 or layer.rms_scaling else _constants(layer, int(shape[0]))
+    has_constants = len(shape) == 1 and not layer.rms_scaling
+    constants = _constants(layer, int(shape[0])) if has_constants else {}
     return [Unit(place.path, kind, layer, tuple(links), constants, follows=place.follows)]
 
 

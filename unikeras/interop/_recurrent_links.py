@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from keras import layers
 
-from unikeras.interop._weight_links import Array, Link, Place, Rule, Unit
+from unikeras.interop._weight_links import Array, Link, Place, Rule, Shape, Unit
 
 KINDS = {layers.LSTMCell: "LSTM", layers.GRUCell: "GRU", layers.SimpleRNNCell: "RNN"}
 ONE_BIAS = "torch's two biases are one here: their sum comes in, and goes out beside zeros"
@@ -71,7 +71,7 @@ def _links(cell: Any, suffix: str, arrange: Callable[[Array], Array]) -> list[Li
 
 def _biases(bias: Any, suffix: str, arrange: Callable[[Array], Array]) -> Link:
     shape = (int(bias.shape[-1]),)
-    tensors = {f"bias_ih{suffix}": (shape,), f"bias_hh{suffix}": (shape,)}
+    tensors: dict[str, tuple[Shape, ...]] = {f"bias_ih{suffix}": (shape,), f"bias_hh{suffix}": (shape,)}
     if len(bias.shape) == 2:
         return Link(
             tensors,

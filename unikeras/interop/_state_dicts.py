@@ -210,7 +210,7 @@ def _report(
         key for unit, group, _ in found.pairs for name in unit.ignored for key in group.keys.get(name, ())
     ]
     used = [array for _, group, _ in found.pairs for array in group.tensors.values()]
-    left = []
+    left: list[str] = []
     for group in [*found.left_groups, *(group for _, group in found.misfits)]:
         for name, array in group.tensors.items():
             has_no_weights = array.dtype.kind in "iub" or _is_among(array, used)
@@ -303,6 +303,12 @@ def _dumped(unit: Unit, problems: list[str]) -> dict[str, Array]:
             {name: np.full(shape, value, "float32") for name, (shape, value) in unit.constants.items()}
         )
     return {**tensors, **unit.ignored}
+
+
+def _of_shape(array: Array, shape: tuple[int, ...]) -> Array:
+    """Return one number where torch has one, such as a slope, and Keras many that are equal."""
+    is_one = shape == (1,) and array.size > 1 and (array == array.flat[0]).all()
+    return array.reshape(-1)[:1] if is_one else array
 
 
 def _refuse(model: Any, problems: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Weights from files: `.safetensors`, alone or sharded with an index, without torch; `.pt` with it, and never a pickle."""
+"""Weights from files: `.safetensors`, also sharded with an index, without torch; `.pt` with it; never a pickle."""
 
 from __future__ import annotations
 

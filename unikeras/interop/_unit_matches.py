@@ -113,9 +113,9 @@ class _Search:
         """Match all that is left, one after the other, where each fits."""
         if len(self.units) == len(self.groups):
             pairs = list(zip(self.units, self.groups, strict=True))
-            if all(self._fits(unit, group) for unit, group in pairs):
-                for unit, group in pairs:
-                    self._pair(unit, group, self._kind_of(unit, group))
+            if all(self._fits(*pair) for pair in pairs):
+                for pair, how in [(pair, self._kind_of(*pair)) for pair in pairs]:
+                    self._pair(*pair, how)
 
     def by_shape(self) -> bool:
         """Match a unit and a group that fit only each other."""
