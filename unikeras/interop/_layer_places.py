@@ -19,71 +19,48 @@ from unikeras.interop._unit_rules import has_rule, own_variables
 from unikeras.interop._weight_links import Array, Place
 
 # Layers and operations that leave each feature where it is.
-ELEMENTWISE = frozenset(
-    [
-        "Activation",
-        "ActivityRegularization",
-        "AlphaDropout",
-        "BatchNormalization",
-        "Cast",
-        "Dropout",
-        "ELU",
-        "Elu",
-        "Exp",
-        "Gelu",
-        "GaussianDropout",
-        "GaussianNoise",
-        "GroupNormalization",
-        "HardSigmoid",
-        "HardTanh",
-        "Identity",
-        "LayerNormalization",
-        "LayerScale",
-        "LeakyReLU",
-        "LeakyRelu",
-        "LogSoftmax",
-        "Masking",
-        "Mish",
-        "Negative",
-        "PReLU",
-        "RMSNormalization",
-        "ReLU",
-        "Relu",
-        "Relu6",
-        "Rescaling",
-        "Selu",
-        "Sigmoid",
-        "Silu",
-        "Softmax",
-        "Softplus",
-        "Softsign",
-        "SpatialDropout1D",
-        "SpatialDropout2D",
-        "SpatialDropout3D",
-        "Sqrt",
-        "Square",
-        "StochasticDepth",
-        "Tanh",
-        "UnitNormalization",
-    ]
+_FUNCTIONS = (
+    "Cast",
+    "Exp",
+    "Negative",
+    "Sqrt",
+    "Square",
+    "Softmax",
+    "LogSoftmax",
+    "Softplus",
+    "Softsign",
+    "Mish",
 )
-MERGING = frozenset(["Add", "Average", "Divide", "Maximum", "Minimum", "Multiply", "Subtract", "TrueDivide"])
+_RECTIFIERS = (
+    "ReLU",
+    "Relu",
+    "Relu6",
+    "LeakyReLU",
+    "LeakyRelu",
+    "PReLU",
+    "ELU",
+    "Elu",
+    "Selu",
+    "Gelu",
+    "Silu",
+)
+_SIGMOIDS = ("Activation", "Sigmoid", "Tanh", "HardSigmoid", "HardTanh", "Identity", "Masking", "Rescaling")
+_NORMS = (
+    "BatchNormalization",
+    "GroupNormalization",
+    "LayerNormalization",
+    "RMSNormalization",
+    "UnitNormalization",
+)
+_DROPOUTS = ("Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise", "StochasticDepth", "LayerScale")
+_OTHERS = ("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "ActivityRegularization")
+ELEMENTWISE = frozenset((*_FUNCTIONS, *_RECTIFIERS, *_SIGMOIDS, *_NORMS, *_DROPOUTS, *_OTHERS))
+MERGING = frozenset(("Add", "Average", "Divide", "Maximum", "Minimum", "Multiply", "Subtract", "TrueDivide"))
 # The beginnings of the names of layers that have a `data_format` and keep height and width apart.
-SPATIAL = tuple(
-    [
-        "Conv",
-        "Depthwise",
-        "Separable",
-        "MaxPool",
-        "AveragePool",
-        "Global",
-        "UpSampling",
-        "ZeroPad",
-        "Cropping",
-    ]
-)
+CONVOLUTIONS = ("Conv", "Depthwise", "Separable")
+SPATIAL = (*CONVOLUTIONS, "MaxPool", "AveragePool", "Global", "UpSampling", "ZeroPad", "Cropping")
 # What makes new features of all of the old ones.
-MIXING = tuple(["Conv", "Depthwise", "Separable", "Dense", "EinsumDense", "Embedding"])
+MIXING = (*CONVOLUTIONS, "Dense", "EinsumDense", "Embedding")
 
 
 @dataclass(frozen=True)
@@ -294,8 +271,8 @@ class _Walk:
         names = {type(one).__name__ for one in layer._flatten_layers(include_self=False, recursive=False)}
         if "Flatten" in names and any(name.startswith("Conv") for name in names):
             self.places.warnings.append(
-                f"{prefix.rstrip('/') or layer.name} has a call() of its own: the order of features behind its Flatten is "
-                "taken to be torch's; flatten={'path/of/dense': (height, width, channels)} says otherwise"
+                f"{prefix.rstrip('/') or layer.name} has a call() of its own: behind its Flatten, features are taken "
+                "to be in torch's order; flatten={'path/of/dense': (height, width, channels)} says otherwise"
             )
 
     def _add(self, layer: Any, path: str) -> None:

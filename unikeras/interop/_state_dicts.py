@@ -134,7 +134,7 @@ def state_dict(
                 problems.append(
                     f"{group.path}.{name} is made of {' and '.join(keys)}; remove weight_norm there"
                 )
-            result.update(dict.fromkeys(keys, array))
+            result.update({key: _of_shape(array, state[key].shape) for key in keys})
     _refuse(model, problems)
     holds_tensors = any(callable(getattr(one, "detach", None)) for one in getattr(like, "values", list)())
     if callable(getattr(like, "named_modules", None)) or holds_tensors:
