@@ -7,16 +7,26 @@ image, too. This walk over the graph finds where.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from unikeras._keras.graph import graph_of, is_graph, nodes
+from unikeras.interop._arrangements import (
+    PLAIN,
+    Arrangement,
+    are_same,
+    channels_last_axes,
+    flat_order,
+    input_arrangement,
+    permuted_arrangement,
+    spatial_arrangement,
+    wants_channels_last,
+)
 from unikeras.interop._unit_rules import has_rule, own_variables
-from unikeras.interop._weight_links import Array, Place
+from unikeras.interop._weight_links import Place
 
 # Layers and operations that leave each feature where it is.
 _FUNCTIONS = (
@@ -63,26 +73,6 @@ SPATIAL = (*CONVOLUTIONS, "MaxPool", "AveragePool", "Global", "UpSampling", "Zer
 MIXING = (*CONVOLUTIONS, "Dense", "EinsumDense", "Embedding")
 
 
-@dataclass(frozen=True)
-class Arrangement:
-    """How a tensor of the Keras model lies, compared with the tensor of torch that it stands for.
-
-    Attributes:
-        axes: for each axis after the batch, which axis after the batch it is in torch; None: all are the same.
-        order: for each feature of the last axis, which feature it is in torch; None: all are the same.
-        places: the layers whose outputs have had these features since they were made.
-        after: the path of the layer that made them, where they were not mixed since.
-    """
-
-    axes: tuple[int, ...] | None = None
-    order: Array | None = None
-    places: tuple[Place, ...] = ()
-    after: str = ""
-
-
-PLAIN = Arrangement()
-
-
 @dataclass
 class Places:
     """The layers of a model with weights, in the order in which it runs them.
@@ -91,11 +81,13 @@ class Places:
         found: one for each layer.
         nodes: the graph's calls of layers and operations, with their paths.
         warnings: where the order of features could not be followed.
+        reordered: the paths of layers whose outputs have their features in another order than in torch.
     """
 
     found: list[Place] = field(default_factory=list)
     nodes: list[tuple[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    reordered: set[str] = field(default_factory=set)
 
 
 def places_of(model: Any, flatten: Mapping[str, Sequence[int] | None] | None = None) -> Places:
@@ -111,7 +103,9 @@ def places_of(model: Any, flatten: Mapping[str, Sequence[int] | None] | None = N
     for place in walk.places.found:
         if flatten and place.path in flatten:
             shape = flatten[place.path]
-            place.order_in = None if shape is None else _flat_order(_channels_last(len(shape)), tuple(shape))
+            place.order_in = (
+                None if shape is None else flat_order(channels_last_axes(len(shape)), tuple(shape))
+            )
     return walk.places
 
 
@@ -133,7 +127,7 @@ class _Walk:
             if node.is_input or all(id(tensor) in starts for tensor in node.outputs):
                 for tensor in node.outputs:
                     number = starts.get(id(tensor), len(inputs))
-                    known[id(tensor)] = inputs[number] if number < len(inputs) else _of_input(tensor)
+                    known[id(tensor)] = inputs[number] if number < len(inputs) else input_arrangement(tensor)
                 continue
             arrangements = [known.get(id(tensor), PLAIN) for tensor in node.input_tensors]
             path = f"{prefix}{node.operation.name}"
@@ -152,11 +146,12 @@ class _Walk:
         place = self._place(operation, path, first, shapes[0] if shapes else None)
         out = tuple(node.outputs[0].shape[1:]) if node.outputs else ()
         result = self._after(operation, inputs, shapes, out)
-        if place is None:
-            return [result]
-        if type(operation).__name__ not in ELEMENTWISE:
-            return [Arrangement(result.axes, None, (place,), path)]
-        return [Arrangement(result.axes, result.order, (*result.places, place), result.after)]
+        if result.order is not None:
+            self.places.reordered.add(path)
+        if type(operation).__name__ in ELEMENTWISE:
+            places = result.places if place is None else (*result.places, place)
+            return [replace(result, places=places, paths=(*result.paths, path))]
+        return [result] if place is None else [Arrangement(result.axes, None, (place,), (path,), path)]
 
     def _place(
         self, operation: Any, path: str, given: Arrangement, shape: tuple[int | None, ...] | None
@@ -187,13 +182,13 @@ class _Walk:
         if name in ELEMENTWISE:
             return first
         if getattr(operation, "data_format", None) and name.startswith(SPATIAL):
-            return _of_spatial(operation.data_format, len(out), first)
+            return spatial_arrangement(operation.data_format, len(out), first)
         if name in ("Flatten", "Reshape"):
             return self._reshaped(operation, first, shapes[0], out)
         if name in ("Permute", "Transpose"):
-            return _permuted(operation, first, len(out))
+            return permuted_arrangement(operation, first, len(out))
         if name in MERGING:
-            return first if all(_same(first, one) for one in inputs[1:]) else self._lost(operation, inputs)
+            return first if all(are_same(first, one) for one in inputs[1:]) else self._lost(operation, inputs)
         if name == "Concatenate":
             return self._concatenated(operation, inputs, shapes)
         if name.startswith(MIXING):
@@ -214,7 +209,7 @@ class _Walk:
         axes = given.axes
         inner_axes = tuple(axis - 1 for axis in axes[1:]) if axes and axes[0] == 0 else None
         if inner_axes is None and len(shapes[0]) - 1 >= 3:
-            inner_axes = _channels_last(len(shapes[0]) - 1)
+            inner_axes = channels_last_axes(len(shapes[0]) - 1)
         inner = Arrangement(inner_axes, given.order)
         result = self._after(layer.layer, [inner], [shapes[0][1:]], out[1:])
         outer = None if result.axes is None else (0, *(axis + 1 for axis in result.axes))
@@ -225,17 +220,18 @@ class _Walk:
     ) -> Arrangement:
         if getattr(operation, "data_format", None) == "channels_first" and len(shape) > 1:
             # Keras' Flatten moves the channels to the end first; torch's does not.
-            given, shape = Arrangement(_channels_last(len(shape))), (*shape[1:], shape[0])
+            given, shape = Arrangement(channels_last_axes(len(shape))), (*shape[1:], shape[0])
         if shape == out or (len(shape) == len(out) == 1):
             return given
         if len(out) == 1:
             if given.axes is None or None in shape:
                 return self._lost(operation, [given]) if given.order is not None else PLAIN
-            return Arrangement(None, _flat_order(given.axes, shape), after=given.after)
-        if len(shape) == 1 and len(out) >= 3 and None not in out and _wants_channels_last():
-            axes = _channels_last(len(out))
+            return Arrangement(None, flat_order(given.axes, shape), after=given.after)
+        if len(shape) == 1 and len(out) >= 3 and None not in out and wants_channels_last():
+            axes = channels_last_axes(len(out))
             for place in given.places:
-                place.order_out = _flat_order(axes, out)
+                place.order_out = flat_order(axes, out)
+            self.places.reordered.update(given.paths)
             return Arrangement(axes)
         return self._lost(operation, [given])
 
@@ -289,66 +285,3 @@ def _is_composite(layer: Any) -> bool:
         return True
     inner = [one for one in layer._flatten_layers(include_self=False) if one.weights]
     return bool(inner) and not has_rule(layer)
-
-
-def _wants_channels_last() -> bool:
-    import keras
-
-    return bool(keras.config.image_data_format() == "channels_last")
-
-
-def _of_input(tensor: Any) -> Arrangement:
-    rank = len(tensor.shape) - 1
-    return Arrangement(_channels_last(rank)) if rank >= 3 and _wants_channels_last() else PLAIN
-
-
-def _of_spatial(data_format: str, rank: int, given: Arrangement) -> Arrangement:
-    if data_format != "channels_last" or rank < 2:
-        return PLAIN
-    return Arrangement(_channels_last(rank), None, given.places, given.after)
-
-
-def _channels_last(rank: int) -> tuple[int, ...]:
-    """Return where the axes (height, width, channels) are in (channels, height, width).
-
-    Example:
-        >>> _channels_last(3)
-        (1, 2, 0)
-    """
-    return (*range(1, rank), 0)
-
-
-def _flat_order(axes: tuple[int, ...], shape: tuple[int, ...]) -> Array | None:
-    """Return, for each feature of a flattened tensor, which feature it is in torch; None where all are the same.
-
-    Example:
-        >>> _flat_order((1, 0), (2, 3)).tolist()
-        [0, 2, 4, 1, 3, 5]
-    """
-    sizes = [0] * len(axes)
-    for size, axis in zip(shape, axes, strict=True):
-        sizes[axis] = size
-    order = np.arange(math.prod(shape)).reshape(sizes).transpose(axes).reshape(-1)
-    return None if np.array_equal(order, np.arange(order.size)) else order
-
-
-def _permuted(operation: Any, given: Arrangement, rank: int) -> Arrangement:
-    if hasattr(operation, "dims"):
-        dims = [dim - 1 for dim in operation.dims]
-    else:
-        axes = operation.axes or (0, *reversed(range(1, rank + 1)))
-        if axes[0] != 0:
-            return PLAIN
-        dims = [axis - 1 for axis in axes[1:]]
-    before = given.axes or tuple(range(rank))
-    after = tuple(before[dim] for dim in dims)
-    # Where nobody has said that it is an image, a permutation is one in torch, too.
-    return PLAIN if given.axes is None or after == tuple(range(rank)) else Arrangement(after)
-
-
-def _same(one: Arrangement, other: Arrangement) -> bool:
-    if one.axes != other.axes:
-        return False
-    if one.order is None or other.order is None:
-        return one.order is other.order
-    return bool(np.array_equal(one.order, other.order))
