@@ -63,6 +63,8 @@ def load_state_dict(
         ArgumentError: the model is not built, or an argument is of another type.
         UnikerasError: the file cannot be read: `ArtifactNotFound`, `CorruptArtifact`, `UnsafeArtifact`.
 
+    Source: torch.nn.Module.load_state_dict, for the name and `strict`.
+
     Example:
         >>> import keras, numpy as np
         >>> import unikeras as uk
@@ -115,6 +117,8 @@ def state_dict(
         WeightsMismatch: weights have no place in torch, or in `like`; all of them are named.
         ArgumentError: the model is not built, or `like` is of another type.
         UnikerasError: the file cannot be read.
+
+    Source: torch.nn.Module.state_dict, for the name.
 
     Example:
         >>> import keras
