@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -314,7 +315,10 @@ def exchange(name):
     import unikeras as uk
 
     pair, model, module = PAIRS[name], keras_model(name), torch_module(name)
-    report = uk.interop.load_state_dict(model, module.state_dict())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Keras' own
+        warnings.simplefilter("error", UserWarning)
+        report = uk.interop.load_state_dict(model, module.state_dict())
     assert report.complete, str(report)
     rng = np.random.default_rng(0)
     shape = (2, *pair.shape)
@@ -338,13 +342,3 @@ def exchange(name):
             )
     changed = [key for key in before if not torch.equal(before[key], after[key])]
     return float(np.abs(output - expected).max()), changed
-
-
-def exchange_all():
-    """Return what `exchange` returns for each pair."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Keras' own
-        warnings.simplefilter("error", UserWarning)
-        return {name: exchange(name) for name in PAIRS}
