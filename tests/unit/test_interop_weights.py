@@ -456,6 +456,9 @@ def test_tied_weights_have_a_second_name():
     report = uk.interop.load_state_dict(model, {"wte.weight": table, "lm_head.weight": table.copy()})
     assert report.complete
     assert report.ignored == ["lm_head.weight"]
+    model.set_weights([floats(7, 4)])
+    back = uk.interop.state_dict(model, like={"wte.weight": table, "lm_head.weight": table.copy()})
+    np.testing.assert_array_equal(back["lm_head.weight"], model.get_weights()[0])
 
 
 def test_weight_norm_is_folded():
@@ -656,7 +659,17 @@ def test_what_has_no_counterpart_is_refused_by_name(build, state, reason):
     assert reason in unchanged(model, lambda: uk.interop.load_state_dict(model, state))
 
 
+def test_what_is_refused_is_left_where_not_all_must_match():
+    model = sequential((5, 3), layers.GRU(4, reset_after=False, name="gru"), layers.Dense(2, name="fc"))
+    report, (text,) = warned(model, linear("fc", 4, 2), strict=False)
+    assert report.left_in_model == ["gru"]
+    assert "reset_after=False" in text
+
+
 def test_values_that_the_dtype_cannot_hold():
+    model = sequential((3,), layers.Dense(4))
+    packed = {"a.weight": np.zeros((4, 3), "int8"), "a.bias": floats(4)}
+    assert "takes no int8" in unchanged(model, lambda: uk.interop.load_state_dict(model, packed))
     model = keras.Sequential([keras.Input((3,)), layers.Dense(4, dtype="float16")])
     state = {**linear("a", 3, 4), "a.bias": np.full(4, 1e6, "float32")}
     assert "too large for float16" in unchanged(model, lambda: uk.interop.load_state_dict(model, state))
@@ -665,6 +678,8 @@ def test_values_that_the_dtype_cannot_hold():
 def test_models_that_cannot_be_meant():
     with pytest.raises(ArgumentError, match="received list"):
         uk.interop.load_state_dict([], {})
+    with pytest.raises(ArgumentError, match="verify= takes the torch module; received bool"):
+        uk.interop.load_state_dict(mlp(), mlp_state(), verify=True)
     with pytest.raises(ArgumentError, match="not built"):
         uk.interop.state_dict(keras.Sequential([layers.Dense(2)]))
     with pytest.raises(

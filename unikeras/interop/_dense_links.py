@@ -91,7 +91,8 @@ def _prelu(place: Place) -> list[Unit]:
     """Torch has one slope for all, or one for each channel; Keras one for each place, or fewer."""
     alpha = place.layer.alpha
     shape = tuple(map(int, alpha.shape))
-    channel = place.axes.index(0) if place.axes else 0
+    wide = [axis for axis, size in enumerate(shape) if size > 1]
+    channel = wide[0] if len(wide) == 1 else place.axes.index(0) if place.axes else 0
     count = shape[channel]
     order = place.order_in if len(shape) == 1 else None
     spread = tuple(count if axis == channel else 1 for axis in range(len(shape)))

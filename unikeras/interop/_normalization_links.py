@@ -72,7 +72,9 @@ def _layer_normalization(place: Place) -> list[Unit]:
 
 def _over_axes(name: str, variable: Any, place: Place) -> Link:
     """Return the link of a scale over several axes, which torch has in its own order of axes."""
-    rank = len(place.input_shape or ()) + 1
+    if place.input_shape is None:
+        return Link.of_one(name, tuple(variable.shape), variable)
+    rank = len(place.input_shape) + 1
     axes = place.axes or tuple(range(rank - 1))
     order = np.argsort([axes[axis % rank - 1] for axis in place.layer.axis])
     back = np.argsort(order)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from unikeras.errors import ParityError, UnikerasError, WeightsMismatch
+from unikeras.errors import ArgumentError, ParityError, UnikerasError, WeightsMismatch
 from unikeras.interop._layer_places import Places
 from unikeras.interop._tensor_files import read_weights
+from unikeras.interop._unit_matches import Matches
 from unikeras.interop._unit_rules import units_of
 from unikeras.interop._weight_exchange import (
     Mapped,
@@ -23,6 +24,7 @@ from unikeras.interop._weight_exchange import (
     match_weights,
     problems_left,
     report_of,
+    tied_to,
 )
 from unikeras.interop._weight_links import Array, Unit
 from unikeras.interop._weights_report import WeightsReport
@@ -74,6 +76,8 @@ def load_state_dict(
         >>> report.rows[0].layer, report.rows[0].module, report.complete
         ('out', 'fc', True)
     """
+    if verify is not None and not callable(getattr(verify, "named_modules", None)):
+        raise ArgumentError(f"verify= takes the torch module; received {type(verify).__qualname__}")
     places = checked_places(model, flatten)
     state = read_weights(state_dict)
     found = match_weights(places, state, mapping or {})
@@ -143,6 +147,7 @@ def state_dict(
                 )
             result.update({key: _of_shape(array, state[key].shape) for key in keys})
     _refuse(model, problems)
+    _repeat_tied(result, state, found)
     holds_tensors = any(callable(getattr(one, "detach", None)) for one in getattr(like, "values", list)())
     if callable(getattr(like, "named_modules", None)) or holds_tensors:
         from unikeras.lowering import tensors_of
@@ -189,6 +194,17 @@ def _dumped(unit: Unit, problems: list[str]) -> dict[str, Array]:
             {name: np.full(shape, value, "float32") for name, (shape, value) in unit.constants.items()}
         )
     return {**tensors, **unit.ignored}
+
+
+def _repeat_tied(result: dict[str, Any], state: Mapping[str, Array], found: Matches) -> None:
+    """Give tied weights, which have two names, their new values under the second one too."""
+    keys = [key for _, group, _ in found.pairs for names in group.keys.values() for key in names]
+    arrays = [state[key] for key in keys]
+    for group in found.left_groups:
+        for name, array in group.tensors.items():
+            number = tied_to(array, arrays)
+            if number is not None:
+                result.update(dict.fromkeys(group.keys[name], result[keys[number]]))
 
 
 def _of_shape(array: Array, shape: tuple[int, ...]) -> Array:

@@ -66,8 +66,8 @@ def loaded_values(found: Matches) -> tuple[list[tuple[Any, Array]], list[str]]:
 
 def _cast(array: Array, variable: Any, unit: Unit, problems: list[str]) -> Array:
     dtype = numpy_dtype(str(variable.dtype))
-    if array.dtype.kind == "c" and dtype.kind != "c":
-        problems.append(f"{unit.path}: {variable.path} takes no complex numbers")
+    if array.dtype.kind in "ciub" and array.dtype.kind != dtype.kind:
+        problems.append(f"{unit.path}: {variable.path} is of {dtype}, and takes no {array.dtype}")
         return array
     with np.errstate(over="ignore"):
         cast = array.astype(dtype)
@@ -91,7 +91,8 @@ def report_of(
     left: list[str] = []
     for group in [*found.left_groups, *(group for _, group in found.misfits)]:
         for name, array in group.tensors.items():
-            has_no_weights = array.dtype.kind in "iub" or _is_among(array, used)
+            is_counter = array.dtype.kind in "iub" and name not in ("weight", "bias")
+            has_no_weights = is_counter or tied_to(array, used) is not None
             (ignored if has_no_weights and not group.refusal else left).extend(group.keys[name])
     return WeightsReport(
         model.name,
@@ -99,15 +100,31 @@ def report_of(
         [unit.path for unit in [*found.left_units, *(unit for unit, _ in found.misfits)]],
         left,
         ignored,
-        [*places.warnings, *_warnings(found, places, module)],
+        [*places.warnings, *_refusals(found), *_warnings(found, places, module)],
     )
 
 
-def _is_among(array: Array, used: Sequence[Array]) -> bool:
-    """Say whether a tensor is one that was assigned, under a second name: tied weights have two."""
-    return array.size > 1 and any(
-        array.shape == one.shape and array.dtype == one.dtype and np.array_equal(array, one) for one in used
+def tied_to(array: Array, others: Sequence[Array]) -> int | None:
+    """Return the number of the tensor that an array repeats under a second name: tied weights have two."""
+    return next(
+        (
+            number
+            for number, one in enumerate(others)
+            if array.size > 1
+            and array.shape == one.shape
+            and array.dtype == one.dtype
+            and np.array_equal(array, one)
+        ),
+        None,
     )
+
+
+def _refusals(found: Matches) -> list[str]:
+    """Return why some weights cannot be exchanged."""
+    reasons = [
+        f"{group.path or 'the module'} {group.refusal}" for group in found.left_groups if group.refusal
+    ]
+    return [*reasons, *(f"{unit.path} {unit.refusal}" for unit in found.left_units if unit.refusal)]
 
 
 def _warnings(found: Matches, places: Places, module: Any) -> list[str]:
@@ -120,12 +137,9 @@ def _warnings(found: Matches, places: Places, module: Any) -> list[str]:
 
 def problems_left(found: Matches, report: WeightsReport, strict: bool) -> list[str]:
     """Return what is wrong with what is left."""
-    problems = [
-        f"{group.path or 'the module'} {group.refusal}" for group in found.left_groups if group.refusal
-    ]
-    problems += [f"{unit.path} {unit.refusal}" for unit in found.left_units if unit.refusal]
     if not strict:
-        return problems
+        return []
+    problems = _refusals(found)
     problems += [f"{group} does not fit {unit}" for unit, group in found.misfits]
     problems += found.ambiguities
     explained = {unit.path for unit in found.left_units if unit.refusal} | {
