@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unikeras import compare as compare
     from unikeras import data as data
     from unikeras import errors as errors
+    from unikeras import interop as interop
     from unikeras import layers as layers
     from unikeras import memory as memory
     from unikeras import random as random
@@ -73,6 +74,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "grad": ("autodiff", "grad"),
     "hessian": ("autodiff", "hessian"),
     "hvp": ("autodiff", "hvp"),
+    "interop": ("interop", None),
     "jacobian": ("autodiff", "jacobian"),
     "jvp": ("autodiff", "jvp"),
     "layers": ("layers", None),
@@ -115,6 +117,7 @@ __all__ = [
     "grad",
     "hessian",
     "hvp",
+    "interop",
     "jacobian",
     "jvp",
     "layers",

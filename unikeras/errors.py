@@ -50,6 +50,7 @@ __all__ = [
     "UnknownFormat",
     "UnknownSession",
     "UnsafeArtifact",
+    "WeightsMismatch",
     "WorkerDied",
     "WorkerError",
     "WorkerTimeout",
@@ -240,6 +241,18 @@ class OutputError(UnikerasError, OSError):
     """A file or folder cannot be written."""
 
     cli_exit_code = 2
+
+
+class WeightsMismatch(UnikerasError, ValueError):
+    """Weights of one framework do not fit a model of another; the message names all that do not.
+
+    Attributes:
+        report: what would have gone where, where that is known.
+    """
+
+    def __init__(self, message: str, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class WorkerError(UnikerasError, RuntimeError):

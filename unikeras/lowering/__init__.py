@@ -1,4 +1,4 @@
-"""A Keras graph as a native module of PyTorch, from any backend.
+"""A Keras graph as a native module of PyTorch, from any backend; what is in PyTorch's modules, as plain data.
 
 The graph is read from Keras' own record of it (nodes, configurations, weights as numpy arrays); no
 computation of Keras runs, and the module that comes out does not know Keras.
@@ -7,11 +7,33 @@ computation of Keras runs, and the module that comes out does not know Keras.
     graph       follows the nodes of the model and lets each rule write its part of a `torch.fx.Graph`
     values      the tensors of that graph, with their layout and their mask
     modules     what torch has no module for (recurrences under a mask, or as a scan)
+    state       the tensors and settings of modules
 """
 
 from unikeras.errors import CannotLower
+from unikeras.lowering._module_state import (
+    ModuleSettings,
+    arrays_of,
+    read_checkpoint,
+    settings_of,
+    state_of,
+    tensors_of,
+)
 from unikeras.lowering._recorded_module import ModuleCall, is_torch_module, run_module
 from unikeras.lowering._rule_registry import register
 from unikeras.lowering._to_torch import to_torch
 
-__all__ = ["CannotLower", "ModuleCall", "is_torch_module", "register", "run_module", "to_torch"]
+__all__ = [
+    "CannotLower",
+    "ModuleCall",
+    "ModuleSettings",
+    "arrays_of",
+    "is_torch_module",
+    "read_checkpoint",
+    "register",
+    "run_module",
+    "settings_of",
+    "state_of",
+    "tensors_of",
+    "to_torch",
+]

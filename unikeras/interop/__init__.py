@@ -1,0 +1,43 @@
+"""Weights and modules of PyTorch, to and from Keras.
+
+    report = uk.interop.load_state_dict(model, "model.safetensors")
+    weights = uk.interop.state_dict(model)
+
+Names load at first use. What needs torch is in `lowering`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from unikeras._base.suggestions import missing_attribute as _missing_attribute
+
+if TYPE_CHECKING:
+    from unikeras.interop._state_dicts import load_state_dict as load_state_dict
+    from unikeras.interop._state_dicts import state_dict as state_dict
+    from unikeras.interop._weights_report import WeightsReport as WeightsReport
+    from unikeras.interop._weights_report import WeightsRow as WeightsRow
+
+_MODULES = {
+    "WeightsReport": "_weights_report",
+    "WeightsRow": "_weights_report",
+    "load_state_dict": "_state_dicts",
+    "state_dict": "_state_dicts",
+}
+
+__all__ = ["WeightsReport", "WeightsRow", "load_state_dict", "state_dict"]
+
+
+if not TYPE_CHECKING:  # type checkers know the names above; this would make every other name one of any type
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise _missing_attribute(__name__, name, __all__)
+        value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
