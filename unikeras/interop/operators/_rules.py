@@ -1,0 +1,50 @@
+"""Names of torch's operators, and the rules that compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How an operator of torch is computed.
+
+    Attributes:
+        compute: takes the operator's own arguments.
+        is_seeded: whether it takes `seed=`, a `keras.random.SeedGenerator`, besides.
+    """
+
+    compute: Callable[..., Any]
+    is_seeded: bool = False
+
+
+_RULES: dict[str, Rule] = {}
+
+
+def register_operator(*names: str, seeded: bool = False) -> Callable[[Function], Function]:
+    """Register a function as the rule of operators.
+
+    Args:
+        names: such as `"aten.linear"`, for all overloads, or `"aten.min.other"`, for one.
+        seeded: whether the function takes `seed=`, a `keras.random.SeedGenerator`.
+    """
+
+    def register(compute: Function) -> Function:
+        _RULES.update(dict.fromkeys(names, Rule(compute, seeded)))
+        return compute
+
+    return register
+
+
+def find(name: str) -> Rule | None:
+    """Return the rule of `"aten.linear.default"`: its own, else that of all overloads, `"aten.linear"`."""
+    return _RULES.get(name) or _RULES.get(name.rpartition(".")[0])
+
+
+def known() -> list[str]:
+    """Return the names that have a rule."""
+    return sorted(_RULES)
