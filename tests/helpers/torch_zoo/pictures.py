@@ -1,0 +1,24 @@
+"""Image models of timm."""
+
+from __future__ import annotations
+
+from helpers import torchvision_stand_in
+
+from .zoo_model import ZooModel, images
+
+torchvision_stand_in.install()
+
+import timm
+
+
+def _model(name: str, size: int = 64, **settings) -> ZooModel:
+    return ZooModel(lambda: timm.create_model(name, num_classes=10, **settings), images(size))
+
+
+MODELS = {
+    "resnet18": _model("resnet18"),
+    "efficientnet_b0": _model("efficientnet_b0"),
+    "convnext_atto": _model("convnext_atto"),
+    "mobilenetv3_small_050": _model("mobilenetv3_small_050"),
+    "vit_tiny": _model("vit_tiny_patch16_224", 32, img_size=32, depth=2),
+}
