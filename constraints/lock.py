@@ -24,7 +24,7 @@ ROOT = FOLDER.parent
 
 # lock -> (the oldest Python that uses it, extras, dependency groups, further requirements)
 LOCKS = {
-    "cpu": ("3.11", ["tensorflow-cpu", "torch", "jax", "all"], ["test", "lint", "type"], ["tox"]),
+    "cpu": ("3.11", ["tensorflow-cpu", "torch", "jax", "all"], ["test", "zoo", "lint", "type"], ["tox"]),
     "jax-newest": ("3.12", ["jax", "onnx", "demo", "data", "tensorboard"], ["test"], []),
 }
 

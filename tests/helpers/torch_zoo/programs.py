@@ -39,19 +39,21 @@ def _convolutions() -> nn.Module:
 
 def _pools() -> nn.Module:
     return Calls(
-        lambda m, x: torch.cat(
-            [
-                F.max_pool2d(x, 3, 2, padding=1, ceil_mode=True).flatten(1),
-                F.avg_pool2d(x, 3, 2, padding=1, ceil_mode=True, count_include_pad=False).flatten(1),
-                F.adaptive_avg_pool2d(x, (3, 4)).flatten(1),
-                F.adaptive_max_pool2d(x, 2).flatten(1),
-                F.lp_pool2d(x.abs() + 0.1, 2, 2).flatten(1),
-                F.max_pool2d(x, 3, 1, dilation=2).flatten(1),
-            ],
-            1,
-        )
-        * m.scale.weight[:, 0],
-        scale=nn.Linear(1, 320 - 0, bias=False),
+        lambda m, x: (
+            torch.cat(
+                [
+                    F.max_pool2d(x, 3, 2, padding=1, ceil_mode=True).flatten(1),
+                    F.avg_pool2d(x, 3, 2, padding=1, ceil_mode=True, count_include_pad=False).flatten(1),
+                    F.adaptive_avg_pool2d(x, (3, 4)).flatten(1),
+                    F.adaptive_max_pool2d(x, 2).flatten(1),
+                    F.lp_pool2d(x.abs() + 0.1, 2, 2).flatten(1),
+                    F.max_pool2d(x, 3, 1, dilation=2).flatten(1),
+                ],
+                1,
+            )
+            * m.scale.weight[:, 0]
+        ),
+        scale=nn.Linear(1, 428, bias=False),
     )
 
 
@@ -108,7 +110,7 @@ def _norms() -> nn.Module:
         nn.PReLU(6),
         nn.InstanceNorm2d(6, affine=True, track_running_stats=True),
         nn.BatchNorm2d(6, track_running_stats=False),
-        nn.BatchNorm2d(6, momentum=None, affine=False),
+        nn.BatchNorm2d(6, momentum=0.3, affine=False),
         nn.LocalResponseNorm(2),
         nn.Hardswish(),
     )
