@@ -6,13 +6,15 @@ from helpers import torchvision_stand_in
 
 from .zoo_model import ZooModel, images
 
-torchvision_stand_in.install()
-
-import timm
-
 
 def _model(name: str, size: int = 64, **settings) -> ZooModel:
-    return ZooModel(lambda: timm.create_model(name, num_classes=10, **settings), images(size))
+    def build():
+        torchvision_stand_in.install()
+        import timm
+
+        return timm.create_model(name, num_classes=10, **settings)
+
+    return ZooModel(build, images(size))
 
 
 MODELS = {

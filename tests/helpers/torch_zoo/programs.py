@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from .zoo_model import BATCH, SEQUENCE, ZooModel, images, series, vectors
 
@@ -42,12 +42,14 @@ def _pools() -> nn.Module:
         lambda m, x: (
             torch.cat(
                 [
-                    F.max_pool2d(x, 3, 2, padding=1, ceil_mode=True).flatten(1),
-                    F.avg_pool2d(x, 3, 2, padding=1, ceil_mode=True, count_include_pad=False).flatten(1),
-                    F.adaptive_avg_pool2d(x, (3, 4)).flatten(1),
-                    F.adaptive_max_pool2d(x, 2).flatten(1),
-                    F.lp_pool2d(x.abs() + 0.1, 2, 2).flatten(1),
-                    F.max_pool2d(x, 3, 1, dilation=2).flatten(1),
+                    functional.max_pool2d(x, 3, 2, padding=1, ceil_mode=True).flatten(1),
+                    functional.avg_pool2d(
+                        x, 3, 2, padding=1, ceil_mode=True, count_include_pad=False
+                    ).flatten(1),
+                    functional.adaptive_avg_pool2d(x, (3, 4)).flatten(1),
+                    functional.adaptive_max_pool2d(x, 2).flatten(1),
+                    functional.lp_pool2d(x.abs() + 0.1, 2, 2).flatten(1),
+                    functional.max_pool2d(x, 3, 1, dilation=2).flatten(1),
                 ],
                 1,
             )
@@ -63,12 +65,12 @@ def _ups() -> nn.Module:
     def call(m, x):
         x = m.grouped(m.transposed(x))
         both = [
-            F.interpolate(x, scale_factor=2, mode="nearest"),
-            F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True),
-            F.interpolate(x, scale_factor=2, mode="bicubic"),
-            F.pixel_shuffle(x.repeat(1, 2, 1, 1), 2).repeat(1, 2, 1, 1)[:, :6],
+            functional.interpolate(x, scale_factor=2, mode="nearest"),
+            functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True),
+            functional.interpolate(x, scale_factor=2, mode="bicubic"),
+            functional.pixel_shuffle(x.repeat(1, 2, 1, 1), 2).repeat(1, 2, 1, 1)[:, :6],
         ]
-        return sum(both[1:], both[0]), F.interpolate(x, (5, 7), mode="bilinear", antialias=True)
+        return sum(both[1:], both[0]), functional.interpolate(x, (5, 7), mode="bilinear", antialias=True)
 
     return Calls(
         call,
@@ -260,11 +262,15 @@ def _windows() -> nn.Module:
     """Patches taken out and put back, a sampling grid, and distances."""
 
     def call(m, x):
-        patches = F.unfold(m.layer(x), 3, stride=2, padding=1)
-        back = F.fold(patches, (8, 8), 3, stride=2, padding=1)
+        patches = functional.unfold(m.layer(x), 3, stride=2, padding=1)
+        back = functional.fold(patches, (8, 8), 3, stride=2, padding=1)
         theta = m.affine(x.mean((2, 3))).view(-1, 2, 3)
-        grid = F.affine_grid(theta, (x.shape[0], 4, 6, 6), align_corners=False)
-        return back, F.grid_sample(back, grid, align_corners=False), F.normalize(patches, dim=1)
+        grid = functional.affine_grid(theta, (x.shape[0], 4, 6, 6), align_corners=False)
+        return (
+            back,
+            functional.grid_sample(back, grid, align_corners=False),
+            functional.normalize(patches, dim=1),
+        )
 
     return Calls(call, layer=nn.Conv2d(4, 4, 1), affine=nn.Linear(4, 6))
 
@@ -279,7 +285,9 @@ def _loss() -> nn.Module:
 
     def call(m, x, labels):
         logits = m.layer(x)
-        return F.cross_entropy(logits, labels, label_smoothing=0.1), logits.log_softmax(-1).logsumexp(-1)
+        return functional.cross_entropy(logits, labels, label_smoothing=0.1), logits.log_softmax(
+            -1
+        ).logsumexp(-1)
 
     return Calls(call, layer=nn.Linear(5, 4))
 
