@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from unikeras._base.library_warnings import EXPORTED_PROGRAM, ignore_warnings
 from unikeras.lowering.programs._dynamic_axes import Axes
 from unikeras.lowering.programs._example_inputs import ExampleInputs
 from unikeras.lowering.programs._gradient_stops import keep_stops
@@ -31,7 +32,7 @@ def export_mode(
     shapes = torch.export.ShapesCollection()
     for number, names in axes.items():
         shapes[inputs.leaves[number]] = dict.fromkeys(names, torch.export.Dim.AUTO)
-    with untouched(module), torch.enable_grad():
+    with untouched(module), torch.enable_grad(), ignore_warnings(*EXPORTED_PROGRAM):
         module.train(training)
         stand_in_for_recurrent(module)
         exported = torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
@@ -39,6 +40,7 @@ def export_mode(
     table = torch.export.default_decompositions()
     for operator in [operator for operator in table if keep(operator_name(operator))]:
         del table[operator]
-    exported = exported.run_decompositions(table)
+    with ignore_warnings(*EXPORTED_PROGRAM):
+        exported = exported.run_decompositions(table)
     drop_checks(exported.graph_module)
     return exported
