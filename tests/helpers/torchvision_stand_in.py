@@ -1,7 +1,7 @@
-"""A torchvision without contents, so that timm can be imported.
+"""A torchvision without contents, so that models of timm and transformers can be imported.
 
-timm imports transforms, data sets and one layer that its models do not call. torchvision's wheel on PyPI is linked
-against the CUDA build of PyTorch: its operators do not load beside the CPU build that tests run on.
+They import transforms, data sets and one layer that the models do not call. torchvision's wheel on PyPI is linked
+against the CUDA build of PyTorch (libtorch_cuda.so): its operators do not load beside the CPU build that tests run on.
 """
 
 from __future__ import annotations

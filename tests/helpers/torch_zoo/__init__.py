@@ -10,8 +10,13 @@ Needs torch, so it is imported where a module is built, in a worker.
 
 from __future__ import annotations
 
+from helpers import torchvision_stand_in
+
 from . import hugging_face, pictures, programs, sequences
 from .zoo_model import ZooModel
+
+# transformers and timm import torchvision with their first model.
+torchvision_stand_in.install()
 
 MODELS: dict[str, ZooModel] = {
     **hugging_face.MODELS,

@@ -105,6 +105,7 @@ def _whisper() -> nn.Module:
         d_model=32,
         encoder_ffn_dim=64,
         max_source_positions=16,
+        decoder_start_token_id=1,
         dropout=0.0,
         **ENDS,
     )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from helpers import torchvision_stand_in
-
 from .zoo_model import ZooModel, images
 
 
 def _model(name: str, size: int = 64, **settings) -> ZooModel:
     def build():
-        torchvision_stand_in.install()
         import timm
 
         return timm.create_model(name, num_classes=10, **settings)

@@ -32,6 +32,11 @@ class ZooModel:
     tolerance: float = 2e-5
     formats: tuple[str, ...] = ("saved_model", "litert")
 
+    @property
+    def is_half(self) -> bool:
+        """Whether it computes in half precision."""
+        return self.tolerance > 1e-3
+
 
 def images(size: int, channels: int = 3) -> Callable[[int, int], tuple[Any, ...]]:
     """Return a function that draws a batch of images."""

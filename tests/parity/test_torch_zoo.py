@@ -1,0 +1,39 @@
+"""Whole modules of torch as Keras models: outputs, gradients and three steps are torch's on every backend."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+from helpers import zoo_runs
+from helpers.torch_zoo import MODELS
+
+import unikeras as uk
+
+BACKENDS = uk.backends.available()
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    """Import a module once; return its file, and torch's answers."""
+    folder = tmp_path_factory.mktemp("zoo")
+
+    @functools.cache
+    def of(model: str):
+        answers = uk.run_on("torch", zoo_runs.write, model, str(folder), timeout=300)
+        return str(folder / f"{model}.keras"), answers
+
+    return of
+
+
+@pytest.mark.rotated("model")
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_module_computes_and_trains_as_in_torch(imported, model, backend):
+    path, answers = imported(model)
+    gaps = uk.run_on(backend, zoo_runs.gaps, path, answers, timeout=300)
+    outputs = answers["tolerance"]
+    limits = {"eval": outputs, "train": outputs, "buffers": outputs, "losses": outputs}
+    limits["gradients"] = outputs if answers["is_half"] else 1e-5
+    assert {name: gap for name, gap in gaps.items() if not gap <= limits[name]} == {}
