@@ -42,11 +42,12 @@ def make(name: str) -> Any:
     """Return what the zoo says of a module, and the module with weights of a fixed seed."""
     import torch
 
-    from helpers.torch_zoo import MODELS
+    from helpers import torch_zoo
 
     warnings.simplefilter("ignore")
     torch.manual_seed(0)
-    return MODELS[name], MODELS[name].build()
+    one = torch_zoo.find(name)
+    return one, one.build()
 
 
 def _train(one: Any, module: Any, inputs: Any) -> Answers:

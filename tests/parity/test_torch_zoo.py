@@ -6,7 +6,7 @@ import functools
 
 import pytest
 from helpers import zoo_runs
-from helpers.torch_zoo import MODELS
+from helpers.torch_zoo import NAMES
 
 import unikeras as uk
 
@@ -28,7 +28,7 @@ def imported(tmp_path_factory):
 
 
 @pytest.mark.rotated("model")
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", NAMES)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_module_computes_and_trains_as_in_torch(imported, model, backend):
     path, answers = imported(model)
