@@ -116,7 +116,10 @@ def gaps(path: str, answers: Answers) -> dict[str, float]:
     """
     import keras
 
+    from unikeras.interop import ImportedModule
+
     model = keras.models.load_model(path)
+    assert isinstance(model, ImportedModule)
     assert len(model.trainable_variables) == len(answers["gradients"])
     inputs = answers["inputs"]
     found = {"eval": _furthest(flat(model(*inputs, training=False)), answers["eval"])}
@@ -155,7 +158,7 @@ def _step(model: Any, optimizer: Any, variables: Any, training: bool) -> Any:
         with uk.GradientTape() as tape:
             outputs = flat(model(*inputs, training=training))
             loss = sum(
-                ops.mean(ops.square(ops.cast(y, "float32") - target(y.shape, at)))
+                ops.mean(ops.square(ops.cast(y, "float32") - ops.convert_to_tensor(target(y.shape, at))))
                 for at, y in enumerate(outputs)
                 if "float" in str(y.dtype)
             )
