@@ -121,8 +121,7 @@ def test_draws_follow_the_seed():
     inputs = {"x": ops.convert_to_tensor(x)}
     close(model.run(inputs, training=True, draws=False)[0], answer_of_net(arrays, x))
     again = ImportedModule(made, arrays)
-    again.seed_generator.state.assign([0, model.seed_generator.seed])
-    model.seed_generator.state.assign([0, model.seed_generator.seed])
+    again.seed_generator.state.assign(model.seed_generator.state)
     close(again(x, training=True), numpy(model(x, training=True)))
 
 
@@ -407,8 +406,9 @@ def test_an_error_in_a_rule_says_where(registered):
 def test_a_program_comes_back_from_json():
     made, _ = net()
     text = json.dumps(made.to_json())
-    assert read_program(text) == read_program(made.to_json())
-    assert read_program(text).to_json() == json.loads(text) | {"format": FORMAT}
+    assert read_program(text) == read_program(json.loads(text))
+    assert json.dumps(read_program(text).to_json()) == text
+    assert json.loads(text)["format"] == FORMAT
 
 
 def paths_in(value, path=()):
