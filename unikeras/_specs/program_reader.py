@@ -112,7 +112,7 @@ def _graph(data: Any, mode: str, tensors: Sequence[ProgramTensor], variables: se
     listed = _distinct(inputs, f"inputs of {mode}")
     held = _fields(fields.get("held"), f"held of {mode}")
     for node, name in held.items():
-        if node not in listed or name not in variables:
+        if node not in listed or not isinstance(name, str) or name not in variables:
             raise _Damage(f"{mode} holds {_shown(name)} in {_shown(node)}, and one of them is not there")
     given = {tensor.name for tensor in tensors}
     if not given <= listed - held.keys():

@@ -11,7 +11,7 @@ from unikeras.errors import ArgumentError
 from unikeras.interop._import_check import check_import
 from unikeras.interop._import_report import ImportReport
 from unikeras.interop._imported_module import ImportedModule
-from unikeras.interop.operators._rules import find
+from unikeras.interop.operators import find
 
 
 def from_torch(

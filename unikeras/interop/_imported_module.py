@@ -65,6 +65,8 @@ class ImportedModule(keras.Model):
         self.seed_generator = (
             keras.random.SeedGenerator() if self._eval.is_seeded or self._train.is_seeded else None
         )
+        # Keras takes an argument of this name for a mask of its own, and warns where a layer knows none.
+        self.supports_masking = any(one.name == "mask" for one in program.inputs)
         self.built = True
 
     def call(self, *inputs: Any, training: bool = False, **named: Any) -> Any:
@@ -113,6 +115,9 @@ class ImportedModule(keras.Model):
         if problems:
             raise SignatureError(f"the inputs do not fit {signature_of(self.program)}: {'; '.join(problems)}")
         return super().compute_output_spec(*inputs, training=training, **named)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """Return None: torch's outputs carry no mask."""
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """Return a layer by torch's path at any depth, such as `"encoder.0.attention"`, or as Keras does."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -83,3 +83,8 @@ def made(**by_name: tuple[Any, ...]) -> dict[str, OperatorCase]:
         kwargs = args.pop() if args and isinstance(args[-1], dict) else {}
         made_cases[name] = OperatorCase(operator, tuple(args), kwargs)
     return made_cases
+
+
+def changed(by_name: Mapping[str, OperatorCase], **fields: Any) -> dict[str, OperatorCase]:
+    """Return cases with other fields, such as `gradients=False`."""
+    return {name: replace(case, **fields) for name, case in by_name.items()}
