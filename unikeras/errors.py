@@ -19,6 +19,7 @@ __all__ = [
     "ArtifactError",
     "ArtifactNotFound",
     "BackendUnavailable",
+    "CannotImport",
     "CannotLower",
     "CannotStream",
     "CheckpointMismatch",
@@ -160,6 +161,18 @@ class CannotLower(ExportError):
     def __init__(self, message: str, reasons: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.reasons = dict(reasons or {})
+
+
+class CannotImport(UnikerasError, ValueError):
+    """A module of PyTorch cannot become a Keras model; the message names all reasons.
+
+    Attributes:
+        reasons: one sentence each, with the line of the module where that is known.
+    """
+
+    def __init__(self, message: str, reasons: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.reasons = tuple(reasons)
 
 
 class ParityError(UnikerasError, AssertionError):

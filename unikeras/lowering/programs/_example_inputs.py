@@ -75,9 +75,12 @@ class ExampleInputs:
         )
 
     def on(self, device: torch.device) -> ExampleInputs:
-        """Return the same call with its tensors on a device."""
+        """Return the same call with copies of its tensors on a device; torch takes one tensor twice for one input."""
         return self.with_leaves(
-            [leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf for leaf in self.leaves]
+            [
+                leaf.detach().to(device, copy=True) if isinstance(leaf, torch.Tensor) else leaf
+                for leaf in self.leaves
+            ]
         )
 
     def with_leaves(self, leaves: Sequence[Any]) -> ExampleInputs:

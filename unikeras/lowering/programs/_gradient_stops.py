@@ -30,11 +30,11 @@ def keep_stops(module: fx.GraphModule) -> None:
 def _stop_region(region: Any) -> None:
     graph = region.graph
     for node in list(graph.nodes):
-        if _changes_in_place(node):
+        if (changed := _changed_in_place(node)) is not None and _base(changed).op == "placeholder":
             with graph.inserting_after(node):
-                stopped = _stop(graph, node.args[0])
+                stopped = _stop(graph, changed)
             with graph.inserting_after(stopped):
-                written = graph.call_function(torch.ops.aten.copy_.default, (node.args[0], stopped))
+                written = graph.call_function(torch.ops.aten.copy_.default, (changed, stopped))
                 written.meta = dict(node.meta)
     output = graph.output_node()
     with graph.inserting_before(output):
@@ -53,6 +53,16 @@ def _stop(graph: fx.Graph, value: fx.Node) -> fx.Node:
     return stopped
 
 
-def _changes_in_place(node: fx.Node) -> bool:
+def _changed_in_place(node: fx.Node) -> fx.Node | None:
     schema = getattr(node.target, "_schema", None)
-    return bool(schema and schema.is_mutable and node.args and isinstance(node.args[0], fx.Node))
+    changed = node.args[0] if schema and schema.is_mutable and node.args else None
+    return changed if isinstance(changed, fx.Node) else None
+
+
+def _base(node: fx.Node) -> fx.Node:
+    """Return what a view, or a change in place, is of."""
+    while node.op == "call_function" and (schema := getattr(node.target, "_schema", None)):
+        if not schema.returns or schema.returns[0].alias_info is None:
+            break
+        node = node.args[0]  # type: ignore[assignment]
+    return node

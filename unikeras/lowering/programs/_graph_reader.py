@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from torch import fx
 from unikeras._specs.torch_program import ProgramNode
 from unikeras.lowering.programs._program_tensors import dtype_name
 
-_TORCH = str(Path(torch.__file__).parent)
+# Files whose lines say nothing to who wrote the module.
+_INNER = (*(str(Path(file).parent) for file in (torch.__file__, __file__, logging.__file__)), "torch/", "<")
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (.+)')
 # What only checks sizes and dtypes: a program's runner does that by itself.
 _CHECKS = ("_assert", "sym_constrain", "_functional_sym")
@@ -59,7 +62,7 @@ def _read(node: fx.Node) -> ProgramNode:
         {name: encode(argument) for name, argument in node.kwargs.items()},
         [_dtype(item) for item in value] if isinstance(value, (list, tuple)) else _dtype(value),
         _place(node),
-        _line(node.meta.get("stack_trace") or ""),
+        line_of_node(node),
     )
 
 
@@ -75,7 +78,12 @@ def _place(node: fx.Node) -> tuple[str, str]:
     return path, re.sub(r"^torch\.nn\.modules\.\w+\.", "torch.nn.", str(kind))
 
 
-def _line(trace: str) -> str:
-    """Return the innermost line that is not torch's own."""
-    own = [frame for frame in _FRAME.findall(trace) if not frame[0].startswith((_TORCH, "torch/", "<"))]
+def line_of_node(node: fx.Node) -> str:
+    """Return the line of the module that called an operator."""
+    return line_of(_FRAME.findall(node.meta.get("stack_trace") or ""))
+
+
+def line_of(frames: Iterable[tuple[str, Any, str]]) -> str:
+    """Return the last of frames that is neither torch's nor ours, such as `"model.py:12, in forward"`, or ""."""
+    own = [frame for frame in frames if not frame[0].startswith(_INNER)]
     return f"{Path(own[-1][0]).name}:{own[-1][1]}, in {own[-1][2]}" if own else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from unikeras._specs.torch_program import ProgramVariable
 from unikeras.lowering._module_state import arrays_of
 
 Array = np.ndarray[Any, Any]
+_KINDS = ("parameter", "buffer", "constant")
 
 
 class ProgramTensors:
@@ -34,7 +36,7 @@ class ProgramTensors:
             self._add(name, buffer, "buffer" if name in saved else "constant")
 
     def _add(self, name: str, tensor: torch.Tensor, kind: str) -> str:
-        owner = self._by_memory.setdefault(_memory(tensor), name) if tensor.numel() else name
+        owner = self._by_memory.setdefault(_memory(tensor), name) if _has_memory(tensor) else name
         self._owners[name] = owner
         if owner == name:
             self._tensors[name], self._kinds[name], self._aliases[name] = tensor, kind, []
@@ -42,44 +44,68 @@ class ProgramTensors:
             self._aliases[owner].append(name)
         return owner
 
-    def owner(self, name: str) -> str:
-        """Return the name of the variable that has this name too."""
-        return self._owners[name]
+    def owner(self, name: str) -> str | None:
+        """Return the variable that has this name, or None where the module has none."""
+        return self._owners.get(name)
 
-    def has(self, name: str) -> bool:
-        """Say whether the module has a parameter or buffer of this name."""
-        return name in self._owners
+    def add_constant(self, name: str, tensor: torch.Tensor) -> tuple[str, bool]:
+        """Return the variable that a constant is, and whether gradients stop at it.
 
-    def add_constant(self, name: str, tensor: torch.Tensor) -> str:
-        """Return the variable that a constant is: a parameter or buffer where it is its memory, else a new one."""
-        if (known := self._by_memory.get(_memory(tensor))) is not None and tensor.numel():
-            return known
+        It is a parameter or buffer where it lies in its memory, else a new one.
+        """
+        known = self._by_memory.get(_memory(tensor)) if _has_memory(tensor) else None
+        if known is not None:
+            return known, self._is_trainable(known) and not tensor.requires_grad
         number = 0
         free = name
         while free in self._owners:
             number += 1
             free = f"{name}_{number}"
-        return self._add(free, tensor, "constant")
+        return self._add(free, tensor, "constant"), False
 
     def variables(self) -> tuple[ProgramVariable, ...]:
         """Return the variables: parameters first, then buffers, then constants."""
-        order = ["parameter", "buffer", "constant"]
         return tuple(
             ProgramVariable(
                 name,
                 tuple(self._tensors[name].shape),
                 dtype_name(self._tensors[name].dtype),
-                kind == "parameter" and self._tensors[name].requires_grad,
+                self._is_trainable(name),
                 kind,
                 tuple(self._aliases[name]),
             )
-            for name, kind in sorted(self._kinds.items(), key=lambda item: order.index(item[1]))
+            for name, kind in sorted(self._kinds.items(), key=lambda item: _KINDS.index(item[1]))
         )
+
+    def _is_trainable(self, name: str) -> bool:
+        return self._kinds[name] == "parameter" and self._tensors[name].requires_grad
 
     def arrays(self) -> dict[str, Array]:
         """Return a copy of each variable's value."""
         arrays = arrays_of({variable.name: self._tensors[variable.name] for variable in self.variables()})
         return {name: np.array(array) for name, array in arrays.items()}
+
+    def complex_names(self) -> list[str]:
+        """Return the names of tensors of complex numbers."""
+        return [name for name, tensor in self._tensors.items() if tensor.is_complex()]
+
+    def overlaps(self, written: Collection[str] = ()) -> list[tuple[str, str]]:
+        """Return pairs of variables that share a part of their memory, of which one changes.
+
+        Args:
+            written: the variables that get new values, beside the trainable ones.
+        """
+        spans = sorted(
+            (*_span(tensor), name) for name, tensor in self._tensors.items() if _has_memory(tensor)
+        )
+        pairs = []
+        for at, (device, _, end, name) in enumerate(spans):
+            for other_device, other_start, _, other in spans[at + 1 :]:
+                if (other_device, other_start) >= (device, end):
+                    break
+                if any(one in written or self._is_trainable(one) for one in (name, other)):
+                    pairs.append((name, other))
+        return pairs
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -87,5 +113,14 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def _has_memory(tensor: torch.Tensor) -> bool:
+    return tensor.layout == torch.strided and not tensor.is_meta and tensor.numel() > 0
+
+
 def _memory(tensor: torch.Tensor) -> Any:
     return tensor.device, tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype
+
+
+def _span(tensor: torch.Tensor) -> tuple[str, int, int]:
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return str(tensor.device), tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()

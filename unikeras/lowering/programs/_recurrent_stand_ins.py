@@ -11,18 +11,23 @@ from torch.nn.utils.rnn import PackedSequence
 
 from unikeras.lowering.programs._stand_in_operators import stand_in
 
-RECURRENT = (nn.LSTM, nn.GRU, nn.RNN)
-
 
 class PackedInput(Exception):
     """A recurrent layer was given a packed sequence."""
 
 
 def stand_in_for_recurrent(module: nn.Module) -> None:
-    """Replace the forward method of each recurrent layer; who calls puts it back."""
+    """Replace the forward method of each recurrent layer; who calls puts attributes and classes back."""
     for part in module.modules():
-        if isinstance(part, RECURRENT):
-            vars(part)["forward"] = functools.partial(_forward, part)
+        for kind in (nn.LSTM, nn.GRU, nn.RNN):
+            if not isinstance(part, kind):
+                continue
+            if type(part).forward is kind.forward:
+                vars(part)["forward"] = functools.partial(_forward, part)
+            else:  # a forward method of its own calls torch's by `super()`
+                below = type(kind.__name__, (kind,), {"forward": _forward})
+                own = type(part)
+                part.__class__ = type(own.__name__, (own, below), {"__module__": own.__module__})
 
 
 def _forward(layer: Any, input: Any, hx: Any = None) -> Any:
@@ -34,8 +39,8 @@ def _forward(layer: Any, input: Any, hx: Any = None) -> Any:
         axis = 0 if layer.batch_first else 1
         input = input.unsqueeze(axis)
         hx = None if hx is None else tuple(h.unsqueeze(1) for h in hx) if is_lstm else hx.unsqueeze(1)
-    if hx is None:
-        hx = _zeros(layer, input)
+    hx = _zeros(layer, input) if hx is None else hx
+    layer.check_forward_args(input, hx, None)
     name = "lstm" if is_lstm else "gru" if isinstance(layer, nn.GRU) else f"rnn_{layer.nonlinearity}"
     output, *states = stand_in(name)(
         input,

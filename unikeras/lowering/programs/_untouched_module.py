@@ -13,22 +13,24 @@ from unikeras._base.signals import interrupts_wait
 @contextlib.contextmanager
 def untouched(module: torch.nn.Module) -> Iterator[None]:
     """Put back every attribute of a module and of all inside it: modes, buffers, hooks, caches, replaced methods."""
+    # A module's dicts of parameters, buffers, modules and hooks stay the objects that they are: others refer to them.
     before = [
         (
             part,
-            {name: dict(value) if isinstance(value, dict) else value for name, value in vars(part).items()},
+            type(part),
+            dict(vars(part)),
+            [(d, dict(d)) for d in vars(part).values() if isinstance(d, dict)],
         )
         for part in module.modules()
     ]
-    kept = [(part, dict(vars(part))) for part, _ in before]
     try:
         yield
     finally:
         with interrupts_wait():
-            for (part, copies), (_, own) in zip(before, kept, strict=True):
+            for part, kind, attributes, dicts in before:
+                part.__class__ = kind
                 vars(part).clear()
-                vars(part).update(own)
-                for name, copy in copies.items():
-                    if isinstance(copy, dict) and own[name] != copy:
-                        own[name].clear()
-                        own[name].update(copy)
+                vars(part).update(attributes)
+                for own, items in dicts:
+                    own.clear()
+                    own.update(items)
