@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from helpers.operator_cases import integers, made, numbers
+from helpers.operator_cases import OperatorCase, integers, made, numbers
 
 TABLE = numbers(7, 4)
 INDICES = np.array([1, 2, 4, 4, 0, 6, 3, 2])
@@ -18,5 +18,12 @@ CASES = made(
     bags_sum_plain=("aten._embedding_bag.default", TABLE, INDICES, OFFSETS),
     bags_mean=("aten._embedding_bag.default", TABLE, INDICES, OFFSETS, False, 1, False, None, False, 4),
     bags_max=("aten._embedding_bag.default", TABLE, INDICES, OFFSETS, False, 2),
-    bags_with_end=("aten._embedding_bag_forward_only.default", TABLE, INDICES, WITH_END, False, 0, False, None, True),
-)
+    rows_frequent=("aten.embedding.default", TABLE, integers(3, 5, low=0, high=7), 2, True),
+    bags_padding=("aten.embedding_bag.padding_idx", TABLE, INDICES, OFFSETS, True, 1, False, None, False, None),
+) | {
+    "bags_with_end": OperatorCase(
+        "aten._embedding_bag_forward_only.default",
+        (TABLE, INDICES, WITH_END, False, 0, False, None, True),
+        gradients=False,
+    )
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import ops
+from keras import ops, random
 
 from unikeras.interop.operators._rules import register_operator
 
@@ -37,12 +37,17 @@ def silu(x: Any) -> Any:
 
 @register_operator("aten.mish")
 def mish(x: Any) -> Any:
-    return x * ops.tanh(ops.softplus(x))
+    return x * ops.tanh(_softplus(x))
 
 
 @register_operator("aten.softplus")
 def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
-    return ops.where(x * beta > threshold, x, ops.softplus(x * beta) / beta)
+    return ops.where(x * beta > threshold, x, _softplus(x * beta) / beta)
+
+
+def _softplus(x: Any) -> Any:
+    """Return log(1 + exp(x)): Keras' own is x from 20 on, on one backend."""
+    return ops.maximum(x, ops.zeros_like(x)) + ops.log1p(ops.exp(-ops.abs(x)))
 
 
 @register_operator("aten.hardswish")
@@ -132,7 +137,8 @@ def random_leaky_relu_and_noise(
 
 def _with_random_slopes(x: Any, lower: float, upper: float, training: bool, seed: Any) -> tuple[Any, Any]:
     if training:
-        slopes = keras.random.uniform(ops.shape(x), lower, upper, dtype=x.dtype, seed=seed)
+        slopes = random.uniform(ops.shape(x), dtype=keras.backend.standardize_dtype(x.dtype), seed=seed)
+        slopes = slopes * (upper - lower) + lower
     else:
         slopes = ops.full_like(x, (lower + upper) / 2)
     slopes = ops.where(x > 0, ops.ones_like(x), slopes)
@@ -162,12 +168,12 @@ def tanh_shrink(x: Any) -> Any:
 
 @register_operator("aten.log_sigmoid")
 def log_sigmoid(x: Any) -> Any:
-    return -ops.softplus(-x)
+    return -_softplus(-x)
 
 
 @register_operator("aten.log_sigmoid_forward")
 def log_sigmoid_forward(x: Any) -> tuple[Any, Any]:
-    return log_sigmoid(x), ops.zeros((0,), x.dtype)
+    return log_sigmoid(x), ops.stop_gradient(ops.exp(-ops.abs(x)))
 
 
 @register_operator("aten.threshold")

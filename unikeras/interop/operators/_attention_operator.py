@@ -46,9 +46,10 @@ def attend_with_sums(
     scale: float | None = None,
     seed: Any,
 ) -> tuple[Any, Any]:
-    scores = _masked(_scores(query, key, scale), attn_mask, is_causal)
-    weights = _weights(_scores(query, key, scale), attn_mask, is_causal)
-    return ops.matmul(drop(weights, dropout_p, seed), value), ops.logsumexp(scores, -1)
+    scores = _scores(query, key, scale)
+    weights = _weights(scores, attn_mask, is_causal)
+    sums = ops.logsumexp(_masked(scores, attn_mask, is_causal), -1)
+    return ops.matmul(drop(weights, dropout_p, seed), value), ops.stop_gradient(sums)
 
 
 def _repeat_heads(x: Any, repeats: int) -> Any:

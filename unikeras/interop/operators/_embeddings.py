@@ -14,12 +14,30 @@ SUM, MEAN, MAX = 0, 1, 2
 
 
 @register_operator("aten.embedding")
-def embed(weight: Any, indices: Any, padding_idx: int = -1, *_: bool) -> Any:
-    rows = ops.take(weight, indices, axis=0)
+def embed(
+    weight: Any,
+    indices: Any,
+    padding_idx: int = -1,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Any:
+    rows = _rows(weight, indices, scale_grad_by_freq)
     if padding_idx < 0:
         return rows
     # The row of what pads is not trained.
     return ops.where(ops.expand_dims(indices == padding_idx, -1), ops.stop_gradient(rows), rows)
+
+
+def _rows(weight: Any, indices: Any, scale_grad_by_freq: bool) -> Any:
+    """Return rows of a table; a row's gradient may be divided by how often it was taken."""
+    rows = ops.take(weight, indices, axis=0)
+    if not scale_grad_by_freq:
+        return rows
+    flat = ops.reshape(ops.cast(indices, "int32"), (-1,))
+    counts = ops.segment_sum(ops.ones_like(flat, dtype=rows.dtype), flat, weight.shape[0])
+    shares = 1 / ops.expand_dims(ops.take(counts, indices, axis=0), -1)
+    fixed = ops.stop_gradient(rows)
+    return fixed + (rows - fixed) * shares
 
 
 @register_operator("aten._embedding_bag", "aten._embedding_bag_forward_only", "aten.embedding_bag")
@@ -43,7 +61,7 @@ def embed_bags(
     numbers = ops.expand_dims(ops.arange(shape(offsets)[0], dtype="int32"), 1)
     # (bags, indices): what is in each.
     members = ops.logical_and(numbers == ops.expand_dims(bags, 0), ops.expand_dims(counts, 0))
-    rows = ops.take(weight, indices, axis=0)
+    rows = _rows(weight, indices, scale_grad_by_freq)
     sizes = ops.sum(ops.cast(members, "int32"), 1)
     if mode == MAX:
         output, highest = _largest(rows, members, indices)
@@ -53,7 +71,9 @@ def embed_bags(
         shares = shares * ops.expand_dims(per_sample_weights, 0)
     if mode == MEAN:
         shares = shares / ops.cast(ops.expand_dims(ops.maximum(sizes, 1), 1), rows.dtype)
-    return ops.matmul(shares, rows), bags, sizes, sizes
+        return ops.matmul(shares, rows), bags, sizes, sizes
+    nothing = ops.zeros_like(sizes)
+    return ops.matmul(shares, rows), bags, nothing, nothing
 
 
 def _largest(rows: Any, members: Any, indices: Any) -> tuple[Any, Any]:
@@ -64,5 +84,5 @@ def _largest(rows: Any, members: Any, indices: Any) -> tuple[Any, Any]:
     values = ops.take_along_axis(rows, best, axis=0)
     is_empty = ops.logical_not(ops.any(is_in, 1))
     return ops.where(is_empty, ops.zeros_like(values), values), ops.where(
-        is_empty, ops.cast(-1, indices.dtype), ops.take(indices, best, axis=0)
+        is_empty, ops.cast(0, indices.dtype), ops.take(indices, best, axis=0)
     )
