@@ -83,7 +83,7 @@ def _trial(model: ImportedModule, inputs: dict[str, Any], weights: Sequence[Any]
             loss = _loss(take_apart(outputs)[1], weights)
         found = tape.gradient(loss, variables) if variables else []
         gradients = [
-            ops.zeros_like(one) if gradient is None else gradient
+            ops.zeros(one.shape, one.dtype) if gradient is None else gradient
             for gradient, one in zip(found, variables, strict=True)
         ]
         if steps and variables:
