@@ -163,7 +163,9 @@ def _step(model: Any, optimizer: Any, variables: Any, training: bool) -> Any:
                 if "float" in str(y.dtype)
             )
         gradients = tape.gradient(loss, variables)
-        gradients = [ops.zeros_like(v.value) if g is None else g for g, v in zip(gradients, variables, strict=True)]
+        gradients = [
+            ops.zeros_like(v.value) if g is None else g for g, v in zip(gradients, variables, strict=True)
+        ]
         optimizer.apply(gradients, variables)
         return outputs, loss, gradients
 

@@ -66,14 +66,17 @@ def inputs_of(model: Any) -> tuple[list[Any], list[TensorSpec]]:
     """Return the structure of a model's positional arguments and the specs of its inputs.
 
     Args:
-        model: a built `keras.Model`. Of a functional or sequential one the graph is read; of a
-            subclassed one, the shapes of its first call, with the batch taken to be dynamic.
+        model: a built `keras.Model`. Of a functional or sequential one the graph is read; of a subclassed one what it
+            says in `declared_inputs`, or the shapes of its first call, with the batch taken to be dynamic.
 
     Raises:
         ExportError: a subclassed model was built without Keras recording its input shapes.
     """
     declared = getattr(graph_of(model), "_inputs_struct", None)
-    return _first_call_inputs(model) if declared is None else _graph_inputs(model, declared)
+    if declared is not None:
+        return _graph_inputs(model, declared)
+    known: tuple[list[Any], list[TensorSpec]] | None = getattr(model, "declared_inputs", None)
+    return _first_call_inputs(model) if known is None else known
 
 
 def graph_of(model: Any) -> Any:

@@ -194,6 +194,8 @@ def _vocabulary(layer: Any) -> int:
 
     if isinstance(layer, keras.layers.Embedding):
         return int(layer.input_dim)
+    if vocabulary := getattr(layer, "declared_vocabulary", 0):
+        return int(vocabulary)
     return int(layer.num_tokens or 0) if isinstance(layer, keras.layers.CategoryEncoding) else 0
 
 

@@ -14,13 +14,15 @@ import numpy as np
 from keras import ops
 
 from unikeras._specs.program_reader import read_program
+from unikeras._specs.signature import TensorSpec
 from unikeras._specs.torch_program import TorchProgram
 from unikeras.errors import SignatureError
 from unikeras.interop._array_text import read_array, write_array
 from unikeras.interop._import_report import ImportReport
 from unikeras.interop._imported_layer import ImportedLayer, add_variable, make_layers, owner_of
-from unikeras.interop._program_inputs import read_inputs, signature_of, static_axes
+from unikeras.interop._program_inputs import has_tensor, read_inputs, signature_of, static_axes
 from unikeras.interop._program_runner import Runner, check_operators
+from unikeras.interop.operators._arrays import dtype_here
 
 
 @keras.saving.register_keras_serializable(package="unikeras")
@@ -68,6 +70,17 @@ class ImportedModule(keras.Model):
         # Keras takes an argument of this name for a mask of its own, and warns where a layer knows none.
         self.supports_masking = any(one.name == "mask" for one in program.inputs)
         self.built = True
+
+    # Integers below it may index whatever a module has: what the export makes up, where nobody gives samples.
+    declared_vocabulary = 2
+
+    @property
+    def declared_inputs(self) -> tuple[list[Any], list[TensorSpec]]:
+        """The structure of its positional arguments, with numbers of inputs for leaves, and the inputs."""
+        structure = self.program.inputs_structure
+        arguments = [structure] if isinstance(structure, dict) else [one for one in structure if has_tensor(one)]
+        specs = [TensorSpec(one.name, one.shape, dtype_here(one.dtype)) for one in self.program.inputs]
+        return arguments, specs
 
     def call(self, *inputs: Any, training: bool = False, **named: Any) -> Any:
         """Run the graph of one mode.

@@ -86,7 +86,7 @@ def _arguments(
     if named:
         return _positioned(structure, names, args, named, problems)
     # Arguments that have no tensor, such as None, may be left out.
-    filled = [at for at, part in enumerate(structure) if _has_tensor(part)]
+    filled = [at for at, part in enumerate(structure) if has_tensor(part)]
     if len(args) == len(filled) < len(structure):
         by_place = dict(zip(filled, args, strict=True))
         args = [by_place.get(at) for at in range(len(structure))]
@@ -119,9 +119,10 @@ def _fits(structure: Any, value: Any) -> bool:
     return isinstance(structure, list) and len(structure) == len(value)
 
 
-def _has_tensor(structure: Any) -> bool:
+def has_tensor(structure: Any) -> bool:
+    """Say whether a part of a structure holds a tensor, and not only None or constants."""
     if isinstance(structure, list | dict):
-        return any(map(_has_tensor, structure.values() if isinstance(structure, dict) else structure))
+        return any(map(has_tensor, structure.values() if isinstance(structure, dict) else structure))
     return isinstance(structure, int)
 
 
