@@ -18,7 +18,7 @@ from unikeras._specs.torch_program import TorchProgram
 from unikeras.errors import SignatureError
 from unikeras.interop._array_text import read_array, write_array
 from unikeras.interop._import_report import ImportReport
-from unikeras.interop._imported_layer import ImportedLayer, add_variable, make_layers, owner_of
+from unikeras.interop._imported_layer import add_variable, make_layers, owner_of
 from unikeras.interop._program_inputs import read_inputs, signature_of, static_axes
 from unikeras.interop._program_runner import Runner, check_operators
 
@@ -101,7 +101,8 @@ class ImportedModule(keras.Model):
         """
         runner = self._train if training else self._eval
         held = {
-            node: ops.convert_to_tensor(self.named_variables[name]) for node, name in runner.graph.held.items()
+            node: ops.convert_to_tensor(self.named_variables[name])
+            for node, name in runner.graph.held.items()
         }
         values, kept = runner({**inputs, **held}, self.seed_generator, watched, draws)
         writes = runner.graph.writes
@@ -144,7 +145,8 @@ class ImportedModule(keras.Model):
         """
         program = read_program(config["program"])
         arrays = {
-            one.name: read_array(config["arrays"].get(one.name), one) for one in program.variables
+            one.name: read_array(config["arrays"].get(one.name), one)
+            for one in program.variables
             if one.kind != "parameter"
         }
         model = cls(program, arrays, name=config.get("name"))
