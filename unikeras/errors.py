@@ -179,7 +179,7 @@ class ParityError(UnikerasError, AssertionError):
     """Two sides of a comparison differ beyond the tolerance, or one did not finish.
 
     Attributes:
-        report: what `unikeras.compare.parity` returned.
+        report: what `unikeras.compare.parity` returned, or the `ImportTrial` that differs.
     """
 
     def __init__(self, message: str, report: Any = None) -> None:

@@ -38,7 +38,9 @@ def program(inputs, nodes, outputs, variables=(), train=None, writes=(), structu
     graph = ProgramGraph(names, held, tuple(nodes), (), outputs)
     other = graph if train is None else ProgramGraph(names, held, tuple(train[0]), tuple(writes), train[1])
     structure = list(range(len(inputs))) if structures[0] is None else structures[0]
-    return TorchProgram("2.13.0", tuple(inputs), structure, structures[1], tuple(variables), graph, other, name)
+    return TorchProgram(
+        "2.13.0", tuple(inputs), structure, structures[1], tuple(variables), graph, other, name
+    )
 
 
 def of_one(*nodes, dtype="float32", shape=(None, 3), **kwargs):
@@ -91,7 +93,9 @@ def net(drop=0.0):
     )
     rng = np.random.default_rng(0)
     arrays = {
-        one.name: np.asarray(rng.normal(size=one.shape), "float32") for one in variables if one.dtype == "float32"
+        one.name: np.asarray(rng.normal(size=one.shape), "float32")
+        for one in variables
+        if one.dtype == "float32"
     }
     return made, {**arrays, "count": np.array(7, "int64")}
 

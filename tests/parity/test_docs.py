@@ -25,6 +25,7 @@ COMPARED = {
 FILES = {
     "README.md": {"memory.db", "model.onnx"},
     "chat.md": {"memory.db", "model.keras", "users.db"},
+    "interop.md": {"imported.keras"},
     "memory.md": {"backups", "big.db", "memory.db"},
 }
 

@@ -20,9 +20,8 @@ from unikeras._specs.torch_program import (
 from unikeras.errors import CorruptArtifact
 
 KINDS = ("parameter", "buffer", "constant")
-DTYPES = frozenset(
-    "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128".split()
-)
+_BITS = {"uint": (8, 16, 32, 64), "int": (8, 16, 32, 64), "float": (16, 32, 64), "complex": (64, 128)}
+DTYPES = frozenset(["bool", "bfloat16", *(f"{kind}{bits}" for kind in _BITS for bits in _BITS[kind])])
 NUMBERS = ("inf", "-inf", "nan")
 _OPERATOR = re.compile(r"\w+(\.\w+)+")
 _MOST_AXES = 64
@@ -79,8 +78,9 @@ def _program(data: Any) -> TorchProgram:
         fields["inputs_structure"],
         fields["outputs_structure"],
         variables,
-        **graphs,
-        name=_text(fields, "name", "it"),
+        graphs["eval"],
+        graphs["train"],
+        _text(fields, "name", "it"),
     )
 
 
@@ -111,9 +111,9 @@ def _graph(data: Any, mode: str, tensors: Sequence[ProgramTensor], variables: se
     inputs = tuple(_texts(fields, "inputs", mode))
     listed = _distinct(inputs, f"inputs of {mode}")
     held = _fields(fields.get("held"), f"held of {mode}")
-    for node, name in held.items():
-        if node not in listed or not isinstance(name, str) or name not in variables:
-            raise _Damage(f"{mode} holds {_shown(name)} in {_shown(node)}, and one of them is not there")
+    for holder, name in held.items():
+        if holder not in listed or not isinstance(name, str) or name not in variables:
+            raise _Damage(f"{mode} holds {_shown(name)} in {_shown(holder)}, and one of them is not there")
     given = {tensor.name for tensor in tensors}
     if not given <= listed - held.keys():
         raise _Damage(f"{mode} does not take {_shown(sorted(given - listed.difference(held)))}")
@@ -152,7 +152,9 @@ def _node(data: Any, where: str, known: set[str]) -> ProgramNode:
     module = _texts(fields, "module", where)
     if len(module) != 2:
         raise _Damage(f"module of {where} is no pair of a path and a class")
-    return ProgramNode(name, operator, args, dict(kwargs), dtype, (module[0], module[1]), _text(fields, "line", where))
+    return ProgramNode(
+        name, operator, args, dict(kwargs), dtype, (module[0], module[1]), _text(fields, "line", where)
+    )
 
 
 def _check_argument(value: Any, known: set[str], where: str) -> None:

@@ -38,7 +38,7 @@ class ProgramVariable:
         shape: of the array.
         dtype: torch's.
         trainable: a parameter that requires gradients.
-        kind: `"parameter"`, `"buffer"` or `"constant"`; a buffer that is not persistent is a constant: no state_dict has it.
+        kind: `"parameter"`, `"buffer"` or `"constant"`. A buffer that is in no state_dict is a constant.
         aliases: further names of the same memory in a state_dict.
     """
 

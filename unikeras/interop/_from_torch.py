@@ -37,9 +37,10 @@ def from_torch(
 
     Raises:
         UnknownOperator: operators have no rule; all of them are named. `register_operator` adds one.
-        ImportMismatch: the model computes something else than the module; the message names the first that differs.
+        CannotImport: torch cannot export the module; the message has its reason.
+        ParityError: the model computes something else than the module; the message names what differs first.
         ArgumentError: it is no module, or the inputs are no tensors.
-        UnikerasError: torch cannot export the module; the message has its reason.
+        ArgumentValueError: `dynamic` does not fit the inputs.
         MissingDependency: torch is not installed.
 
     Source: torch.export.export, for what can be traced.

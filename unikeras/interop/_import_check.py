@@ -54,13 +54,14 @@ def check_import(
     found, notes = [], [f"train mode draws by {', '.join(drawn)}: it was not compared"] if drawn else []
     notes += ["half precision: steps of an optimizer were not compared"] if tolerances.is_half else []
     for (inputs, answers), one in zip(asked, computed, strict=True):
+        shapes = {tensor.name: array.shape for tensor, array in zip(program.inputs, inputs, strict=True)}
         gaps, problems = gaps_of(program, vars(answers), one, tolerances, with_train=not drawn)
+        trial = ImportTrial(shapes, gaps)
         if problems:
             if any(problem.startswith("eval") for problem in problems):
                 problems += _first_module(module, program, arrays, inputs, text, tolerances)
-            raise ParityError(_message(program, inputs, problems), gaps)
-        shapes = {tensor.name: array.shape for tensor, array in zip(program.inputs, inputs, strict=True)}
-        found.append(ImportTrial(shapes, gaps))
+            raise ParityError(_message(program, trial, problems), trial)
+        found.append(trial)
     return found, notes
 
 
@@ -140,14 +141,13 @@ def _first_module(
         if node is None or value is None or not call.outputs or value.shape != call.outputs[0].shape:
             continue
         if gap(value, call.outputs[0]) > tolerances.outputs:
-            return [f"the first module that differs is {place_of(node)}; its last operator is {node.operator}"]
+            return [
+                f"the first module that differs is {place_of(node)}; its last operator is {node.operator}"
+            ]
     return []
 
 
-def _message(program: TorchProgram, inputs: Sequence[Array], problems: Sequence[str]) -> str:
-    shapes = ", ".join(
-        f"{tensor.name} {array.shape}" for tensor, array in zip(program.inputs, inputs, strict=True)
-    )
-    return "\n".join(
-        [f"the Keras model computes something else than {program.name}, at {shapes}:", *(f"  {p}" for p in problems)]
-    )
+def _message(program: TorchProgram, trial: ImportTrial, problems: Sequence[str]) -> str:
+    shapes = ", ".join(f"{name} {shape}" for name, shape in trial.shapes.items())
+    head = f"the Keras model computes something else than {program.name}, at {shapes}:"
+    return "\n".join([head, *(f"  {one}" for one in problems)])

@@ -23,7 +23,10 @@ LEARNING_RATE, EPSILON = 1e-3, 1e-12
 
 
 def compute_trials(
-    program: str, arrays: Mapping[str, Array], trials: Sequence[tuple[Sequence[Array], Sequence[Any]]], steps: int
+    program: str,
+    arrays: Mapping[str, Array],
+    trials: Sequence[tuple[Sequence[Array], Sequence[Any]]],
+    steps: int,
 ) -> list[Computed]:
     """Return what torch's `ModuleAnswers` have, under the same names, for each trial.
 

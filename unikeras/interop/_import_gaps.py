@@ -105,7 +105,11 @@ def _outputs(
     found = [gap(*pair) for pair in zip(values, wanted, strict=True)]
     for number, (one, value, other) in enumerate(zip(found, values, wanted, strict=True)):
         if one > tolerances.outputs:
-            what = f"by {one:.1e}" if value.shape == other.shape else f"in shape: {value.shape}, not {other.shape}"
+            what = (
+                f"by {one:.1e}"
+                if value.shape == other.shape
+                else f"in shape: {value.shape}, not {other.shape}"
+            )
             problems.append(f"{mode} mode: output {number} differs {what}")
     return max(found, default=0.0)
 

@@ -15,7 +15,6 @@ from unikeras._specs.torch_program import ProgramVariable, TorchProgram
 from unikeras.errors import ArgumentValueError
 from unikeras.interop.operators._arrays import dtype_here
 
-
 Array = np.ndarray[Any, Any]
 
 
@@ -42,7 +41,9 @@ class ImportedLayer(keras.layers.Layer):
         return list(self.parts)
 
     def call(self, *inputs: Any) -> Any:
-        raise NotImplementedError(f"{self.name} holds variables of an imported module, which computes as a whole")
+        raise NotImplementedError(
+            f"{self.name} holds variables of an imported module, which computes as a whole"
+        )
 
     def compute_output_spec(self, *inputs: Any) -> Any:
         return self.call(*inputs)
@@ -50,7 +51,7 @@ class ImportedLayer(keras.layers.Layer):
 
 def make_layers(program: TorchProgram) -> dict[str, ImportedLayer]:
     """Return a layer for each module that has variables, or modules with variables inside it, by path."""
-    kinds = {path: kind for path, kind in (node.module for node in program.eval.nodes)}
+    kinds = dict(node.module for node in program.eval.nodes)
     layers: dict[str, ImportedLayer] = {}
     for variable in program.variables:
         if variable.kind != "constant":

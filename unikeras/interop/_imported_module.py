@@ -19,7 +19,7 @@ from unikeras._specs.torch_program import TorchProgram
 from unikeras.errors import SignatureError
 from unikeras.interop._array_text import read_array, write_array
 from unikeras.interop._import_report import ImportReport
-from unikeras.interop._imported_layer import ImportedLayer, add_variable, make_layers, owner_of
+from unikeras.interop._imported_layer import add_variable, make_layers, owner_of
 from unikeras.interop._program_inputs import has_tensor, read_inputs, signature_of, static_axes
 from unikeras.interop._program_runner import Runner, check_operators
 from unikeras.interop.operators._arrays import dtype_here
@@ -78,9 +78,9 @@ class ImportedModule(keras.Model):
     def declared_inputs(self) -> tuple[list[Any], list[TensorSpec]]:
         """The structure of its positional arguments, with numbers of inputs for leaves, and the inputs."""
         structure = self.program.inputs_structure
-        arguments = [structure] if isinstance(structure, dict) else [one for one in structure if has_tensor(one)]
+        parts = [structure] if isinstance(structure, dict) else [one for one in structure if has_tensor(one)]
         specs = [TensorSpec(one.name, one.shape, dtype_here(one.dtype)) for one in self.program.inputs]
-        return arguments, specs
+        return parts, specs
 
     def call(self, *inputs: Any, training: bool = False, **named: Any) -> Any:
         """Run the graph of one mode.
@@ -114,7 +114,8 @@ class ImportedModule(keras.Model):
         """
         runner = self._train if training else self._eval
         held = {
-            node: ops.convert_to_tensor(self.named_variables[name]) for node, name in runner.graph.held.items()
+            node: ops.convert_to_tensor(self.named_variables[name])
+            for node, name in runner.graph.held.items()
         }
         values, kept = runner({**inputs, **held}, self.seed_generator, watched, draws)
         writes = runner.graph.writes
@@ -157,7 +158,8 @@ class ImportedModule(keras.Model):
         """
         program = read_program(config["program"])
         arrays = {
-            one.name: read_array(config["arrays"].get(one.name), one) for one in program.variables
+            one.name: read_array(config["arrays"].get(one.name), one)
+            for one in program.variables
             if one.kind != "parameter"
         }
         model = cls(program, arrays, name=config.get("name"))

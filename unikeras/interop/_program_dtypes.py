@@ -12,14 +12,12 @@ from keras import ops
 from unikeras.interop.operators._arrays import dtype_here, is_tensor
 
 # These compute in the dtype of their result.
-ARITHMETIC = frozenset(
-    f"aten.{name}"
-    for name in (
-        "__and__ __or__ __xor__ add addcdiv addcmul atan2 bitwise_and bitwise_or bitwise_xor cat clamp concat copysign "
-        "div dot floor_divide fmax fmin fmod hypot lerp logaddexp logaddexp2 maximum minimum mul pow remainder rsub "
-        "stack sub true_divide where xlogy"
-    ).split()
-) | {"aten.max.other", "aten.min.other"}
+_ARITHMETIC = """
+    __and__ __or__ __xor__ add addcdiv addcmul atan2 bitwise_and bitwise_or bitwise_xor cat clamp concat
+    copysign div dot floor_divide fmax fmin fmod hypot lerp logaddexp logaddexp2 maximum minimum mul pow
+    remainder rsub stack sub true_divide where xlogy
+"""
+ARITHMETIC = frozenset(f"aten.{name}" for name in [*_ARITHMETIC.split(), "max.other", "min.other"])
 # These compute in the dtype that their operands have in common, and return booleans.
 COMPARISONS = frozenset(f"aten.{name}" for name in ("eq", "ne", "lt", "le", "gt", "ge"))
 
@@ -68,7 +66,9 @@ def _promoted(one: str, other: str) -> str:
         return one
     if category(one) != category(other):
         return one if category(one) > category(other) else other
-    return str(keras.backend.result_type(one, other)) if {one, other} != {"float16", "bfloat16"} else "float32"
+    return (
+        str(keras.backend.result_type(one, other)) if {one, other} != {"float16", "bfloat16"} else "float32"
+    )
 
 
 def cast_tensors(value: Any, dtype: str) -> Any:

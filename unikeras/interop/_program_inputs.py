@@ -71,28 +71,28 @@ def _arguments(
 ) -> Any:
     """Return the arguments of a call, nested as the program's structure."""
     structure = program.inputs_structure
-    names = structure if isinstance(structure, dict) else {one.name: at for at, one in enumerate(program.inputs)}
-    if len(args) == 1 and isinstance(args[0], Mapping) and set(args[0]) == set(names):
-        args, named = (), {**args[0], **named}
-    if isinstance(structure, dict):
-        if len(args) == 1 and isinstance(args[0], list | tuple):
-            args = args[0]
-        if len(args) > len(structure):
-            problems.append(f"takes {len(structure)} arguments, received {len(args)}")
-            return None
-        return {**dict.fromkeys(structure), **dict(zip(structure, args, strict=False)), **named}
-    if len(args) == 1 and isinstance(args[0], list | tuple) and not _fits(structure[0], args[0]):
-        args = args[0]
+    by_name = isinstance(structure, dict)
+    names = structure if by_name else {one.name: at for at, one in enumerate(program.inputs)}
+    given = list(args)
+    if len(given) == 1 and isinstance(given[0], Mapping) and set(given[0]) == set(names):
+        given, named = [], {**given[0], **named}
+    if len(given) == 1 and isinstance(given[0], list | tuple):
+        is_first = not by_name and structure and isinstance(structure[0], list)
+        given = given if is_first and len(given[0]) == len(structure[0]) else list(given[0])
+    if by_name:
+        if len(given) > len(structure):
+            problems.append(f"takes {len(structure)} arguments, received {len(given)}")
+        return {**dict.fromkeys(structure), **dict(zip(structure, given, strict=False)), **named}
     if named:
-        return _positioned(structure, names, args, named, problems)
+        return _positioned(structure, names, given, named, problems)
     # Arguments that have no tensor, such as None, may be left out.
     filled = [at for at, part in enumerate(structure) if has_tensor(part)]
-    if len(args) == len(filled) < len(structure):
-        by_place = dict(zip(filled, args, strict=True))
-        args = [by_place.get(at) for at in range(len(structure))]
-    if len(args) != len(structure):
-        problems.append(f"takes {len(structure)} positional arguments, received {len(args)}")
-    return list(args)
+    if len(given) == len(filled) < len(structure):
+        by_place = dict(zip(filled, given, strict=True))
+        given = [by_place.get(at) for at in range(len(structure))]
+    if len(given) != len(structure):
+        problems.append(f"takes {len(structure)} positional arguments, received {len(given)}")
+    return given
 
 
 def _positioned(
@@ -113,10 +113,6 @@ def _positioned(
         else:
             result[places[name]] = value
     return result
-
-
-def _fits(structure: Any, value: Any) -> bool:
-    return isinstance(structure, list) and len(structure) == len(value)
 
 
 def has_tensor(structure: Any) -> bool:
@@ -160,7 +156,9 @@ def _misfits(wanted: ProgramTensor, value: Any) -> list[str]:
     fits = len(shape) == len(wanted.shape) and all(
         size is None or has is None or size == has for size, has in zip(wanted.shape, shape, strict=True)
     )
-    problems = [] if fits else [f"{wanted.name} has shape {_shown(shape)}, and must have {_shown(wanted.shape)}"]
+    problems = (
+        [] if fits else [f"{wanted.name} has shape {_shown(shape)}, and must have {_shown(wanted.shape)}"]
+    )
     dtype = keras.backend.standardize_dtype(value.dtype)
     if category(dtype) > category(wanted.dtype):
         problems.append(f"{wanted.name} is {dtype}, and must be {wanted.dtype}")

@@ -149,7 +149,9 @@ def drawing_operators(graph: ProgramGraph) -> set[str]:
 def place_of(node: ProgramNode) -> str:
     """Return where a node comes from, such as `"encoder.0 (torch.nn.Linear), model.py:12, in forward"`."""
     path, kind = node.module
-    return f"{path or 'the module itself'}{f' ({kind})' if kind else ''}{f', {node.line}' if node.line else ''}"
+    return (
+        f"{path or 'the module itself'}{f' ({kind})' if kind else ''}{f', {node.line}' if node.line else ''}"
+    )
 
 
 def _say_where(error: Exception, node: ProgramNode) -> None:

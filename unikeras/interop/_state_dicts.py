@@ -43,9 +43,9 @@ def load_state_dict(
 ) -> WeightsReport:
     """Give a Keras model the weights of a torch module; torch is needed for its own tensors and `.pt` files only.
 
-    Layers and modules are matched by name, by structure and shape, then by order; a model of `from_torch` has torch's own
-    names. Everything is checked before anything
-    is assigned. Where settings differ that change numbers, such as epsilon, there is a warning.
+    Layers and modules are matched by name, by structure and shape, then by order; a model of `from_torch` has torch's
+    own names. Everything is checked before anything is assigned. Where settings differ that change numbers, such as
+    epsilon, there is a warning.
 
     Args:
         model: a built `keras.Model`, on any backend.
@@ -174,7 +174,9 @@ def _check_unused(**arguments: Any) -> None:
     """Refuse arguments that an imported module, which knows torch's names and layout, has no use for."""
     given = [f"{name}=" for name, value in arguments.items() if value is not None]
     if given:
-        raise ArgumentValueError(f"{', '.join(given)} is not for a model of from_torch: it has torch's own names")
+        raise ArgumentValueError(
+            f"{', '.join(given)} is not for a model of from_torch: it has torch's own names"
+        )
 
 
 def _named_by_layers(model: Any, places: Places) -> dict[str, Any]:

@@ -40,9 +40,7 @@ def trial_inputs(program: TorchProgram, example: Sequence[Array]) -> Iterator[li
             yield [_like(array, shape, rng) for array, shape in zip(example, shapes, strict=True)]
 
 
-def _sized(
-    tensor: ProgramTensor, shape: Sequence[int], size: Callable[[int], int]
-) -> tuple[int, ...]:
+def _sized(tensor: ProgramTensor, shape: Sequence[int], size: Callable[[int], int]) -> tuple[int, ...]:
     # A dynamic axis of 1 counts as 2, as in the export.
     return tuple(
         size(max(has, 2)) if wanted is None else has for wanted, has in zip(tensor.shape, shape, strict=True)
