@@ -33,8 +33,9 @@ def _standardized(x: Any, axes: Sequence[int], eps: float) -> tuple[Any, Any, An
 
 
 def _affine(y: Any, weight: Any, bias: Any) -> Any:
-    y = y if weight is None else y * weight
-    return y if bias is None else y + bias
+    # Half precision is normalized in float32, and TensorFlow adds no two dtypes.
+    y = y if weight is None else y * ops.cast(weight, y.dtype)
+    return y if bias is None else y + ops.cast(bias, y.dtype)
 
 
 # ---- over the batch
