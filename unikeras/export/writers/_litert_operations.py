@@ -51,6 +51,19 @@ def with_known_channels(original: Any) -> Any:
     return repeat
 
 
+def without_bits(original: Any) -> Any:
+    """Return a sign by comparison; only -0.0 has another. argmax and argmin of floats ask for the bit."""
+
+    @functools.wraps(original)
+    def signbit(x: Any) -> Any:
+        import tensorflow as tf
+
+        x = tf.convert_to_tensor(x)
+        return x < tf.zeros((), x.dtype)
+
+    return signbit
+
+
 def reversed_first(original: Any) -> Any:
     """Return a recurrence that, unrolled, turns inputs and mask around beforehand.
 
