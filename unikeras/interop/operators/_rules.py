@@ -33,7 +33,7 @@ def register_operator(*names: str, seeded: bool = False) -> Callable[[Function],
         seeded: whether the function takes `seed=`, a `keras.random.SeedGenerator`.
 
     Returns:
-        A decorator. The function takes the operator's own arguments, with Keras tensors for torch's, and returns tensors.
+        A decorator. The function takes the operator's own arguments, with tensors of Keras, and returns tensors.
 
     Example:
         >>> import keras
