@@ -34,7 +34,7 @@ def _rows(weight: Any, indices: Any, scale_grad_by_freq: bool) -> Any:
     if not scale_grad_by_freq:
         return rows
     flat = ops.reshape(ops.cast(indices, "int32"), (-1,))
-    counts = ops.segment_sum(ops.ones_like(flat, dtype=rows.dtype), flat, weight.shape[0])
+    counts = ops.segment_sum(ops.ones_like(flat, dtype=rows.dtype), flat, shape(weight)[0])
     shares = 1 / ops.expand_dims(ops.take(counts, indices, axis=0), -1)
     fixed = ops.stop_gradient(rows)
     return fixed + (rows - fixed) * shares
@@ -52,6 +52,7 @@ def embed_bags(
     include_last_offset: bool = False,
     padding_idx: int | None = -1,
 ) -> tuple[Any, Any, Any, Any]:
+    nothing = ops.zeros_like(offsets)
     if include_last_offset:
         offsets = offsets[:-1]
     # The place of each index: the number of bags that begin before it.
@@ -72,7 +73,6 @@ def embed_bags(
     if mode == MEAN:
         shares = shares / ops.cast(ops.expand_dims(ops.maximum(sizes, 1), 1), rows.dtype)
         return ops.matmul(shares, rows), bags, sizes, sizes
-    nothing = ops.zeros_like(sizes)
     return ops.matmul(shares, rows), bags, nothing, nothing
 
 
