@@ -1,4 +1,4 @@
-"""Torch programs without torch: small graphs written by hand."""
+"""Torch programs without torch: small hand-written graphs."""
 
 from __future__ import annotations
 

@@ -35,7 +35,12 @@ def write(name: str, folder: str) -> Answers:
     with torch.no_grad():
         evaluated = flat(module.eval()(*inputs))
     found = {"inputs": _numpy(inputs), "eval": _numpy(evaluated), **_train(one, module, inputs)}
-    return found | {"is_random": one.is_random, "is_half": one.is_half, "tolerance": one.tolerance}
+    return found | {
+        "is_random": one.is_random,
+        "is_half": one.is_half,
+        "tolerance": one.tolerance,
+        "formats": one.formats,
+    }
 
 
 def make(name: str) -> Any:
@@ -124,6 +129,44 @@ def gaps(path: str, answers: Answers) -> dict[str, float]:
     inputs = answers["inputs"]
     found = {"eval": _furthest(flat(model(*inputs, training=False)), answers["eval"])}
     return found | _step_gaps(model, inputs, answers)
+
+
+def export(path: str, folder: str, formats: tuple[str, ...]) -> dict[str, str | None]:
+    """Export a saved import, verified; return why a format has no artifact, or None, for each."""
+    import keras
+
+    import unikeras as uk
+    from unikeras.interop import ImportedModule
+
+    model = keras.models.load_model(path)
+    assert isinstance(model, ImportedModule)
+    try:
+        report = uk.export_model(model, folder, list(formats))
+    except uk.errors.ExportError as error:
+        report = error.report
+    return {row["format"]: row["error"] for row in report.to_dict()["artifacts"]}
+
+
+def chunks_gap(path: str, answers: Answers, time: int) -> float:
+    """Run a recurrent module that takes and gives its states over a sequence in two chunks.
+
+    Args:
+        path: its file.
+        answers: those of the whole sequence.
+        time: the axis of time, of the first input and of the first output.
+    """
+    import keras
+
+    from unikeras.interop import ImportedModule
+
+    model = keras.models.load_model(path)
+    assert isinstance(model, ImportedModule)
+    x, *states = answers["inputs"]
+    parts = []
+    for chunk in np.split(x, [4], axis=time):
+        y, *states = flat(model(chunk, *states))
+        parts.append(_array(y))
+    return _furthest([np.concatenate(parts, axis=time), *states], answers["eval"])
 
 
 def _step_gaps(model: Any, inputs: Any, answers: Answers) -> dict[str, float]:

@@ -27,14 +27,16 @@ def image(*shape):
     return torch.randn(*shape)
 
 
-def masked():
-    def forward(m, x, mask=None):
-        scores = m.score(x).squeeze(-1)
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.score = nn.Linear(4, 1)
+
+    def forward(self, x, mask=None):
+        scores = self.score(x).squeeze(-1)
         if mask is not None:
             scores = scores.masked_fill(~mask, float("-inf"))
         return (torch.softmax(scores, -1).unsqueeze(-1) * x).sum(1)
-
-    return Of(forward, score=nn.Linear(4, 1))
 
 
 def with_counter():
@@ -110,9 +112,9 @@ CASES = {
         ),
         lambda: (image(4, 3, 8, 8),),
     ),
-    "a mask": (masked, lambda: (image(4, 5, 4), torch.rand(4, 5) > -1)),
-    "no mask": (masked, lambda: (image(4, 5, 4), None)),
-    "keywords": (masked, lambda: {"mask": torch.rand(4, 5) > -1, "x": image(4, 5, 4)}),
+    "a mask": (Masked, lambda: (image(4, 5, 4), torch.rand(4, 5) > -1)),
+    "no mask": (Masked, lambda: (image(4, 5, 4), None)),
+    "keywords": (Masked, lambda: {"mask": torch.rand(4, 5) > -1, "x": image(4, 5, 4)}),
     "nested": (
         lambda: Of(lambda m, pair, more: (m.fc(pair[0]) + pair[1], {"z": more["deep"] * 2}), fc=nn.Linear(3, 3)),
         lambda: ((image(4, 3), image(4, 3)), {"deep": image(4, 2)}),

@@ -1,4 +1,4 @@
-"""Whole modules of torch as Keras models: outputs, gradients and three steps are torch's on every backend."""
+"""Whole modules of torch as Keras models: outputs, gradients and steps are torch's; they leave in other formats."""
 
 from __future__ import annotations
 
@@ -37,3 +37,20 @@ def test_a_module_computes_and_trains_as_in_torch(imported, model, backend):
     limits = {"eval": outputs, "train": outputs, "buffers": outputs, "losses": outputs}
     limits["gradients"] = outputs if answers["is_half"] else 1e-5
     assert {name: gap for name, gap in gaps.items() if not gap <= limits[name]} == {}
+
+
+@pytest.mark.rotated("model")
+@pytest.mark.parametrize("model", NAMES)
+def test_a_module_leaves_as_saved_model_and_litert(imported, model, tmp_path):
+    path, answers = imported(model)
+    errors = uk.run_on("tensorflow", zoo_runs.export, path, str(tmp_path), answers["formats"], timeout=300)
+    assert errors == dict.fromkeys(answers["formats"])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("model", "time"), [("lstm with projection and states", 1), ("time-major gru with states", 0)]
+)
+def test_a_recurrent_module_streams_where_it_takes_its_states(imported, model, time, backend):
+    path, answers = imported(model)
+    assert uk.run_on(backend, zoo_runs.chunks_gap, path, answers, time, timeout=300) <= 2e-5

@@ -42,6 +42,12 @@ class ImportedModule(keras.Model):
         program: what the module computes.
         named_variables: the Keras variables by torch's names; tied names have one variable.
         import_report: what `from_torch` found; None after loading.
+
+    Example:
+        >>> import unikeras as uk
+        >>> def weights_of(path):
+        ...     uk.interop.ImportedModule  # Keras knows the class from here on
+        ...     return uk.interop.state_dict(keras.saving.load_model(path))
     """
 
     def __init__(

@@ -26,11 +26,21 @@ _RULES: dict[str, Rule] = {}
 
 
 def register_operator(*names: str, seeded: bool = False) -> Callable[[Function], Function]:
-    """Register a function as the rule of operators.
+    """Register a function as the rule of operators of torch, for `from_torch` and the models that it has made.
 
     Args:
         names: such as `"aten.linear"`, for all overloads, or `"aten.min.other"`, for one.
         seeded: whether the function takes `seed=`, a `keras.random.SeedGenerator`.
+
+    Returns:
+        A decorator. The function takes the operator's own arguments, with tensors of Keras, and returns tensors.
+
+    Example:
+        >>> import keras
+        >>> import unikeras as uk
+        >>> @uk.interop.register_operator("mine.scale")
+        ... def scale(x, factor=2.0):
+        ...     return keras.ops.multiply(x, factor)
     """
 
     def register(compute: Function) -> Function:
