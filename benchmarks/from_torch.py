@@ -1,10 +1,10 @@
 """Modules of torch as Keras models: how long an import takes and in how much memory, and how fast the model runs.
 
 python benchmarks/from_torch.py import [--verify]
-    a module of BERT-base's size with random weights: seconds, and the peak memory of this process and of its largest child
+    a module of BERT-base's size with random weights: seconds, and the peak memory of this process and of its child
 python benchmarks/from_torch.py speed gpt2 bert vit resnet18 --backends jax,torch --rounds 20 --threads 1
-    `forward` and `gradient` (forward and backward, in train mode): the imported model under uk.function through torch in
-    eager mode, and for resnet18 through the same network of Keras' layers; below 1 the imported model is faster
+    `forward` and `gradient` (forward and backward, in train mode): the imported model under uk.function through torch
+    in eager mode, and for resnet18 through the same network of Keras' layers; below 1 the imported model is faster
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from timing import environment, hold_to, machine, measured, ratio
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from helpers import torchvision_stand_in
 
 NAMES = ("gpt2", "bert", "vit", "resnet18")
 SMALL = {"num_hidden_layers": 4, "num_attention_heads": 4, "hidden_size": 128, "intermediate_size": 512}
@@ -43,6 +47,7 @@ def main() -> None:
     parser.add_argument("--child", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    torchvision_stand_in.install()
     if options.child:
         hold_to(options.threads)
     found: dict[str, Any] = {}
