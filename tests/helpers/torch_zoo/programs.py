@@ -111,7 +111,11 @@ def _norms() -> nn.Module:
         nn.GroupNorm(3, 6),
         nn.PReLU(6),
         nn.InstanceNorm2d(6, affine=True, track_running_stats=True),
+        # Without a layer between them, the second of two normalizations leaves the first no gradients but noise.
+        nn.SiLU(),
+        nn.Conv2d(6, 6, 1),
         nn.BatchNorm2d(6, track_running_stats=False),
+        nn.Sigmoid(),
         nn.BatchNorm2d(6, momentum=0.3, affine=False),
         nn.LocalResponseNorm(2),
         nn.Hardswish(),

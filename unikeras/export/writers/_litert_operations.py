@@ -51,6 +51,28 @@ def with_known_channels(original: Any) -> Any:
     return repeat
 
 
+def by_slices(original: Any) -> Any:
+    """Return a roll that puts the end of each axis before its start."""
+
+    @functools.wraps(original)
+    def roll(x: Any, shift: Any, axis: Any = None) -> Any:
+        import tensorflow as tf
+
+        if axis is None:
+            return original(x, shift, axis)
+        x = tf.convert_to_tensor(x)
+        axes = [axis] if isinstance(axis, int) else list(axis)
+        shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
+        for one, by in zip(axes, shifts, strict=True):
+            before = (slice(None),) * (one % len(x.shape))
+            size = tf.shape(x)[one] if x.shape[one] is None else x.shape[one]
+            start = size - by % size
+            x = tf.concat([x[(*before, slice(start, None))], x[(*before, slice(None, start))]], one)
+        return x
+
+    return roll
+
+
 def without_bits(original: Any) -> Any:
     """Return a sign by comparison; only -0.0 has another. argmax and argmin of floats ask for the bit."""
 
