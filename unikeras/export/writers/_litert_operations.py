@@ -51,6 +51,19 @@ def with_known_channels(original: Any) -> Any:
     return repeat
 
 
+def by_negation(original: Any) -> Any:
+    """Return an absolute value that takes the larger of an integer and its negation."""
+
+    @functools.wraps(original)
+    def absolute(x: Any) -> Any:
+        import tensorflow as tf
+
+        x = tf.convert_to_tensor(x)
+        return tf.maximum(x, -x) if x.dtype in (tf.int32, tf.int64) else original(x)
+
+    return absolute
+
+
 def by_slices(original: Any) -> Any:
     """Return a roll that puts the end of each axis before its start."""
 

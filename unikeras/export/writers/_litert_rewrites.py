@@ -30,6 +30,7 @@ def builtin_only(model: Any, unrolled: bool) -> Iterator[None]:
         stack.enter_context(patched(nn, "_apply_masks", _masked))
         stack.enter_context(patched(nn, "conv_transpose", operations.without_dilation))
         stack.enter_context(patched(numpy, "repeat", operations.with_known_channels))
+        stack.enter_context(patched(numpy, "absolute", operations.by_negation))
         stack.enter_context(patched(numpy, "roll", operations.by_slices))
         stack.enter_context(patched(numpy, "signbit", operations.without_bits))
         stack.enter_context(patched(backend, "rnn", operations.reversed_first))
