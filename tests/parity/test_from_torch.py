@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 import unikeras as uk
+from unikeras.errors import ArgumentError, ParityError
+from unikeras.interop import _import_check, operators
 
 
 class Of(nn.Module):
@@ -137,27 +142,195 @@ CASES = {
 DYNAMIC = {"encoder": TIME, "a mask": ({0: "batch", 1: "time"},) * 2}
 
 
-def imported(name, backend=None):
-    """Import and verify one case here; return what the test looks at."""
+SEEDS = [f"seed {number}" for number in range(16)]
+
+
+def random_module(seed):
+    """Return a random module of a few parts with other shapes in each, and an input for it."""
+    draw = np.random.default_rng(seed)
+    size = int(draw.integers(2, 6))
+    parts = [
+        *(
+            nn.BatchNorm1d,
+            nn.LayerNorm,
+            lambda n: nn.Dropout(0.5),
+            lambda n: nn.PReLU(),
+            lambda n: nn.Softmax(-1),
+        ),
+        *(lambda n: nn.GELU(), lambda n: nn.SiLU(), lambda n: nn.Hardtanh(-0.4, 0.7)),
+    ]
+    tricks = [
+        lambda y: y.clamp(min=-0.3) * 2,
+        lambda y: torch.cat([y[:, 1:], y[:, :1]], -1),
+        lambda y: y.masked_fill(y > 0.5, 0.25),
+        lambda y: y - y.mean(-1, keepdim=True).detach(),
+        lambda y: torch.where(y > 0, y, y.cumsum(-1)),
+        lambda y: y.unsqueeze(1).expand(-1, 3, -1).sum(1) / y.shape[-1],
+        lambda y: y.sort(-1).values,
+        lambda y: torch.einsum("bi,bj->bij", y, y).diagonal(dim1=1, dim2=2),
+    ]
+    layers, steps = [], []
+    for _ in range(int(draw.integers(2, 5))):
+        wider = int(draw.integers(2, 6))
+        layers += [nn.Linear(size, wider), parts[draw.integers(len(parts))](wider)]
+        steps.append(tricks[draw.integers(len(tricks))])
+        size = wider
+    layers = nn.ModuleList(layers)
+    start = layers[0].in_features
+
+    def forward(m, x):
+        for at, trick in enumerate(steps):
+            x = trick(m.layers[2 * at + 1](m.layers[2 * at](x)))
+        return x
+
+    return Of(forward, layers=layers), (image(4, start),)
+
+
+def case(name):
     torch.manual_seed(0)
+    if name in SEEDS:
+        return *random_module(int(name.split()[1])), None
     make, inputs = CASES[name]
-    module, example = make(), inputs()
-    return module, example, uk.interop.from_torch(module, example, DYNAMIC.get(name))
+    return make(), inputs(), DYNAMIC.get(name)
 
 
-def import_all(names):
-    """Import each case and say which were not verified: runs in a worker of each backend."""
-    problems = {}
-    for name in names:
+@contextlib.contextmanager
+def verified_here():
+    """Verify in this process: it is a worker already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_import_check, "_run", lambda program, compute, *args: compute(*args))
+        yield
+
+
+def import_one(name):
+    """Import a case with its verification, and return the sizes of its trials: runs in a worker."""
+    module, example, dynamic = case(name)
+    with verified_here():
+        report = uk.interop.from_torch(module, example, dynamic).import_report
+    return [trial.shapes for trial in report.trials], report.notes
+
+
+@pytest.mark.rotated("backend", "name")
+@pytest.mark.parametrize("name", [*CASES, *SEEDS])
+@pytest.mark.parametrize("backend", uk.backends.available())
+def test_modules_are_verified(backend, name):
+    shapes, notes = uk.run_on(backend, import_one, name, timeout=300)
+    assert len(shapes) == 2
+    assert shapes[0] != shapes[1]
+    assert not [note for note in notes if "not compared" in note] or name == "half"
+
+
+def check_states():
+    """Tied weights stay tied, frozen ones frozen; states come back; a counter counts: runs in a worker."""
+    import keras
+
+    module, example, _ = case("tied")
+    model = uk.interop.from_torch(module, example, verify=False)
+    names = model.named_variables
+    assert names["out.weight"] is names["embed.weight"]
+    state = uk.interop.state_dict(model, like=module)
+    module.load_state_dict(state)
+    assert all(torch.equal(state[name], value) for name, value in module.state_dict().items())
+
+    module, example, _ = case("frozen")
+    assert len(uk.interop.from_torch(module, example, verify=False).trainable_variables) == 2
+    assert not uk.interop.from_torch(module, example, trainable=False, verify=False).trainable_variables
+
+    module, example, _ = case("a counter")
+    model = uk.interop.from_torch(module, example, verify=False)
+    assert "weights" not in uk.interop.state_dict(model)
+    model(np.ones((4, 3), "float32"), training=True)
+    assert int(uk.interop.state_dict(model)["calls"]) == 1
+    assert keras.ops.convert_to_numpy(model.named_variables["weights"]).tolist() == [0, 1, 2]
+    module.load_state_dict(uk.interop.state_dict(model, like=module))
+
+
+@pytest.mark.parametrize("backend", uk.backends.available())
+def test_states_are_the_modules(backend):
+    uk.run_on(backend, check_states, timeout=300)
+
+
+def save_cnn(path):
+    import keras
+
+    module, example, _ = case("cnn")
+    model = uk.interop.from_torch(module, example, verify=False)
+    model.save(path)
+    return keras.ops.convert_to_numpy(model(example[0].numpy()))
+
+
+def load_cnn(path):
+    import keras
+
+    assert uk.interop.ImportedModule
+    torch.manual_seed(0)
+    model = keras.saving.load_model(path)
+    _, example, _ = case("cnn")
+    return keras.ops.convert_to_numpy(model(example[0].numpy()))
+
+
+def test_a_file_of_one_backend_loads_on_the_others(tmp_path):
+    first, *others = uk.backends.available()
+    wanted = uk.run_on(first, save_cnn, str(tmp_path / "cnn.keras"))
+    for backend in others:
+        np.testing.assert_allclose(
+            uk.run_on(backend, load_cnn, str(tmp_path / "cnn.keras")), wanted, atol=1e-5
+        )
+
+
+def errors_of_wrong_rules():
+    """Import with rules that are wrong in one way each, and return the messages: runs in a worker."""
+    import keras
+
+    module, example, _ = case("mlp")
+    linear = operators.find("aten.linear").compute
+    wrong = {
+        "outputs": lambda x, w, b=None: linear(x, w, b if b is None else b * 1.001),
+        "gradients": lambda x, w, b=None: linear(x, keras.ops.stop_gradient(w), b),
+    }
+    messages = {}
+    for name, rule in wrong.items():
+        operators.register_operator("aten.linear")(rule)
         try:
-            report = imported(name)[2].import_report
-            assert len(report.trials) == 2
-            assert len({str(trial.shapes) for trial in report.trials}) == 2
-        except Exception as error:
-            problems[name] = f"{type(error).__name__}: {error}"
-    return problems
+            uk.interop.from_torch(module, example)
+        except ParityError as error:
+            messages[name] = str(error), error.report.gaps
+        finally:
+            operators.register_operator("aten.linear")(linear)
+    return messages
 
 
-@pytest.mark.parametrize("backend_name", uk.backends.available())
-def test_modules_are_verified(backend_name):
-    assert uk.run_on(backend_name, import_all, list(CASES)) == {}
+def test_a_wrong_rule_is_found_and_its_module_named():
+    messages = uk.run_on("torch", errors_of_wrong_rules)
+    text, gaps = messages["outputs"]
+    assert "the first module that differs is 0 (torch.nn" in text
+    assert gaps["eval"] > 1e-5
+    # Forward equality does not show it.
+    text, gaps = messages["gradients"]
+    assert gaps["eval"] < 1e-6
+    assert "the last is that of 3.weight, in aten.linear.default of 3 (torch.nn" in text
+
+
+def import_in_a_worker_of_its_own():
+    module, example, _ = case("mlp")
+    module.hook = lambda: None  # cannot be pickled by pickle, and travels nowhere
+    report = uk.interop.from_torch(module, example).import_report
+    return report.verified, sorted(report.trials[0].gaps), str(report)
+
+
+def test_the_verification_runs_in_a_worker():
+    verified, kinds, text = uk.run_on("torch", import_in_a_worker_of_its_own)
+    assert verified
+    assert kinds == ["buffers", "eval", "gradients", "losses", "parameters", "train"]
+    assert "verified at input (5, 3)" in text
+
+
+def test_bad_requests_are_one_named_error():
+    with pytest.raises(ArgumentError, match=r"takes a torch\.nn\.Module; received function"):
+        uk.interop.from_torch(lambda x: x, (image(2, 3),))
+    with pytest.raises(ArgumentError, match="inputs"):
+        uk.interop.from_torch(nn.Linear(3, 2), (object(),))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_import_check, "trial_inputs", lambda *_: [])
+        with pytest.raises(ParityError, match="does not run at any size"):
+            uk.interop.from_torch(nn.Linear(3, 2), (image(2, 3),))
