@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+
 from helpers.operator_cases import made, numbers
 
 X = numbers(2, 4, 3)

@@ -71,7 +71,9 @@ def convolve_transposed(
     def run(x: Any) -> Any:
         y = compute(to_channels_last(x), kernel, strides, dilations, groups)
         # So far it has one entry for each product; a plain one also what fills up the last stride.
-        filled = [max(step - span - 1, 0) if groups == 1 else 0 for step, span in zip(strides, spans, strict=True)]
+        filled = [
+            max(step - span - 1, 0) if groups == 1 else 0 for step, span in zip(strides, spans, strict=True)
+        ]
         widths = [(-pad, more - pad - rest) for pad, more, rest in zip(pads, extra, filled, strict=True)]
         y = widen(y, [*widths, (0, 0)])
         return to_channels_first(y if bias is None else y + bias)
