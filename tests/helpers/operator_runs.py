@@ -5,6 +5,7 @@ Both run in workers: a case is looked up there by name, and only arrays travel.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -180,14 +181,20 @@ def _compute(
     return results, [ops.zeros_like(x) if g is None else g for x, g in zip(reals, gradients, strict=True)]
 
 
-def _call(operator: str, args: Any, kwargs: Any) -> list[Any]:
+@functools.cache
+def _seed() -> Any:
+    """Return the seed of all calls: a compiled function creates no variables."""
     import keras
 
+    return keras.random.SeedGenerator(0)
+
+
+def _call(operator: str, args: Any, kwargs: Any) -> list[Any]:
     from unikeras.interop import operators
 
     rule = operators.find(operator)
     assert rule is not None, f"no rule for {operator}"
-    seed = {"seed": keras.random.SeedGenerator(0)} if rule.is_seeded else {}
+    seed = {"seed": _seed()} if rule.is_seeded else {}
     return _flat(rule.compute(*args, **kwargs, **seed))
 
 

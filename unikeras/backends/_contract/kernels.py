@@ -13,9 +13,12 @@ class Kernels(ABC):
     Attributes:
         recurrence_begins_with_state: what Keras' recurrent layers return before the first unmasked step: the initial
             state (True), or zeros.
+        convolves_groups: whether `keras.ops.conv` of several groups runs on every device, and in every format that a
+            model is exported to.
     """
 
     recurrence_begins_with_state: bool
+    convolves_groups: bool
 
     @abstractmethod
     def recurrence(

@@ -25,6 +25,7 @@ class JaxKernels(Kernels):
     """Scans with a hand-written derivative."""
 
     recurrence_begins_with_state = True
+    convolves_groups = True
 
     def recurrence(
         self, cell: str, x: Any, states: Sequence[Any], mask: Any | None, weights: Sequence[Any]

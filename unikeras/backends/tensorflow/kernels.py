@@ -28,6 +28,7 @@ class TensorflowKernels(Kernels):
     """Loops with a hand-written backward pass."""
 
     recurrence_begins_with_state = False
+    convolves_groups = False  # on the CPU its XLA alone does
 
     def recurrence(
         self, cell: str, x: Any, states: Sequence[Any], mask: Any | None, weights: Sequence[Any]

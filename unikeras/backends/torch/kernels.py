@@ -22,6 +22,7 @@ class TorchKernels(Kernels):
     """Operators over a whole sequence, or steps written out."""
 
     recurrence_begins_with_state = False
+    convolves_groups = True
 
     def recurrence(
         self, cell: str, x: Any, states: Sequence[Any], mask: Any | None, weights: Sequence[Any]

@@ -16,6 +16,7 @@ from unikeras.backends.torch.passes._strides import (
     replace,
     update,
     value,
+    view,
 )
 
 A = torch.ops.aten
@@ -93,8 +94,8 @@ def _takes(user: Node, node: Node, fake: torch.Tensor) -> bool:
         return False  # forward and backward pass would each copy it
     if user.target in VIEWS:
         try:
-            fake.view(user.args[1])
-        except (RuntimeError, ValueError):
+            view(fake, user.args[1])
+        except RuntimeError:
             return False
     return user.target not in _MATRIX_PRODUCTS or 1 in fake.stride()[-2:]
 

@@ -45,6 +45,17 @@ def axes_in_memory(fake: torch.Tensor) -> list[int]:
     return sorted(range(fake.ndim), key=lambda axis: (-fake.stride(axis), fake.shape[axis] == 1, axis))
 
 
+def view(fake: torch.Tensor, sizes: list[int]) -> torch.Tensor:
+    """Return the view of other sizes, as a meta tensor that begins at 0.
+
+    A fake tensor (torch 2.13) returns views that real ones refuse: (2, 3, 1, 11), channels last, as (2, 11, 3).
+
+    Raises:
+        RuntimeError: the elements do not lie so.
+    """
+    return torch.empty_strided(fake.shape, fake.stride(), dtype=fake.dtype, device="meta").view(sizes)
+
+
 def run(node: Node) -> Any:
     """Return the fake value that a node has for the fake values of its arguments."""
     args, kwargs = _pytree.tree_map_only(
@@ -53,6 +64,8 @@ def run(node: Node) -> Any:
     mode = next((mode for argument in node.all_input_nodes if (mode := _mode(argument))), None)
     if mode is None:
         return node.meta.get("val")
+    if node.target in VIEWS and value(node.args[0]) is not None:
+        view(*args)  # raises where a real tensor would
     with mode, torch.no_grad():
         return node.target(*args, **kwargs)
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, Node
 
-from unikeras.backends.torch.passes._strides import add_call, places, replace, value
+from unikeras.backends.torch.passes._strides import add_call, places, replace, value, view
 
 A = torch.ops.aten
 _SAME = {A.detach.default, A.alias.default, A.lift_fresh.default}
@@ -108,10 +108,11 @@ def _one_view(source: torch.Tensor, wanted: torch.Tensor):  # type: ignore[no-un
     if order is not None:
         return A.permute.default, order
     try:
-        viewed = source.view(wanted.shape)
-    except (RuntimeError, ValueError):
+        viewed = view(source, list(wanted.shape))
+    except RuntimeError:
         return None
-    return (A.view.default, list(wanted.shape)) if places(viewed) == places(wanted) else None
+    same = places(viewed)[1] == places(wanted)[1] and source.storage_offset() == wanted.storage_offset()
+    return (A.view.default, list(wanted.shape)) if same and source.dtype == wanted.dtype else None
 
 
 def _order(source: torch.Tensor, wanted: torch.Tensor) -> list[int] | None:

@@ -1,0 +1,46 @@
+"""Distances of vectors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from unikeras.interop.operators._rules import register_operator
+
+
+@register_operator("aten.cdist", "aten._cdist_forward")
+def distances(x: Any, y: Any, p: float = 2.0, compute_mode: int | None = None) -> Any:
+    gaps = ops.expand_dims(x, -2) - ops.expand_dims(y, -3)
+    if p == math.inf:
+        return ops.max(ops.abs(gaps), -1)
+    if p == 0:
+        return ops.sum(ops.cast(gaps != 0, x.dtype), -1)
+    sizes = gaps * ops.stop_gradient(ops.sign(gaps))
+    return ops.sum(sizes, -1) if p == 1 else _power(ops.sum(_power(sizes, p), -1), 1 / p)
+
+
+def _power(x: Any, exponent: float) -> Any:
+    """Return a power of what is not negative. Its derivative at 0 is 0, as torch defines that of a distance."""
+    is_zero = x == 0
+    base = ops.where(is_zero, ops.ones_like(x), x)
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return ops.where(is_zero, x, ops.power(base, ops.convert_to_tensor(exponent, dtype=dtype)))
+
+
+@register_operator("aten._euclidean_dist")
+def euclidean_distances(x: Any, y: Any) -> Any:
+    return distances(x, y)
+
+
+@register_operator("aten.cosine_similarity")
+def cosine_similarity(x: Any, y: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    squares = [ops.sum(part * part, dim) for part in (x, y)]
+    # torch differentiates as if nothing were raised to the least length.
+    raised = [
+        ops.stop_gradient(ops.maximum(eps * eps - square, ops.zeros_like(square))) for square in squares
+    ]
+    lengths = [ops.sqrt(square + more) for square, more in zip(squares, raised, strict=True)]
+    return ops.sum(x * y, dim) / (lengths[0] * lengths[1])
