@@ -8,7 +8,7 @@ from typing import Any
 
 from keras import ops
 
-from unikeras.interop.operators._arrays import as_real, constant, dtype_here, is_real, shape
+from unikeras.interop.operators._arrays import as_real, constant, dtype_here, is_bool, is_real, shape
 from unikeras.interop.operators._rules import register_operator
 
 Axes = int | Sequence[int] | None
@@ -32,7 +32,7 @@ def count_of(x: Any, axes: Sequence[int], like: Any) -> Any:
 
 
 def _reduce(compute: Callable[..., Any], x: Any, dim: Axes, keepdim: bool) -> Any:
-    return compute(x, axis=tuple(axes_of(x, dim)), keepdims=keepdim) if x.shape else compute(x)
+    return compute(x, axis=tuple(axes_of(x, dim)), keepdims=keepdim) if len(x.shape) else compute(x)
 
 
 def _in_sums(x: Any, dtype: str | None) -> Any:
@@ -105,7 +105,7 @@ def min_of_axis(x: Any, dim: int, keepdim: bool = False) -> tuple[Any, Any]:
 
 
 def _taken(x: Any, places: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
-    if not x.shape:
+    if not len(x.shape):
         return x, places
     values = ops.take_along_axis(x, places, axis=dim)
     return (values, places) if keepdim else (ops.squeeze(values, dim), ops.squeeze(places, dim))
@@ -113,18 +113,28 @@ def _taken(x: Any, places: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
 
 @register_operator("aten.argmax")
 def argmax(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """Return the place of the largest element, of equal ones the first."""
-    return ops.argmax(_numbers(x), axis=dim, keepdims=keepdim) if x.shape else ops.zeros((), dtype="int32")
+    """Return the place of the largest element, of equal ones the first; NaN is larger than all."""
+    return _place(ops.argmax, x, dim, keepdim, 1)
 
 
 @register_operator("aten.argmin")
 def argmin(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """Return the place of the smallest element, of equal ones the first."""
-    return ops.argmin(_numbers(x), axis=dim, keepdims=keepdim) if x.shape else ops.zeros((), dtype="int32")
+    """Return the place of the smallest element, of equal ones the first; NaN is smaller than all."""
+    return _place(ops.argmin, x, dim, keepdim, -1)
 
 
-def _numbers(x: Any) -> Any:
-    return ops.cast(x, "int32") if str(x.dtype).endswith("bool") else x
+def _place(compute: Callable[..., Any], x: Any, dim: int | None, keepdim: bool, nan: int) -> Any:
+    """Return the place of an extreme; the first NaN is one, which TensorFlow would not find."""
+    if not len(x.shape):
+        return ops.zeros((), dtype="int32")
+    if is_real(x):
+        is_nan = ops.isnan(x)
+        x = ops.where(
+            ops.any(is_nan, axis=dim, keepdims=True), constant(nan, x) * ops.cast(is_nan, x.dtype), x
+        )
+    elif is_bool(x):
+        x = ops.cast(x, "int32")
+    return compute(x, axis=dim, keepdims=keepdim)
 
 
 @register_operator("aten.all")
@@ -152,7 +162,7 @@ def logsumexp(x: Any, dim: Axes, keepdim: bool = False) -> Any:
     largest = ops.stop_gradient(amax(x, dim, True))
     largest = ops.where(ops.isfinite(largest), largest, ops.zeros_like(largest))
     result = ops.log(sum_over(ops.exp(x - largest), dim, True)) + largest
-    return result if keepdim or not x.shape else ops.squeeze(result, axes_of(x, dim))
+    return result if keepdim or not len(x.shape) else ops.squeeze(result, axes_of(x, dim))
 
 
 def _variance(x: Any, dim: Axes, correction: float | None, keepdim: bool) -> tuple[Any, Any]:
