@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers.operator_cases import OperatorCase, Size, flags, integers, made, numbers
+from helpers.operator_cases import OperatorCase, Size, changed, flags, integers, made, numbers
 
 X, N, P = numbers(4, 3), integers(4, 3), flags(4, 3)
 SQUARE = numbers(2, 4, 5)
@@ -26,8 +26,6 @@ CASES = made(
     contiguous=("aten.contiguous.default", X),
     lift_fresh_copy=("aten.lift_fresh_copy.default", X),
     detach=("aten.detach.default", X),
-    copy=("aten.copy.default", X, N[:1]),
-    copy_of_reals=("aten.copy.default", N, X),
     full=("aten.full.default", [Size(), 3], 2.5, WITH_DTYPE),
     full_integers=("aten.full.default", [2, Size(2)], 7),
     full_bools=("aten.full.default", [Size()], True),
@@ -79,6 +77,10 @@ CASES = made(
         "prims.iota.default",
         (5,),
         {"start": 2, "step": 3, "dtype": "int64", "device": "cpu", "requires_grad": False},
+    ),
+    **changed(
+        made(copy=("aten.copy.default", X, numbers(3)), copy_of_reals=("aten.copy.default", N, X)),
+        gradients=False,
     ),
     "stop": OperatorCase("unikeras_program.stop", (X,), answer=lambda x: x.detach()),
 }

@@ -14,7 +14,9 @@ def weights(gates, inputs, units, layers=1, ways=1, biases=True, projected=0):
             sizes = [(gates * units, width), (gates * units, projected or units)]
             sizes += [(gates * units,)] * 2 if biases else []
             sizes += [(projected, units)] if projected else []
-            found += [numbers(*size, seed=10 * layer + way + k, low=-0.7, high=0.7) for k, size in enumerate(sizes)]
+            found += [
+                numbers(*size, seed=10 * layer + way + k, low=-0.7, high=0.7) for k, size in enumerate(sizes)
+            ]
     return found
 
 
@@ -40,10 +42,22 @@ DEEP_H, DEEP_C = numbers(4, 3, 6), numbers(4, 3, 6, seed=1)
 
 CASES = {
     "lstm": case("lstm", [H, C], weights(4, 4, 6), True, 1, 0.0, False, False, True),
-    "lstm_deep": case("lstm", [DEEP_H, DEEP_C], weights(4, 4, 6, 2, 2, False), False, 2, 0.5, False, True, True),
-    "lstm_time_first": case("lstm", [H, C], weights(4, 4, 6, biases=False), False, 1, 0.0, True, False, False),
+    "lstm_deep": case(
+        "lstm", [DEEP_H, DEEP_C], weights(4, 4, 6, 2, 2, False), False, 2, 0.5, False, True, True
+    ),
+    "lstm_time_first": case(
+        "lstm", [H, C], weights(4, 4, 6, biases=False), False, 1, 0.0, True, False, False
+    ),
     "lstm_projected": case(
-        "lstm", [numbers(4, 3, 2), DEEP_C], weights(4, 4, 6, 2, 2, projected=2), True, 2, 0.0, True, True, True
+        "lstm",
+        [numbers(4, 3, 2), DEEP_C],
+        weights(4, 4, 6, 2, 2, projected=2),
+        True,
+        2,
+        0.0,
+        True,
+        True,
+        True,
     ),
     "gru": case("gru", H, weights(3, 4, 6), True, 1, 0.0, False, False, True),
     "gru_deep": case("gru", DEEP_H, weights(3, 4, 6, 2, 2, False), False, 2, 0.0, True, True, False),

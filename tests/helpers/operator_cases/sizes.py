@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from helpers.operator_cases import OperatorCase, Size, made, numbers
+from helpers.operator_cases import OperatorCase, Size, changed, made, numbers
 
 X = numbers(4, 3, 5)
 HALF = 0.3
@@ -26,14 +26,17 @@ CASES = {
         **{n: (f"py.{n}", Size(), 3) for n in PLAIN},
         **{f"{n}_of_sizes": (f"py.{n}", Size(3), Size(2, 1)) for n in PLAIN},
         **{f"{n}_of_number": (f"py.{n}", 7, Size()) for n in PLAIN},
-        add_real=("py.add", Size(), HALF),
-        mul_real=("py.mul", HALF, Size()),
         truediv=("py.truediv", Size(), 8),
         pow=("py.pow", Size(), 2),
         pow_of_number=("py.pow", 2, Size()),
         pow_real=("py.pow", Size(), 0.5),
         neg=("py.neg", Size()),
         getitem=("py.getitem", [X, X * 2], 1),
+    ),
+    # A size that is a tensor becomes one of floatx.
+    **changed(
+        made(add_real=("py.add", Size(), HALF), mul_real=("py.mul", HALF, Size())),
+        tolerance=1e-6,
     ),
     **_of_size("sym_float", float, Size()),
     **_of_size("sym_int", int, Size()),

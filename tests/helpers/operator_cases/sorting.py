@@ -9,7 +9,7 @@ from helpers.operator_cases import changed, flags, integers, made, numbers
 X = numbers(4, 3, 6)
 N = integers(4, 3, 6)
 TIES = np.array([[2.0, 1.0, 2.0, 1.0, 3.0], [1.0, 1.0, 1.0, 0.0, 5.0], [4.0, 3.0, 3.0, 4.0, 4.0]])
-WITH_NAN = np.array([[1.0, np.nan, 3.0, np.inf], [np.nan, -np.inf, 2.0, 0.0]])
+WITH_NAN = np.array([[1.0, np.nan, 3.0, 2.0], [np.nan, -np.inf, 2.0, 0.0]])
 EDGES = np.array([-1.5, -0.5, 0.5, 1.0])
 AT_EDGES = np.array([[-2.0, -1.5, 0.0], [0.5, 0.7, 1.0], [3.0, -0.5, 0.9], [1.5, 1.0, -3.0]])
 

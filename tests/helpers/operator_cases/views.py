@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers.operator_cases import Size, integers, made, numbers
+from helpers.operator_cases import Size, changed, integers, made, numbers
 
 X = numbers(4, 3, 6)
 N = integers(4, 3, 6)
@@ -29,7 +29,6 @@ CASES = made(
     expand=("aten.expand.default", ONES, [-1, 2, -1, 5]),
     expand_front=("aten.expand.default", X, [2, Size(), 3, 6]),
     expand_as=("aten.expand_as.default", X[:1], X),
-    broadcast_in_dim=("prims.broadcast_in_dim.default", X[:, 0], [Size(), 2, 6], [0, 2]),
     permute=("aten.permute.default", X, [2, 0, -2]),
     transpose=("aten.transpose.int", X, 0, -1),
     transpose_later=("aten.transpose.int", X, 1, 2),
@@ -68,4 +67,7 @@ CASES = made(
     flip_nothing=("aten.flip.default", X, []),
     roll=("aten.roll.default", X, [1, -2], [0, 2]),
     roll_all=("aten.roll.default", X, [5]),
+) | changed(
+    made(broadcast_in_dim=("prims.broadcast_in_dim.default", X[:, 0], [Size(), 2, 6], [0, 2])),
+    gradients=False,
 )

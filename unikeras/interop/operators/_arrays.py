@@ -64,9 +64,19 @@ def as_real(x: Any) -> Any:
     return x if is_real(x) else ops.cast(x, keras.config.floatx())
 
 
+def in_dtype(value: Any, dtype: Any) -> Any:
+    """Return a number, with all of its digits, or a tensor in a dtype."""
+    if is_tensor(value):
+        return ops.cast(value, dtype)
+    dtype = keras.backend.standardize_dtype(dtype)
+    if "float" not in dtype and isinstance(value, float):
+        value = bool(value) if dtype == "bool" else int(value)
+    return ops.convert_to_tensor(value, dtype=dtype)
+
+
 def constant(value: Any, like: Any) -> Any:
     """Return a number, or a tensor, in the dtype of a tensor."""
-    return ops.cast(value, like.dtype) if is_tensor(value) else ops.convert_to_tensor(value, dtype=like.dtype)
+    return in_dtype(value, like.dtype)
 
 
 @functools.cache

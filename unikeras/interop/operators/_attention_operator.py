@@ -7,8 +7,8 @@ from typing import Any
 
 from keras import ops
 
-from unikeras.interop.operators._arrays import reshape, shape
 from unikeras.interop.operators._activation_operators import gelu, relu
+from unikeras.interop.operators._arrays import reshape, shape
 from unikeras.interop.operators._normalizations import normalize_layer, softmax_or_zeros
 from unikeras.interop.operators._random_operators import drop
 from unikeras.interop.operators._rules import register_operator

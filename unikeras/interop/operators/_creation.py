@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from unikeras.errors import ArgumentValueError
-from unikeras.interop.operators._arrays import dtype_here, is_tensor, shape
+from unikeras.interop.operators._arrays import dtype_here, in_dtype, is_tensor, shape
 from unikeras.interop.operators._rules import register_operator
 
 
@@ -37,14 +37,14 @@ def full(size: Sequence[Any], fill_value: Any, *, dtype: str | None = None, **_:
 @register_operator("aten.full_like", "aten.fill")
 def full_like(x: Any, fill_value: Any, *, dtype: str | None = None, **_: Any) -> Any:
     """Return one value in every place of a tensor."""
-    value = ops.cast(fill_value, x.dtype if dtype is None else dtype_here(dtype))
+    value = in_dtype(fill_value, x.dtype if dtype is None else dtype_here(dtype))
     return ops.broadcast_to(value, shape(x))
 
 
 @register_operator("aten.new_full")
 def new_full(x: Any, size: Sequence[Any], fill_value: Any, *, dtype: str | None = None, **_: Any) -> Any:
     """Return one value in every place, in the dtype of another tensor."""
-    return ops.broadcast_to(ops.cast(fill_value, x.dtype if dtype is None else dtype_here(dtype)), list(size))
+    return ops.broadcast_to(in_dtype(fill_value, x.dtype if dtype is None else dtype_here(dtype)), list(size))
 
 
 def _register(value: float, of_sizes: Sequence[str], likes: Sequence[str], news: Sequence[str]) -> None:
@@ -178,7 +178,7 @@ def diag_embed(x: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     """Return matrices with the last axis on a diagonal."""
     size = shape(x)[-1] + abs(offset)
     rows, columns = ops.expand_dims(ops.arange(size), 1), ops.arange(size)
-    padded = ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(max(-offset, 0), max(offset, 0))])
+    padded = ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(abs(offset), 0)])
     by_column = ops.expand_dims(padded, -2) if offset >= 0 else ops.expand_dims(padded, -1)
     on_diagonal = ops.equal(rows + offset, columns)
     matrices = ops.where(on_diagonal, by_column, ops.zeros_like(by_column))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import keras
 from keras import ops
 
 from unikeras.interop.operators._rules import register_operator
@@ -17,23 +18,18 @@ def distances(x: Any, y: Any, p: float = 2.0, compute_mode: int | None = None) -
         return ops.max(ops.abs(gaps), -1)
     if p == 0:
         return ops.sum(ops.cast(gaps != 0, x.dtype), -1)
-    if p == 1:
-        return ops.sum(ops.abs(gaps), -1)
-    # Of two equal vectors the gradient is 0, as torch defines it.
-    sizes = ops.abs(gaps)
-    powers = ops.where(gaps == 0, ops.zeros_like(gaps), ops.power(ops.where(gaps == 0, 1.0, sizes), p))
-    total = ops.sum(powers, -1)
-    is_zero = total == 0
-    return ops.where(is_zero, ops.zeros_like(total), ops.power(ops.where(is_zero, 1.0, total), 1 / p))
+    sizes = gaps * ops.stop_gradient(ops.sign(gaps))
+    return ops.sum(sizes, -1) if p == 1 else _power(ops.sum(_power(sizes, p), -1), 1 / p)
+
+
+def _power(x: Any, exponent: float) -> Any:
+    """Return a power of what is not negative. Its derivative at 0 is 0, as torch defines that of a distance."""
+    is_zero = x == 0
+    base = ops.where(is_zero, ops.ones_like(x), x)
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return ops.where(is_zero, x, ops.power(base, ops.convert_to_tensor(exponent, dtype=dtype)))
 
 
 @register_operator("aten._euclidean_dist")
 def euclidean_distances(x: Any, y: Any) -> Any:
     return distances(x, y)
-
-
-@register_operator("aten.cosine_similarity")
-def cosine_similarity(x: Any, y: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    squares = [ops.sum(part * part, dim) for part in (x, y)]
-    lengths = [ops.sqrt(ops.maximum(square, eps * eps)) for square in squares]
-    return ops.sum(x * y, dim) / (lengths[0] * lengths[1])

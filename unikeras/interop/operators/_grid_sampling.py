@@ -19,7 +19,11 @@ ZEROS, BORDER, REFLECTION = 0, 1, 2
 
 @register_operator("aten.grid_sampler", "aten.grid_sampler_2d", "aten.grid_sampler_3d")
 def sample(
-    x: Any, grid: Any, interpolation_mode: int = LINEAR, padding_mode: int = ZEROS, align_corners: bool = False
+    x: Any,
+    grid: Any,
+    interpolation_mode: int = LINEAR,
+    padding_mode: int = ZEROS,
+    align_corners: bool = False,
 ) -> Any:
     """Return (batch, channels, places): torch's grid has x, y and z at its end, from -1 to 1."""
     sizes = x.shape[2:]

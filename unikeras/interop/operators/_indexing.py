@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from unikeras.errors import ArgumentValueError
-from unikeras.interop.operators._arrays import cut, is_bool, reshape, shape
+from unikeras.interop.operators._arrays import constant, cut, is_bool, reshape, shape
 from unikeras.interop.operators._rules import register_operator
 
 
@@ -66,8 +66,11 @@ def index(x: Any, indices: Sequence[Any]) -> Any:
 def masked_index(x: Any, mask: Any, indices: Sequence[Any], fill: Any) -> Any:
     """Return the places that integers name, and a value where a mask is false."""
     sizes = shape(x)
-    inside = [None if one is None else ops.clip(one, 0, sizes[axis] - 1) for axis, one in enumerate(indices)]
-    return ops.where(mask, index(x, inside), ops.cast(fill, x.dtype))
+    inside = [
+        None if one is None else ops.clip(ops.cast(one, "int32"), 0, sizes[axis] - 1)
+        for axis, one in enumerate(indices)
+    ]
+    return ops.where(mask, index(x, inside), constant(fill, x))
 
 
 @register_operator("aten.index_select")
@@ -98,7 +101,7 @@ def gather(x: Any, dim: int, index: Any, *, sparse_grad: bool = False) -> Any:
 @register_operator("aten.masked_fill")
 def masked_fill(x: Any, mask: Any, value: Any) -> Any:
     """Return x, and a value where a mask is true."""
-    return ops.where(mask, ops.cast(value, x.dtype), x)
+    return ops.where(mask, constant(value, x), x)
 
 
 @register_operator("aten.masked_scatter")

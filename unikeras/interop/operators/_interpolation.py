@@ -21,7 +21,9 @@ def _sizes(x: Any, output_size: Any, factors: Any) -> tuple[list[int], list[floa
     """Return the new sizes and the factors, of which torch takes one or the other."""
     if output_size is not None:
         return list(output_size), [None] * len(output_size)
-    return [math.floor(size * factor) for size, factor in zip(x.shape[2:], factors, strict=True)], list(factors)
+    return [math.floor(size * factor) for size, factor in zip(x.shape[2:], factors, strict=True)], list(
+        factors
+    )
 
 
 def _scale(size: int, new: int, factor: float | None) -> float:

@@ -29,6 +29,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
 ) -> Any:
     axis = 0 if len(x.shape) == 1 else 1
+    weight = None if weight is None else ops.stop_gradient(weight)
     logs = log_softmax(x, axis)
     if "int" not in str(target.dtype):
         return _of_shares(logs, target, weight, reduction, label_smoothing, axis)
@@ -47,9 +48,7 @@ def cross_entropy(
     return (1 - label_smoothing) * loss + label_smoothing / count * smooth
 
 
-def _of_shares(
-    logs: Any, target: Any, weight: Any, reduction: int, label_smoothing: float, axis: int
-) -> Any:
+def _of_shares(logs: Any, target: Any, weight: Any, reduction: int, label_smoothing: float, axis: int) -> Any:
     """Compare with the share of each class. The mean is that of the examples."""
     count = logs.shape[axis]
     if label_smoothing:
@@ -79,6 +78,7 @@ def negative_log_likelihood_and_weight(
 def _nll(x: Any, target: Any, weight: Any, reduction: int, ignore_index: int) -> tuple[Any, Any]:
     """Return the loss, and the weight of all examples that count."""
     axis = 0 if len(x.shape) == 1 else 1
+    weight = None if weight is None else ops.stop_gradient(weight)
     is_kept = target != ignore_index
     classes = ops.where(is_kept, target, ops.zeros_like(target))
     picked = ops.squeeze(ops.take_along_axis(x, ops.expand_dims(classes, axis), axis=axis), axis)
@@ -127,10 +127,15 @@ def huber(x: Any, target: Any, reduction: int = MEAN, delta: float = 1.0) -> Any
 
 @register_operator("aten.binary_cross_entropy")
 def binary_cross_entropy(x: Any, target: Any, weight: Any = None, reduction: int = MEAN) -> Any:
-    # torch's logarithms end at -100.
-    low = ops.cast(-100, x.dtype)
-    loss = -target * ops.maximum(ops.log(x), low) - (1 - target) * ops.maximum(ops.log1p(-x), low)
-    return _reduced(loss if weight is None else loss * weight, reduction)
+    loss = -target * _bounded_log(x) - (1 - target) * _bounded_log(1 - x)
+    return _reduced(loss if weight is None else loss * ops.stop_gradient(weight), reduction)
+
+
+def _bounded_log(x: Any) -> Any:
+    """Return a logarithm that ends at -100, as torch's."""
+    low = ops.full_like(x, -100)
+    is_positive = x > 0
+    return ops.where(is_positive, ops.maximum(ops.log(ops.where(is_positive, x, ops.ones_like(x))), low), low)
 
 
 @register_operator("aten.binary_cross_entropy_with_logits")
@@ -138,9 +143,9 @@ def binary_cross_entropy_with_logits(
     x: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = MEAN
 ) -> Any:
     soft = ops.log1p(ops.exp(-ops.abs(x))) + ops.maximum(-x, ops.zeros_like(x))
-    positive = 1 if pos_weight is None else 1 + (pos_weight - 1) * target
+    positive = 1 if pos_weight is None else 1 + (ops.stop_gradient(pos_weight) - 1) * target
     loss = (1 - target) * x + positive * soft
-    return _reduced(loss if weight is None else loss * weight, reduction)
+    return _reduced(loss if weight is None else loss * ops.stop_gradient(weight), reduction)
 
 
 @register_operator("aten.kl_div")

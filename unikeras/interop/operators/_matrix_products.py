@@ -14,16 +14,18 @@ from unikeras.interop.operators._rules import register_operator
 from unikeras.interop.operators._views import diagonal
 
 
-@register_operator("aten.matmul", "aten.mm", "aten.bmm", "aten.mv", "aten.dot", "aten.linalg_matmul")
+@register_operator(
+    "aten.matmul", "aten.mm", "aten.bmm", "aten.mv", "aten.dot", "aten.vdot", "aten.linalg_matmul"
+)
 def matmul(a: Any, b: Any, *_: Any) -> Any:
     """Return the product of vectors, matrices or batches of matrices."""
     return ops.matmul(a, b)
 
 
-@register_operator("aten.vdot", "aten.inner")
+@register_operator("aten.inner")
 def inner(a: Any, b: Any) -> Any:
     """Return the sum of products over the last axes."""
-    return ops.matmul(a, ops.transpose(b)) if len(b.shape) < 3 else ops.tensordot(a, b, axes=[[-1], [-1]])
+    return ops.matmul(a, b) if len(b.shape) < 2 else ops.tensordot(a, b, axes=[[-1], [-1]])
 
 
 @register_operator("aten.linear")

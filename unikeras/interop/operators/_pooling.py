@@ -159,8 +159,10 @@ def _adaptive_sizes(x: Any, output_size: Any) -> list[tuple[int, Any, int]]:
     axes = len(x.shape) - 2
     sizes = shape(x)[2:]
     counts = each(output_size, axes)
-    return [(axis, size, size if count is None else count) for axis, size, count in zip(
-        itertools.count(2), sizes, counts, strict=False)]
+    return [
+        (axis, size, size if count is None else count)
+        for axis, size, count in zip(itertools.count(2), sizes, counts, strict=False)
+    ]
 
 
 def _adaptive_average_pool(x: Any, output_size: Any) -> Any:

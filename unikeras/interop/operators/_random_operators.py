@@ -116,14 +116,10 @@ def draw_integers(low: Any, high: Any, sizes: Sequence[Any], *, seed: Any, **_: 
 
 
 @register_operator("aten.uniform", seeded=True)
-def fill_uniform(
-    x: Any, low: float = 0.0, high: float = 1.0, *, generator: Any = None, seed: Any
-) -> Any:
+def fill_uniform(x: Any, low: float = 0.0, high: float = 1.0, *, generator: Any = None, seed: Any) -> Any:
     return random.uniform(shape(x), low, high, dtype=_like(x, None), seed=seed)
 
 
 @register_operator("aten.normal_functional", seeded=True)
-def fill_normal(
-    x: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None, seed: Any
-) -> Any:
+def fill_normal(x: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None, seed: Any) -> Any:
     return random.normal(shape(x), mean, std, dtype=_like(x, None), seed=seed)

@@ -14,6 +14,7 @@ from unikeras.interop.operators._rules import register_operator
 # (what comes from the input, what comes from the state, states) -> the new states; the first is the output.
 Step = Callable[[Any, Any, list[Any]], list[Any]]
 
+
 @register_operator("unikeras_program.lstm", seeded=True)
 def lstm(x: Any, hx: Sequence[Any], params: Sequence[Any], *settings: Any, seed: Any) -> tuple[Any, ...]:
     return _run_layers("lstm", x, hx, params, *settings, seed=seed)

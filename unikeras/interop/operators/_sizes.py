@@ -167,7 +167,7 @@ def sym_numel(x: Any) -> Any:
 @register_operator("aten._local_scalar_dense", "aten.item")
 def item(x: Any) -> Any:
     """Return the element of a tensor of one, as a scalar tensor."""
-    return ops.reshape(x, ())
+    return ops.stop_gradient(ops.reshape(x, ()))
 
 
 @register_operator(

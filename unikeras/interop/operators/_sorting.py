@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras import ops
 
-from unikeras.interop.operators._arrays import cut, dtype_here, is_bool, is_real, shape
+from unikeras.errors import ArgumentValueError
+from unikeras.interop.operators._arrays import constant, cut, dtype_here, is_bool, is_real, shape
 from unikeras.interop.operators._mixed_operators import logaddexp
 from unikeras.interop.operators._rules import register_operator
 
 
 def _order(x: Any, dim: int, descending: bool) -> Any:
-    """Return the order of an axis; equal elements keep theirs, and NaN is larger than all."""
-    x = ops.cast(x, "int32") if is_bool(x) else x
+    """Return the order of an axis; equal elements keep theirs, and NaN counts as infinity."""
+    if is_real(x):
+        x = ops.where(ops.isnan(x), constant(math.inf, x), x)  # TensorFlow orders nothing beside NaN
+    elif is_bool(x):
+        x = ops.cast(x, "int32")
     if not descending:
         return ops.argsort(x, axis=dim)
     # Backwards and back, so that equal elements keep their order.
@@ -78,31 +84,47 @@ def cumsum(x: Any, dim: int, *, dtype: str | None = None) -> Any:
     return ops.cumsum(x, axis=dim) if len(x.shape) else x
 
 
+def _running(combine: Callable[[Any, Any], Any], parts: Sequence[Any], dim: int) -> list[Any]:
+    """Combine what is up to each place of an axis, in steps that double; `combine` takes the earlier parts first."""
+    length, shift = parts[0].shape[dim], 1
+    if length is None:
+        raise ArgumentValueError(
+            "this runs along an axis whose size must be known; only others may be dynamic"
+        )
+    while shift < length:
+        before = [cut(one, dim, slice(None, -shift)) for one in parts]
+        after = [cut(one, dim, slice(shift, None)) for one in parts]
+        starts = [cut(one, dim, slice(None, shift)) for one in parts]
+        both = combine(before, after)
+        parts = [ops.concatenate(pair, axis=dim) for pair in zip(starts, both, strict=True)]
+        shift *= 2
+    return list(parts)
+
+
 @register_operator("aten.cumprod")
 def cumprod(x: Any, dim: int, *, dtype: str | None = None) -> Any:
-    """Return the products up to each place of an axis."""
+    """Return the products up to each place of an axis. Keras' own has no gradient beside a 0 on TensorFlow."""
     x = _summed(x, dtype)
-    return ops.cumprod(x, axis=dim) if len(x.shape) else x
+    return _running(lambda a, b: [a[0] * b[0]], [x], dim)[0] if len(x.shape) else x
 
 
 @register_operator("aten.logcumsumexp", "aten._logcumsumexp")
 def logcumsumexp(x: Any, dim: int) -> Any:
     """Return the logarithms of the sums of exponentials up to each place of an axis."""
-    return ops.associative_scan(logaddexp, x, axis=dim % len(x.shape))
+    return _running(lambda a, b: [logaddexp(a[0], b[0])], [x], dim)[0] if len(x.shape) else x
 
 
-def _best_so_far(x: Any, dim: int, wins: Any) -> tuple[Any, Any]:
-    axis = dim % len(x.shape)
+def _best_so_far(x: Any, dim: int, wins: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
     sizes = [1] * len(x.shape)
-    sizes[axis] = -1
-    places = ops.broadcast_to(ops.reshape(ops.arange(shape(x)[axis]), sizes), shape(x))
+    sizes[dim] = -1
+    places = ops.broadcast_to(ops.reshape(ops.arange(shape(x)[dim]), sizes), shape(x))
 
-    def later(a: Any, b: Any) -> Any:
+    def later(a: Sequence[Any], b: Sequence[Any]) -> list[Any]:
         takes = wins(b[0], a[0])
-        return ops.where(takes, b[0], a[0]), ops.where(takes, b[1], a[1])
+        return [ops.where(takes, two, one) for one, two in zip(a, b, strict=True)]
 
-    _, order = ops.associative_scan(later, (ops.stop_gradient(x), places), axis=axis)
-    return ops.take_along_axis(x, order, axis=axis), order
+    _, order = _running(later, [ops.stop_gradient(x), places], dim)
+    return ops.take_along_axis(x, order, axis=dim), order
 
 
 @register_operator("aten.cummax")
