@@ -82,6 +82,16 @@ CASES = made(
         [2],
         3,
     ),
+    conv2d_small=("aten.conv2d.default", numbers(2, 3, 2, 1), numbers(4, 3, 3, 3), numbers(4), [1], [1]),
+    conv2d_small_strides=(
+        "aten.conv2d.default",
+        numbers(3, 3, 3, 2),
+        numbers(4, 3, 3, 2),
+        None,
+        [2, 1],
+        [2],
+        [2, 2],
+    ),
     conv2d_same=(
         "aten.conv2d.padding",
         numbers(2, 3, 7, 6),

@@ -19,6 +19,4 @@ CASES = made(
     largest=("aten.cdist.default", X, numbers(2, 5, 3, seed=2), math.inf),
     unequal=("aten.cdist.default", X, Y, 0.0),
     forward=("aten._cdist_forward.default", X, Y, 2.0, None),
-    cosine=("aten.cosine_similarity.default", X, numbers(2, 4, 3, seed=1)),
-    cosine_axis=("aten.cosine_similarity.default", X, numbers(2, 4, 3, seed=1), -1, 4.0),
 )

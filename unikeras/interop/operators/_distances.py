@@ -33,14 +33,3 @@ def _power(x: Any, exponent: float) -> Any:
 @register_operator("aten._euclidean_dist")
 def euclidean_distances(x: Any, y: Any) -> Any:
     return distances(x, y)
-
-
-@register_operator("aten.cosine_similarity")
-def cosine_similarity(x: Any, y: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    squares = [ops.sum(part * part, dim) for part in (x, y)]
-    # torch differentiates as if nothing were raised to the least length.
-    raised = [
-        ops.stop_gradient(ops.maximum(eps * eps - square, ops.zeros_like(square))) for square in squares
-    ]
-    lengths = [ops.sqrt(square + more) for square, more in zip(squares, raised, strict=True)]
-    return ops.sum(x * y, dim) / (lengths[0] * lengths[1])

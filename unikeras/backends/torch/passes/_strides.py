@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -45,27 +46,32 @@ def axes_in_memory(fake: torch.Tensor) -> list[int]:
     return sorted(range(fake.ndim), key=lambda axis: (-fake.stride(axis), fake.shape[axis] == 1, axis))
 
 
-def view(fake: torch.Tensor, sizes: list[int]) -> torch.Tensor:
-    """Return the view of other sizes, as a meta tensor that begins at 0.
+def strides_of_view(fake: torch.Tensor, shape: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the strides of a view of another shape, None where only a copy has that shape.
 
-    A fake tensor (torch 2.13) returns views that real ones refuse: (2, 3, 1, 11), channels last, as (2, 11, 3).
-
-    Raises:
-        RuntimeError: the elements do not lie so.
+    Fake tensors cannot be asked: torch 2.13 views a fake tensor whose channels come last as if it were contiguous.
     """
-    return torch.empty_strided(fake.shape, fake.stride(), dtype=fake.dtype, device="meta").view(sizes)
+    try:
+        return torch.empty_strided(fake.shape, fake.stride(), device="meta").view(list(shape)).stride()
+    except RuntimeError:
+        return None
 
 
 def run(node: Node) -> Any:
-    """Return the fake value that a node has for the fake values of its arguments."""
+    """Return the fake value that a node has for the fake values of its arguments.
+
+    Raises:
+        RuntimeError: it is a view that the strides of its argument do not allow.
+    """
+    source, old = (value(node.args[0]), value(node)) if node.target in VIEWS else (None, None)
+    if source is not None and old is not None and strides_of_view(source, old.shape) is None:
+        raise RuntimeError(f"{node} is no view of its argument")
     args, kwargs = _pytree.tree_map_only(
         Node, lambda argument: argument.meta["val"], (node.args, node.kwargs)
     )
     mode = next((mode for argument in node.all_input_nodes if (mode := _mode(argument))), None)
     if mode is None:
         return node.meta.get("val")
-    if node.target in VIEWS and value(node.args[0]) is not None:
-        view(*args)  # raises where a real tensor would
     with mode, torch.no_grad():
         return node.target(*args, **kwargs)
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, Node
 
-from unikeras.backends.torch.passes._strides import add_call, places, replace, value, view
+from unikeras.backends.torch.passes._strides import add_call, places, replace, strides_of_view, value
 
 A = torch.ops.aten
 _SAME = {A.detach.default, A.alias.default, A.lift_fresh.default}
@@ -107,12 +107,14 @@ def _one_view(source: torch.Tensor, wanted: torch.Tensor):  # type: ignore[no-un
     order = _order(source, wanted)
     if order is not None:
         return A.permute.default, order
-    try:
-        viewed = view(source, list(wanted.shape))
-    except RuntimeError:
+    strides = strides_of_view(source, wanted.shape)
+    if strides is None or source.storage_offset() != wanted.storage_offset() or source.dtype != wanted.dtype:
         return None
-    same = places(viewed)[1] == places(wanted)[1] and source.storage_offset() == wanted.storage_offset()
-    return (A.view.default, list(wanted.shape)) if same and source.dtype == wanted.dtype else None
+    lies_there = all(
+        size == 1 or one == other
+        for size, one, other in zip(wanted.shape, strides, wanted.stride(), strict=True)
+    )
+    return (A.view.default, list(wanted.shape)) if lies_there else None
 
 
 def _order(source: torch.Tensor, wanted: torch.Tensor) -> list[int] | None:
