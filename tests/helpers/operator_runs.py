@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.operator_cases import OperatorCase, Size, cases
+from helpers.operator_cases import OperatorCase, Size, cases, families
 
 DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
 
@@ -41,6 +41,15 @@ def gaps(family: str, answers: dict[str, Answer]) -> dict[str, str]:
             if text := _difference(result, answers[name], todo[name].tolerance):
                 found[name] = f"{how}: {text}"
     return found
+
+
+def rules_without_case() -> list[str]:
+    """Return the names of rules whose function no case runs."""
+    from unikeras.interop import operators
+
+    every = [case.operator for family in families() for case in cases(family).values()]
+    run = {rule.compute for name in every if (rule := operators.find(name)) is not None}
+    return [name for name in operators.known() if operators.find(name).compute not in run]
 
 
 # ---- a call

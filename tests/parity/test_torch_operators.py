@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 import pytest
-from helpers import operator_cases, operator_runs
+from helpers import operator_cases, operator_runs, operators_table
 
 import unikeras as uk
 from unikeras import workers
@@ -29,7 +29,23 @@ def _answers(family: str) -> dict[str, operator_runs.Answer]:
     return uk.run_on("torch", operator_runs.torch_answers, family, timeout=300)
 
 
+@pytest.mark.rotated("backend", "family")
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("backend", uk.backends.available())
 def test_rules_compute_what_torch_does(backend, family):
     assert uk.run_on(backend, operator_runs.gaps, family, _answers(family), timeout=500) == {}
+
+
+def test_each_rule_has_a_case():
+    """By the function: an alias of an operator needs no case of its own."""
+    assert uk.run_on("torch", operator_runs.rules_without_case) == []
+
+
+def test_core_operators_have_a_rule_or_a_reason():
+    assert uk.run_on("torch", operators_table.without_reason) == []
+
+
+def test_the_page_has_all_rules():
+    assert operators_table.written() == uk.run_on("torch", operators_table.tables), (
+        "run `python tests/helpers/operators_table.py`"
+    )

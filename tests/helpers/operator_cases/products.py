@@ -43,6 +43,4 @@ CASES = made(
     einsum_diagonal=("aten.einsum.default", "bii->bi", [numbers(4, 3, 3)]),
     einsum_trace=("aten.einsum.default", "bii", [numbers(4, 3, 3)]),
     einsum_three=("aten.einsum.default", "bi,bij,jk->k", [numbers(4, 2), BATCH, B]),
-    cdist=("aten._cdist_forward.default", BATCH, numbers(4, 5, 3), 2.0, None),
-    cdist_1=("aten._cdist_forward.default", BATCH, numbers(4, 5, 3), 1.0, None),
 )

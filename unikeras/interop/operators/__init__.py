@@ -5,6 +5,7 @@ and returns tensors. A size of a dynamic axis is an int or a scalar tensor. The 
 runs a program casts it.
 
     rules     names, and the rule of each
+    refused   operators that cannot have one, and why
     arrays    shapes, slices and dtypes, whose sizes may be dynamic
 
 Every other module here registers the rules of a family.
@@ -15,9 +16,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from unikeras.interop.operators._refused import reason, refused
 from unikeras.interop.operators._rules import Rule, find, known, register_operator
 
-__all__ = ["Rule", "find", "known", "register_operator"]
+__all__ = ["Rule", "find", "known", "reason", "refused", "register_operator"]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
