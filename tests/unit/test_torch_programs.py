@@ -364,3 +364,16 @@ def test_answers_are_those_of_torch_without_dropout():
     assert answers.losses[1] < answers.losses[0]
     step = answers.parameters["3.bias"] - untrained["3.bias"].numpy()
     np.testing.assert_allclose(np.abs(step), 2e-3, rtol=1e-3)
+
+
+def test_dropout_inside_of_layers_drops_nothing_in_answers():
+    def forward(self, x):
+        return self.rnn(self.attention(x, x, x)[0])[0]
+
+    module = Calls(
+        forward, attention=nn.MultiheadAttention(5, 1, dropout=0.9), rnn=nn.LSTM(5, 3, 2, dropout=0.9)
+    )
+    state = torch.random.get_rng_state()
+    answers = module_answers(module, SEQUENCE)
+    np.testing.assert_allclose(answers.trained[0], answers.evaluated[0], rtol=1e-5, atol=1e-7)
+    assert torch.equal(torch.random.get_rng_state(), state)
