@@ -30,6 +30,7 @@ _PROBABILITIES = {
     "feature_alpha_dropout": (1, "p"),
     "native_dropout": (1, "p"),
     "scaled_dot_product_attention": (4, "dropout_p"),
+    "multi_head_attention_forward": (10, "dropout_p"),
     "lstm": (5, "dropout"),
     "gru": (5, "dropout"),
     "rnn_tanh": (5, "dropout"),
@@ -90,12 +91,12 @@ def module_answers(
     def call() -> list[Any]:
         return _call(module, {**parameters, **buffers}, args, kwargs)
 
-    with untouched(module), _settled_buffers(buffers), torch.no_grad():
+    with untouched(module), _settled_buffers(buffers), torch.random.fork_rng(devices=[]), torch.no_grad():
         module.eval()
         evaluated = _read(call())
     optimizer = torch.optim.Adam(trainable.values(), lr=learning_rate, eps=epsilon) if trainable else None
     losses, first = [], None
-    with untouched(module), torch.enable_grad():
+    with untouched(module), torch.random.fork_rng(devices=[]), torch.enable_grad():
         module.train()
         for _ in range(max(steps, 1)):
             outputs = call()

@@ -23,6 +23,7 @@ class ProgramTensors:
     """
 
     def __init__(self, module: torch.nn.Module) -> None:
+        self._module = module
         self._tensors: dict[str, torch.Tensor] = {}
         self._kinds: dict[str, str] = {}
         self._aliases: dict[str, list[str]] = {}
@@ -51,11 +52,16 @@ class ProgramTensors:
     def add_constant(self, name: str, tensor: torch.Tensor) -> tuple[str, bool]:
         """Return the variable that a constant is, and whether gradients stop at it.
 
-        It is a parameter or buffer where it lies in its memory, else a new one.
+        It is a parameter or buffer where it lies in its memory, else a new one. Gradients stop at a detached tensor
+        that is an attribute; of one that only the trace met, torch forgets whether it is detached.
         """
         known = self._by_memory.get(_memory(tensor)) if _has_memory(tensor) else None
         if known is not None:
-            return known, self._is_trainable(known) and not tensor.requires_grad
+            attribute: Any = self._module
+            for part in name.split("."):
+                attribute = getattr(attribute, part, None)
+            is_detached = isinstance(attribute, torch.Tensor) and not attribute.requires_grad
+            return known, is_detached and self._is_trainable(known)
         number = 0
         free = name
         while free in self._owners:
@@ -105,7 +111,8 @@ class ProgramTensors:
                     break
                 if any(one in written or self._is_trainable(one) for one in (name, other)):
                     pairs.append((name, other))
-        return pairs
+        order = list(self._tensors)
+        return [(one, other) for one, other in (sorted(pair, key=order.index) for pair in pairs)]
 
 
 def dtype_name(dtype: torch.dtype) -> str:
