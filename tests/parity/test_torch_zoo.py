@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 import pytest
-from helpers import zoo_runs
+from helpers import zoo_runs, zoo_table
 from helpers.torch_zoo import NAMES
 
 import unikeras as uk
@@ -54,3 +54,8 @@ def test_a_module_leaves_as_saved_model_and_litert(imported, model, tmp_path):
 def test_a_recurrent_module_streams_where_it_takes_its_states(imported, model, time, backend):
     path, answers = imported(model)
     assert uk.run_on(backend, zoo_runs.chunks_gap, path, answers, time, timeout=300) <= 2e-5
+
+
+def test_the_page_has_the_table():
+    page = zoo_table.PAGE.read_text()
+    assert zoo_table.written(page, uk.run_on("torch", zoo_table.table, timeout=300)) == page
