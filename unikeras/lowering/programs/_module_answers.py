@@ -21,12 +21,15 @@ Array = np.ndarray[Any, Any]
 # Where functions of torch take the probability with which they drop: by position, and by keyword.
 _PROBABILITIES = {
     "dropout": (1, "p"),
+    "dropout1d": (1, "p"),
+    "dropout2d": (1, "p"),
+    "dropout3d": (1, "p"),
+    "multi_head_attention_forward": (10, "dropout_p"),
     "alpha_dropout": (1, "p"),
     "feature_dropout": (1, "p"),
     "feature_alpha_dropout": (1, "p"),
     "native_dropout": (1, "p"),
     "scaled_dot_product_attention": (4, "dropout_p"),
-    "multi_head_attention_forward": (10, "dropout_p"),
     "lstm": (5, "dropout"),
     "gru": (5, "dropout"),
     "rnn_tanh": (5, "dropout"),
