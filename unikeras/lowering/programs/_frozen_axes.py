@@ -22,8 +22,8 @@ def frozen_axes(exported: Any, names: dict[int, str], axes: Axes) -> list[tuple[
         names: the node of each input.
         axes: those that must be dynamic.
     """
-    given = {names[number] for number in axes}
-    shapes = {node.name: node.meta["val"].shape for node in exported.graph.nodes if node.name in given}
+    dynamic = {names[number] for number in axes}
+    shapes = {node.name: node.meta["val"].shape for node in exported.graph.nodes if node.name in dynamic}
     return [
         (number, axis)
         for number, named in axes.items()

@@ -30,7 +30,6 @@ _PROBABILITIES = {
     "feature_alpha_dropout": (1, "p"),
     "native_dropout": (1, "p"),
     "scaled_dot_product_attention": (4, "dropout_p"),
-    "multi_head_attention_forward": (10, "dropout_p"),
     "lstm": (5, "dropout"),
     "gru": (5, "dropout"),
     "rnn_tanh": (5, "dropout"),
