@@ -20,6 +20,7 @@ __all__ = [
     "ArtifactNotFound",
     "BackendUnavailable",
     "CannotLower",
+    "CannotSave",
     "CannotStream",
     "CheckpointMismatch",
     "CorruptArtifact",
@@ -159,6 +160,10 @@ class CannotLower(ExportError):
     def __init__(self, message: str, reasons: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.reasons = dict(reasons or {})
+
+
+class CannotSave(UnikerasError, ValueError):
+    """A layer has no form in which it can be saved; nothing is written."""
 
 
 class ParityError(UnikerasError, AssertionError):

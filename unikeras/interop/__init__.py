@@ -16,17 +16,19 @@ from unikeras._base.suggestions import missing_attribute as _missing_attribute
 if TYPE_CHECKING:
     from unikeras.interop._state_dicts import load_state_dict as load_state_dict
     from unikeras.interop._state_dicts import state_dict as state_dict
+    from unikeras.interop._torch_module import TorchModule as TorchModule
     from unikeras.interop._weights_report import WeightsReport as WeightsReport
     from unikeras.interop._weights_report import WeightsRow as WeightsRow
 
 _MODULES = {
+    "TorchModule": "_torch_module",
     "WeightsReport": "_weights_report",
     "WeightsRow": "_weights_report",
     "load_state_dict": "_state_dicts",
     "state_dict": "_state_dicts",
 }
 
-__all__ = ["WeightsReport", "WeightsRow", "load_state_dict", "state_dict"]
+__all__ = ["TorchModule", "WeightsReport", "WeightsRow", "load_state_dict", "state_dict"]
 
 
 if not TYPE_CHECKING:  # type checkers know the names above; this would make every other name one of any type
