@@ -49,6 +49,7 @@ __all__ = [
     "UnikerasError",
     "UnknownBackend",
     "UnknownFormat",
+    "UnknownOperator",
     "UnknownSession",
     "UnsafeArtifact",
     "WeightsMismatch",
@@ -258,6 +259,18 @@ class WeightsMismatch(UnikerasError, ValueError):
     def __init__(self, message: str, report: Any = None) -> None:
         super().__init__(message)
         self.report = report
+
+
+class UnknownOperator(UnikerasError, NotImplementedError):
+    """A module of PyTorch uses operators that have no rule in Keras' operations; the message names all of them.
+
+    Attributes:
+        operators: where each stands in the module, by its name.
+    """
+
+    def __init__(self, message: str, operators: Mapping[str, Sequence[str]] | None = None) -> None:
+        super().__init__(message)
+        self.operators = {name: list(places) for name, places in (operators or {}).items()}
 
 
 class WorkerError(UnikerasError, RuntimeError):

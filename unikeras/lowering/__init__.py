@@ -8,6 +8,7 @@ computation of Keras runs, and the module that comes out does not know Keras.
     values      the tensors of that graph, with their layout and their mask
     modules     what torch has no module for (recurrences under a mask, or as a scan)
     state       the tensors and settings of modules
+    programs    the other way: a module of PyTorch as data that Keras can run
 """
 
 from unikeras.errors import CannotLower
@@ -22,6 +23,7 @@ from unikeras.lowering._module_state import (
 from unikeras.lowering._recorded_module import ModuleCall, is_torch_module, run_module
 from unikeras.lowering._rule_registry import register
 from unikeras.lowering._to_torch import to_torch
+from unikeras.lowering.programs import module_program
 
 __all__ = [
     "CannotLower",
@@ -29,6 +31,7 @@ __all__ = [
     "ModuleSettings",
     "arrays_of",
     "is_torch_module",
+    "module_program",
     "read_checkpoint",
     "register",
     "run_module",
