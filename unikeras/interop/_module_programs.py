@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from unikeras._specs.structure import put_together, take_apart
-from unikeras.interop._from_torch import from_torch
 from unikeras.interop._module_calls import SIZES, ModuleCalls
 
 
@@ -21,6 +20,8 @@ def import_called(module: Any, calls: ModuleCalls, dynamic: Any, verify: bool) -
     Raises:
         UnikerasError: the module cannot be imported.
     """
+    from unikeras.interop._from_torch import from_torch
+
     failure: Exception | None = None
     for size in SIZES:
         arrays, axes = calls.example(size, _dtype_of(module))
