@@ -13,7 +13,7 @@ import numpy as np
 from unikeras import backends
 from unikeras._keras import hooks
 from unikeras._keras.saving import add_unsaved_layer
-from unikeras.errors import ArgumentValueError, CannotSave, UnikerasError, WeightsMismatch
+from unikeras.errors import ArgumentValueError, CannotSave, WeightsMismatch
 from unikeras.interop._module_calls import ModuleCalls
 from unikeras.interop._module_programs import import_called
 from unikeras.interop._module_runs import ImportedRun, NativeRun
@@ -195,7 +195,7 @@ class TorchModule(keras.layers.Layer):
             return {"builder": self._source.builder, "program": self._run[0].imported.get_config()}
         try:
             program = self._import().get_config()
-        except UnikerasError as error:
+        except Exception as error:  # torch's exporter raises whatever it meets, and what the module raises
             if not self._source.builder:
                 raise CannotSave(
                     f"layer {self.name!r} cannot be saved, because its torch module has no program: {error}\n"

@@ -18,6 +18,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from unikeras.backends._contract import NativeModule
 from unikeras.backends.torch._flags import flags
+from unikeras.backends.torch._modules import traceable_kernels
 from unikeras.errors import ArgumentValueError
 
 # Sizes that stand for a dynamic axis, in pairs: an axis of the output that differs between the two is dynamic. They
@@ -128,7 +129,7 @@ class WrappedModule(NativeModule):
         training: bool,
         compute_dtype: str | None,
     ) -> Any:
-        with _mode_of(self.module, training), _precision(compute_dtype):
+        with _mode_of(self.module, training), _precision(compute_dtype), traceable_kernels():
             result = torch.func.functional_call(self.module, values, tuple(args), dict(kwargs))
         return _plain(result)
 
