@@ -38,7 +38,7 @@ class ProgramVariable:
         shape: of the array.
         dtype: torch's.
         trainable: a parameter that requires gradients.
-        kind: `"parameter"`, `"buffer"` or `"constant"`.
+        kind: `"parameter"`, `"buffer"` or `"constant"`; a buffer that is not persistent is a constant: no state_dict has it.
         aliases: further names of the same memory in a state_dict.
     """
 

@@ -2,6 +2,7 @@
 
     report = uk.interop.load_state_dict(model, "model.safetensors")
     weights = uk.interop.state_dict(model)
+    model = uk.interop.from_torch(module, (example,))
 
 Names load at first use. What needs torch is in `lowering`.
 """
@@ -14,21 +15,42 @@ from typing import TYPE_CHECKING, Any
 from unikeras._base.suggestions import missing_attribute as _missing_attribute
 
 if TYPE_CHECKING:
+    from unikeras.interop._from_torch import from_torch as from_torch
+    from unikeras.interop._import_report import ImportReport as ImportReport
+    from unikeras.interop._import_report import ImportTrial as ImportTrial
+    from unikeras.interop._imported_module import ImportedModule as ImportedModule
     from unikeras.interop._state_dicts import load_state_dict as load_state_dict
     from unikeras.interop._state_dicts import state_dict as state_dict
     from unikeras.interop._torch_module import TorchModule as TorchModule
     from unikeras.interop._weights_report import WeightsReport as WeightsReport
     from unikeras.interop._weights_report import WeightsRow as WeightsRow
+    from unikeras.interop.operators import register_operator as register_operator
 
 _MODULES = {
+    "ImportReport": "_import_report",
+    "ImportTrial": "_import_report",
+    "ImportedModule": "_imported_module",
     "TorchModule": "_torch_module",
     "WeightsReport": "_weights_report",
     "WeightsRow": "_weights_report",
+    "from_torch": "_from_torch",
     "load_state_dict": "_state_dicts",
+    "register_operator": "operators",
     "state_dict": "_state_dicts",
 }
 
-__all__ = ["TorchModule", "WeightsReport", "WeightsRow", "load_state_dict", "state_dict"]
+__all__ = [
+    "ImportReport",
+    "ImportTrial",
+    "ImportedModule",
+    "TorchModule",
+    "WeightsReport",
+    "WeightsRow",
+    "from_torch",
+    "load_state_dict",
+    "register_operator",
+    "state_dict",
+]
 
 
 if not TYPE_CHECKING:  # type checkers know the names above; this would make every other name one of any type

@@ -19,7 +19,7 @@ from unikeras.interop._program_dtypes import (
     common_dtype,
     is_among,
 )
-from unikeras.interop.operators._rules import Rule, find
+from unikeras.interop.operators import Rule, find
 
 # Where the probability of a draw stands among the arguments: by position, and by keyword.
 _PROBABILITIES = {

@@ -11,7 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from unikeras.errors import ArgumentError, ParityError, UnikerasError, WeightsMismatch
+from unikeras.errors import ArgumentError, ArgumentValueError, ParityError, UnikerasError, WeightsMismatch
+from unikeras.interop._imported_module import ImportedModule
+from unikeras.interop._imported_weights import imported_state_dict, load_imported_state_dict
 from unikeras.interop._layer_places import Places
 from unikeras.interop._tensor_files import read_weights
 from unikeras.interop._unit_matches import Matches
@@ -41,7 +43,8 @@ def load_state_dict(
 ) -> WeightsReport:
     """Give a Keras model the weights of a torch module; torch is needed for its own tensors and `.pt` files only.
 
-    Layers and modules are matched by name, by structure and shape, then by order. Everything is checked before anything
+    Layers and modules are matched by name, by structure and shape, then by order; a model of `from_torch` has torch's own
+    names. Everything is checked before anything
     is assigned. Where settings differ that change numbers, such as epsilon, there is a warning.
 
     Args:
@@ -78,6 +81,9 @@ def load_state_dict(
     """
     if verify is not None and not callable(getattr(verify, "named_modules", None)):
         raise ArgumentError(f"verify= takes the torch module; received {type(verify).__qualname__}")
+    if isinstance(model, ImportedModule):
+        _check_unused(mapping=mapping, verify=verify, flatten=flatten)
+        return load_imported_state_dict(model, state_dict, strict)
     places = checked_places(model, flatten)
     state = read_weights(state_dict)
     found = match_weights(places, state, mapping or {})
@@ -131,6 +137,9 @@ def state_dict(
         >>> {name: array.shape for name, array in uk.interop.state_dict(model).items()}
         {'out.weight': (2, 3), 'out.bias': (2,)}
     """
+    if isinstance(model, ImportedModule):
+        _check_unused(mapping=mapping, flatten=flatten)
+        return _as_tensors(imported_state_dict(model), like)
     places = checked_places(model, flatten)
     if like is None:
         return _named_by_layers(model, places)
@@ -148,12 +157,24 @@ def state_dict(
             result.update({key: _of_shape(array, state[key].shape) for key in keys})
     _refuse(model, problems)
     _repeat_tied(result, state, found)
+    return _as_tensors(result, like)
+
+
+def _as_tensors(arrays: dict[str, Any], like: Any) -> dict[str, Any]:
+    """Return tensors of torch where `like` is a module or has tensors."""
     holds_tensors = any(callable(getattr(one, "detach", None)) for one in getattr(like, "values", list)())
     if callable(getattr(like, "named_modules", None)) or holds_tensors:
         from unikeras.lowering import tensors_of
 
-        return dict(tensors_of(result))
-    return result
+        return dict(tensors_of(arrays))
+    return arrays
+
+
+def _check_unused(**arguments: Any) -> None:
+    """Refuse arguments that an imported module, which knows torch's names and layout, has no use for."""
+    given = [f"{name}=" for name, value in arguments.items() if value is not None]
+    if given:
+        raise ArgumentValueError(f"{', '.join(given)} is not for a model of from_torch: it has torch's own names")
 
 
 def _named_by_layers(model: Any, places: Places) -> dict[str, Any]:

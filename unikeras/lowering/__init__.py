@@ -23,14 +23,16 @@ from unikeras.lowering._module_state import (
 from unikeras.lowering._recorded_module import ModuleCall, is_torch_module, run_module
 from unikeras.lowering._rule_registry import register
 from unikeras.lowering._to_torch import to_torch
-from unikeras.lowering.programs import module_program
+from unikeras.lowering.programs import ModuleAnswers, module_answers, module_program
 
 __all__ = [
     "CannotLower",
+    "ModuleAnswers",
     "ModuleCall",
     "ModuleSettings",
     "arrays_of",
     "is_torch_module",
+    "module_answers",
     "module_program",
     "read_checkpoint",
     "register",

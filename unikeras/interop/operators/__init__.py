@@ -6,4 +6,18 @@ runs a program casts it.
 
     rules     names, and the rule of each
     arrays    shapes, slices and dtypes, whose sizes may be dynamic
+
+Every other module here registers the rules of a family.
 """
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from unikeras.interop.operators._rules import Rule, find, known, register_operator
+
+__all__ = ["Rule", "find", "known", "register_operator"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -49,6 +49,26 @@ def each(value: Any, count: int) -> tuple[Any, ...]:
     return values * (count // len(values))
 
 
+def is_real(x: Any) -> bool:
+    """Say whether a tensor or a Python number is of real numbers, and not of integers or bools."""
+    return "float" in str(x.dtype) if is_tensor(x) else isinstance(x, float)
+
+
+def is_bool(x: Any) -> bool:
+    """Say whether a tensor or a Python value is of bools."""
+    return keras.backend.standardize_dtype(x.dtype) == "bool" if is_tensor(x) else isinstance(x, bool)
+
+
+def as_real(x: Any) -> Any:
+    """Return integers and bools as real numbers, which torch makes of them where a result has no other kind."""
+    return x if is_real(x) else ops.cast(x, keras.config.floatx())
+
+
+def constant(value: Any, like: Any) -> Any:
+    """Return a number, or a tensor, in the dtype of a tensor."""
+    return ops.cast(value, like.dtype) if is_tensor(value) else ops.convert_to_tensor(value, dtype=like.dtype)
+
+
 @functools.cache
 def dtype_here(name: str) -> str:
     """Return the dtype of this backend for torch's: JAX has 64 bits only where `jax_enable_x64` is set."""

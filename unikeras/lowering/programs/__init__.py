@@ -9,6 +9,7 @@ program_tensors    parameters, buffers and constants, with the names that share 
 graph_reader       an exported graph as the nodes of a program
 """
 
+from unikeras.lowering.programs._module_answers import ModuleAnswers, module_answers
 from unikeras.lowering.programs._module_program import module_program
 
-__all__ = ["module_program"]
+__all__ = ["ModuleAnswers", "module_answers", "module_program"]

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from unikeras._specs.structure import put_together, take_apart
 from unikeras.errors import ArgumentError
+from unikeras.lowering import _torch_weights as _weights
 
 # What a program can be fixed to; a tensor's place is its number.
 _FIXED = (bool, int, float, str)
@@ -39,6 +41,9 @@ class ExampleInputs:
         """
         inputs = [inputs] if not isinstance(inputs, (list, tuple, Mapping)) else inputs
         nested, leaves = take_apart(inputs)
+        leaves = [
+            _weights.tensor(leaf) if isinstance(leaf, (np.ndarray, np.generic)) else leaf for leaf in leaves
+        ]
         paths = _paths(nested, "inputs")
         problems = [
             f"{path} is a {type(leaf).__name__}"
@@ -67,6 +72,12 @@ class ExampleInputs:
                 numbers[at] if at in numbers else None if leaf is None else json.dumps(leaf)
                 for at, leaf in enumerate(self.leaves)
             ],
+        )
+
+    def on(self, device: torch.device) -> ExampleInputs:
+        """Return the same call with its tensors on a device."""
+        return self.with_leaves(
+            [leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf for leaf in self.leaves]
         )
 
     def with_leaves(self, leaves: Sequence[Any]) -> ExampleInputs:

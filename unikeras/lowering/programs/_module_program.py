@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from unikeras.lowering.programs._dynamic_axes import Axes, enlarge, read_axes
 from unikeras.lowering.programs._example_inputs import ExampleInputs
 from unikeras.lowering.programs._graph_reader import encode, read_nodes
 from unikeras.lowering.programs._mode_export import export_mode
+from unikeras.lowering.programs._plain_outputs import plain
 from unikeras.lowering.programs._program_tensors import ProgramTensors, dtype_name
 
 Array = np.ndarray[Any, Any]
@@ -72,17 +72,7 @@ def _inputs(exported: Any, inputs: ExampleInputs, axes: Axes) -> tuple[ProgramTe
 
 def _outputs_structure(exported: Any) -> Any:
     spec = exported.call_spec.out_spec
-    return take_apart(_plain(spec.unflatten(range(spec.num_leaves))))[0]
-
-
-def _plain(value: Any) -> Any:
-    """Return nested outputs as dicts and lists; fields that are None are left out of a class's."""
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if is_dataclass(value):
-        named = {field.name: getattr(value, field.name) for field in fields(value)}
-        return {name: _plain(inner) for name, inner in named.items() if inner is not None}
-    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+    return take_apart(plain(spec.unflatten(range(spec.num_leaves))))[0]
 
 
 def _read_graph(exported: Any, tensors: ProgramTensors) -> ProgramGraph:

@@ -28,8 +28,10 @@ class ProgramTensors:
         self._by_memory: dict[Any, str] = {}
         for name, parameter in module.named_parameters(remove_duplicate=False):
             self._add(name, parameter, "parameter")
+        # A buffer that is not persistent is in no state_dict.
+        saved = module.state_dict(keep_vars=True).keys()
         for name, buffer in module.named_buffers(remove_duplicate=False):
-            self._add(name, buffer, "buffer")
+            self._add(name, buffer, "buffer" if name in saved else "constant")
 
     def _add(self, name: str, tensor: torch.Tensor, kind: str) -> str:
         owner = self._by_memory.setdefault(_memory(tensor), name) if tensor.numel() else name
