@@ -75,7 +75,9 @@ class ModuleCalls:
             StateError: the module was not called.
         """
         if self._seen is None:
-            raise StateError("the layer was not called, so nobody knows its inputs; call it once, or build the model")
+            raise StateError(
+                "the layer was not called, so nobody knows its inputs; call it once, or build the model"
+            )
         args, kwargs = self._seen
         given: Any = args
         if kwargs:

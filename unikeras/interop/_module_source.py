@@ -65,14 +65,18 @@ def read_source(data: Any, safe_mode: bool | None) -> ModuleSource:
     """
     config = data.get("config") if isinstance(data, Mapping) else None
     if not isinstance(config, Mapping):
-        raise CorruptArtifact("the saved torch module is damaged: it has no program, and no function that builds it")
+        raise CorruptArtifact(
+            "the saved torch module is damaged: it has no program, and no function that builds it"
+        )
     builder, program = config.get("builder") or "", config.get("program")
     if program is not None:
         if not isinstance(program, Mapping):
             raise CorruptArtifact("the program of the saved torch module is damaged")
         return ModuleSource(builder=builder, imported=ImportedModule.from_config(program))
     if not isinstance(builder, str) or not _FUNCTION.fullmatch(builder):
-        raise CorruptArtifact("the saved torch module is damaged: it has no program, and no function that builds it")
+        raise CorruptArtifact(
+            "the saved torch module is damaged: it has no program, and no function that builds it"
+        )
     if not is_code_allowed(safe_mode):
         raise UnsafeArtifact(
             f"the torch module of this layer is built by {builder!r}, and loading would import and run that function; "
@@ -123,10 +127,14 @@ def _built(builder: str) -> Any:
         for part in name.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
-        raise ArgumentValueError(f"{builder!r} names no function that can be imported here: {error}") from error
+        raise ArgumentValueError(
+            f"{builder!r} names no function that can be imported here: {error}"
+        ) from error
     module = found()
     if not _is_module(module):
-        raise ArgumentValueError(f"{builder!r} must return a torch.nn.Module; it returned {type(module).__qualname__}")
+        raise ArgumentValueError(
+            f"{builder!r} must return a torch.nn.Module; it returned {type(module).__qualname__}"
+        )
     return module
 
 

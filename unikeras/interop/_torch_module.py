@@ -140,7 +140,7 @@ class TorchModule(keras.layers.Layer):
         Raises:
             WeightsMismatch: names or shapes differ; all of them are named.
         """
-        found = {key.decode() if isinstance(key, bytes) else key: store[key] for key in store.keys()}
+        found = {key.decode() if isinstance(key, bytes) else key: value for key, value in store.items()}
         wanted, known = self._saved_variables(), self.named_variables
         problems = [f"no value for {name}" for name in wanted if name not in found]
         problems += [f"nothing is called {name}" for name in found if name not in known]
@@ -174,8 +174,7 @@ class TorchModule(keras.layers.Layer):
         return cls(layer.copied_source(), dynamic=layer.dynamic, verify=layer.verify, **config)
 
     def get_build_config(self) -> None:
-        """Return nothing: the module has all weights from the beginning."""
-        return None
+        """Return None: the module has all weights from the beginning."""
 
     def copied_source(self) -> Any:
         """Return a copy of the module or of its program, with its numbers."""
@@ -248,7 +247,8 @@ class TorchModule(keras.layers.Layer):
         """Return each variable once, under the first of its names."""
         names: dict[int, str] = {}
         for name, variable in self.named_variables.items():
-            names.setdefault(id(variable), name)
+            if name not in self._run[0].unsaved:
+                names.setdefault(id(variable), name)
         return {name: self.named_variables[name] for name in names.values()}
 
 

@@ -80,7 +80,8 @@ class WrappedModule(NativeModule):
 
     def output_spec(self, args: Sequence[Any], kwargs: Mapping[str, Any], compute_dtype: str | None) -> Any:
         has_dynamic = any(
-            isinstance(leaf, KerasTensor) and None in leaf.shape for leaf in tree.flatten((args, dict(kwargs)))
+            isinstance(leaf, KerasTensor) and None in leaf.shape
+            for leaf in tree.flatten((args, dict(kwargs)))
         )
         if not has_dynamic:
             return tree.map_structure(_spec, self._fake_run(args, kwargs, compute_dtype, _BATCHES[0], 1))
@@ -102,7 +103,9 @@ class WrappedModule(NativeModule):
             return copy.deepcopy(self.module)
 
     def _buffers(self) -> dict[str, Any]:
-        return {name: self.variables[name] for name, _ in self.module.named_buffers() if name in self.variables}
+        return {
+            name: self.variables[name] for name, _ in self.module.named_buffers() if name in self.variables
+        }
 
     def _values(self) -> dict[str, torch.Tensor]:
         # Mixed precision is torch's own: it knows which operators stay in float32.
@@ -133,9 +136,7 @@ class WrappedModule(NativeModule):
             result = torch.func.functional_call(self.module, values, tuple(args), dict(kwargs))
         return _plain(result)
 
-    def _fake_run(
-        self, args: Any, kwargs: Any, compute_dtype: str | None, batch: int, size: int
-    ) -> Any:
+    def _fake_run(self, args: Any, kwargs: Any, compute_dtype: str | None, batch: int, size: int) -> Any:
         mode = FakeTensorMode(allow_non_fake_inputs=True)
 
         def fake(leaf: Any) -> Any:
@@ -143,7 +144,8 @@ class WrappedModule(NativeModule):
                 return leaf
             dtype = to_torch_dtype(standardize_dtype(leaf.dtype))
             sizes = [
-                (size if axis else batch) if length is None else length for axis, length in enumerate(leaf.shape)
+                (size if axis else batch) if length is None else length
+                for axis, length in enumerate(leaf.shape)
             ]
             with mode:
                 return torch.empty(sizes, dtype=dtype, device=_real_device(self.variables))
@@ -159,7 +161,9 @@ class WrappedModule(NativeModule):
         """Return tensors without numbers, which is what Keras infers the shapes of a layer around this one with."""
         result = self._fake_run(args, kwargs, compute_dtype, 1, 1)
         return tree.map_structure(
-            lambda leaf: torch.empty(leaf.shape, dtype=leaf.dtype, device="meta") if _is_tensor(leaf) else leaf,
+            lambda leaf: (
+                torch.empty(leaf.shape, dtype=leaf.dtype, device="meta") if _is_tensor(leaf) else leaf
+            ),
             result,
         )
 
@@ -259,5 +263,3 @@ def _dynamic_spec(small: Any, large: Any) -> Any:
         return small
     shape = [a if a == b else None for a, b in zip(small.shape, large.shape, strict=True)]
     return KerasTensor(tuple(shape), standardize_dtype(small.dtype))
-
-
