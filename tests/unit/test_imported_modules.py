@@ -121,8 +121,7 @@ def test_draws_follow_the_seed():
     inputs = {"x": ops.convert_to_tensor(x)}
     close(model.run(inputs, training=True, draws=False)[0], answer_of_net(arrays, x))
     again = ImportedModule(made, arrays)
-    again.seed_generator.state.assign([0, model.seed_generator.seed])
-    model.seed_generator.state.assign([0, model.seed_generator.seed])
+    again.seed_generator.state.assign(model.seed_generator.state)
     close(again(x, training=True), numpy(model(x, training=True)))
 
 
@@ -186,12 +185,7 @@ def test_all_problems_of_inputs_are_one_error():
     model = ImportedModule(program(tensors, [node("y", "aten.mul.Tensor", [of("x"), 2])], [of("y")]))
     with pytest.raises(SignatureError, match="ids has shape") as error:
         model(np.ones((2, 5), "float32"), np.ones((2, 3, 1), "float32"))
-    for text in (
-        "(2, 5)",
-        "must have (None, 4)",
-        "ids is float32, and must be int64",
-        "x has shape (2, 3, 1)",
-    ):
+    for text in ("(2, 5)", "must have (None, 4)", "ids is float32, and must be int64", "x has shape (2, 3, 1)"):
         assert text in str(error.value)
     with pytest.raises(SignatureError, match="takes 2 positional arguments, received 1"):
         model(np.ones((2, 4), "int32"))
@@ -364,9 +358,7 @@ def test_a_state_dict_that_does_not_fit_is_one_error_and_changes_nothing(importe
 
 def test_operators_without_a_rule_are_one_error_with_their_places():
     nodes = [
-        node(
-            "a", "odd.one.default", [of("x")], module=("body.1", "torch.nn.Odd"), line="odd.py:7, in forward"
-        ),
+        node("a", "odd.one.default", [of("x")], module=("body.1", "torch.nn.Odd"), line="odd.py:7, in forward"),
         node("b", "odd.other.default", [of("a")]),
         node("c", "odd.one.default", [of("b")], module=("head", "torch.nn.Odd")),
     ]
@@ -403,12 +395,8 @@ def test_an_error_in_a_rule_says_where(registered):
     def broken(x):
         raise ValueError("no good")
 
-    model = ImportedModule(
-        of_one(node("y", "odd.broken.default", [of("x")], module=("body", "torch.nn.Odd")))
-    )
-    with pytest.raises(
-        ValueError, match=r"no good\nin odd.broken.default of body \(torch.nn.Odd\), net.py:3"
-    ):
+    model = ImportedModule(of_one(node("y", "odd.broken.default", [of("x")], module=("body", "torch.nn.Odd"))))
+    with pytest.raises(ValueError, match=r"no good\nin odd.broken.default of body \(torch.nn.Odd\), net.py:3"):
         model(floats(2, 3))
 
 
@@ -418,8 +406,9 @@ def test_an_error_in_a_rule_says_where(registered):
 def test_a_program_comes_back_from_json():
     made, _ = net()
     text = json.dumps(made.to_json())
-    assert read_program(text) == read_program(made.to_json())
-    assert read_program(text).to_json() == json.loads(text) | {"format": FORMAT}
+    assert read_program(text) == read_program(json.loads(text))
+    assert json.dumps(read_program(text).to_json()) == text
+    assert json.loads(text)["format"] == FORMAT
 
 
 def paths_in(value, path=()):
@@ -441,9 +430,7 @@ def changed(data, path, value):
     return result
 
 
-@pytest.mark.parametrize(
-    "junk", [None, -1, 10**9, 0.5, "junk", [], [[]], {}, {"node": "absent"}, {"node": {}}, True]
-)
+@pytest.mark.parametrize("junk", [None, -1, 10**9, 0.5, "junk", [], [[]], {}, {"node": "absent"}, {"node": {}}, True])
 def test_damage_is_one_named_error(junk):
     data = json.loads(json.dumps(net()[0].to_json()))
     for path in paths_in(data):
@@ -483,9 +470,7 @@ def test_what_is_no_json_is_refused(text):
         read_program(text)
 
 
-@pytest.mark.parametrize(
-    "junk", [None, {}, {"dtype": "object", "bytes": ""}, {"dtype": "int64", "bytes": "%%"}, "x"]
-)
+@pytest.mark.parametrize("junk", [None, {}, {"dtype": "object", "bytes": ""}, {"dtype": "int64", "bytes": "%%"}, "x"])
 def test_damaged_values_of_buffers_are_refused(imported, junk):
     config = imported[0].get_config()
     config["arrays"]["count"] = junk
