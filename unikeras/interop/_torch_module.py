@@ -140,7 +140,8 @@ class TorchModule(keras.layers.Layer):
         Raises:
             WeightsMismatch: names or shapes differ; all of them are named.
         """
-        found = {key.decode() if isinstance(key, bytes) else key: value for key, value in store.items()}
+        keys = store.keys()  # Keras' stores are no mappings
+        found = {key.decode() if isinstance(key, bytes) else key: store[key] for key in keys}
         wanted, known = self._saved_variables(), self.named_variables
         problems = [f"no value for {name}" for name in wanted if name not in found]
         problems += [f"nothing is called {name}" for name in found if name not in known]
