@@ -131,7 +131,7 @@ class TorchModule(keras.layers.Layer):
 
     def save_own_variables(self, store: Any) -> None:
         """Save parameters and buffers under the module's names."""
-        for name, variable in self._saved_variables().items():
+        for name, variable in self.saved_variables().items():
             store[name] = np.asarray(keras.ops.convert_to_numpy(variable))
 
     def load_own_variables(self, store: Any) -> None:
@@ -142,7 +142,7 @@ class TorchModule(keras.layers.Layer):
         """
         keys = store.keys()  # Keras' stores are no mappings
         found = {key.decode() if isinstance(key, bytes) else key: store[key] for key in keys}
-        wanted, known = self._saved_variables(), self.named_variables
+        wanted, known = self.saved_variables(), self.named_variables
         problems = [f"no value for {name}" for name in wanted if name not in found]
         problems += [f"nothing is called {name}" for name in found if name not in known]
         problems += [
@@ -244,8 +244,8 @@ class TorchModule(keras.layers.Layer):
         with native.unfrozen():
             return import_called(native.module, self._calls, self.dynamic, self.verify)
 
-    def _saved_variables(self) -> dict[str, Any]:
-        """Return each variable once, under the first of its names."""
+    def saved_variables(self) -> dict[str, Any]:
+        """Return what a state_dict of the module has, each variable once under the first of its names."""
         names: dict[int, str] = {}
         for name, variable in self.named_variables.items():
             if name not in self._run[0].unsaved:
