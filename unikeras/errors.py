@@ -21,6 +21,7 @@ __all__ = [
     "BackendUnavailable",
     "CannotImport",
     "CannotLower",
+    "CannotSave",
     "CannotStream",
     "CheckpointMismatch",
     "CorruptArtifact",
@@ -173,6 +174,10 @@ class CannotImport(UnikerasError, ValueError):
     def __init__(self, message: str, reasons: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.reasons = tuple(reasons)
+
+
+class CannotSave(UnikerasError, ValueError):
+    """A layer has no form in which it can be saved; nothing is written."""
 
 
 class ParityError(UnikerasError, AssertionError):

@@ -155,6 +155,12 @@ TABLE: tuple[Hook, ...] = (
         "TorchModuleWrapper calls its module by torch.func.functional_call",
     ),
     Hook(
+        "keras.src.saving.saving_lib.save_model",
+        "a torch module that cannot be exported is an error before a file is opened, which Keras leaves empty",
+        _NONE_FILED,
+        "Keras serializes a model before it opens the file",
+    ),
+    Hook(
         "keras.src.backend.tensorflow.core.map",
         "on TensorFlow, the function is called once more than there are elements",
         "https://github.com/keras-team/keras/pull/19903",  # which brought in the extra call

@@ -6,7 +6,7 @@ from unikeras.backends._choose import Choice as Choice
 from unikeras.backends._choose import choose as choose
 from unikeras.backends._choose import current_name as current_name
 from unikeras.backends._choose import settle as settle
-from unikeras.backends._contract import Backend, Composite, KeptValue, Program
+from unikeras.backends._contract import Backend, Composite, KeptValue, NativeModule, Program
 from unikeras.backends._contract import BackendTape as BackendTape
 from unikeras.backends._device import beside as beside
 from unikeras.backends._device import device as device
@@ -18,6 +18,7 @@ __all__ = [
     "Backend",
     "Composite",
     "KeptValue",
+    "NativeModule",
     "Program",
     "available",
     "check",

@@ -15,7 +15,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("unikeras.cli.bench", "Measure which backend or format is fastest for a model here."),
     "chat": ("unikeras.cli.chat", "Chat with a small model that remembers each session."),
     "compare": ("unikeras.cli.compare", "Find the first layer where a model differs between backends."),
-    "convert": ("unikeras.cli.convert", "Load the weights of a torch module into a saved Keras model."),
+    "convert": (
+        "unikeras.cli.convert",
+        "Convert weights of PyTorch for a Keras model, or a torch module to other formats.",
+    ),
     "demo": ("unikeras.cli.demo", "Train, compare and export a small network on every backend."),
     "doctor": ("unikeras.cli.doctor", "Show what is installed, which backend runs, and on which devices."),
     "export": ("unikeras.cli.export", "Export a saved model to other formats, each verified."),

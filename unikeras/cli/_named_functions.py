@@ -41,6 +41,21 @@ def find_function(argument: str) -> Any:
     return found
 
 
+def find_module(argument: str) -> Any:
+    """Return the torch module that `module:function` returns, or that it is.
+
+    Raises:
+        ArgumentValueError: there is no such function, or it returns something else.
+    """
+    found = find_function(argument)
+    module = found if hasattr(found, "parameters") and not isinstance(found, type) else found()
+    if not hasattr(module, "named_modules"):
+        raise ArgumentValueError(
+            f"{argument} must return a torch.nn.Module; it returned {type(module).__qualname__}"
+        )
+    return module
+
+
 def explain_missing(path: Path, error: ArgumentValueError) -> ArgumentValueError:
     """Return the error for a file that does not load: how to bring its classes where these are missing."""
     missing = _CUSTOM.search(str(error))

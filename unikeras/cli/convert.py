@@ -1,113 +1,160 @@
-"""unikeras convert: the weights of a torch module in a saved Keras model."""
+"""unikeras convert: weights of a torch module into a Keras model, or a torch module into other formats."""
 
 from __future__ import annotations
 
-import warnings
+import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 
-@click.command()
-@click.argument("weights", type=click.Path(path_type=Path), metavar="WEIGHTS")
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  unikeras convert weights.safetensors --into model.keras --out trained.keras\n"
+    "  unikeras convert net:build --example 1,3,224,224 --to onnx,litert"
+)
+@click.argument("source", metavar="SOURCE")
 @click.option(
     "--into",
-    required=True,
     type=click.Path(exists=True, path_type=Path),
     metavar="MODEL.keras",
-    help="The saved Keras model that takes the weights; it is not changed.",
+    help="Weights: the saved Keras model that takes them; it is not changed.",
 )
 @click.option(
     "--out",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="TRAINED.keras",
-    help="Where the model with the weights is saved.",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Weights: where the trained .keras file is saved. Module: the folder of the artifacts, out by default, or "
+    "the file of one.",
 )
 @click.option(
     "--map",
     "pairs",
     multiple=True,
     metavar="MODULE=LAYER",
-    help="Which layer takes the weights of a torch module; MODULE= leaves the module out. May be repeated.",
+    help="Weights: which layer takes those of a torch module; MODULE= leaves the module out. May be repeated.",
 )
-@click.option("--no-strict", is_flag=True, help="Assign the weights that fit; the report lists the others.")
+@click.option(
+    "--no-strict", is_flag=True, help="Weights: assign those that fit; the report lists the others."
+)
 @click.option(
     "--verify",
     metavar="MODULE:FUNCTION",
-    help="A function that returns the torch module with these weights; the outputs of all layers are compared.",
+    help="Weights: a function that returns the torch module with them; the outputs of all layers are compared.",
 )
+@click.option(
+    "--example",
+    "examples",
+    multiple=True,
+    metavar="SIZES[:DTYPE]",
+    help="Module: the shape of an input, such as 1,3,224,224 or 1,16:int64. Once for each input, in order.",
+)
+@click.option(
+    "--to",
+    "formats",
+    metavar="FORMATS",
+    help="Module: formats, separated by commas, such as onnx,litert; `unikeras formats` lists them.",
+)
+@click.option(
+    "--dtype", metavar="DTYPE", help="Module: the dtype of examples that name none; float32 by default."
+)
+@click.option(
+    "--dynamic",
+    multiple=True,
+    metavar="AXES",
+    help="Module: the axes of any size, such as 0:batch,1:length, or none. Once for each input; by default axis 0.",
+)
+@click.option("--no-verify", is_flag=True, help="Module: skip verification; the artifacts record that.")
 @click.option("--overwrite", is_flag=True, help="Replace what is at --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON to stdout.")
-def convert(
-    weights: Path,
-    into: Path,
-    out: Path,
-    pairs: tuple[str, ...],
-    no_strict: bool,
-    verify: str | None,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    """Load the weights of a torch module into a saved Keras model and save the result.
+def convert(source: str, as_json: bool, overwrite: bool, **options: Any) -> None:
+    """Load weights of a torch module into a saved Keras model, or export a torch module to other formats.
 
-    WEIGHTS is a .safetensors file, the .index.json of several or their folder, or a .pt file of a state_dict. Exit
-    codes: 0 done; 1 the weights do not fit, or the verification found a difference; 2 wrong use, or something required
-    is not installed. Nothing is written after an error.
+    SOURCE is a file of weights: .safetensors, the .index.json of several or their folder, or a .pt file of a
+    state_dict. Or it is module:function, a function without arguments that returns the torch module, which is imported
+    and run. Exit codes: 0 done; 1 the work failed, or a verification found a difference; 2 wrong use, or something
+    required is not installed.
     """
-    mapping = _mapping(pairs)
-    _check_out(out, overwrite)
-    report = _converted(weights, into, out, mapping, not no_strict, verify)
-    if as_json:
-        click.echo(report.to_json())
+    from unikeras.cli._named_functions import is_function
+
+    if is_function(source):
+        _refuse(source, options, ("into", "pairs", "no_strict", "verify"))
+        _export(source, as_json, overwrite, options)
         return
-    from rich.console import Console
+    _refuse(source, options, ("examples", "formats", "dtype", "dynamic", "no_verify"))
+    _load(_file(source), as_json, overwrite, options)
 
-    Console().print(report)
+
+_FLAGS = {
+    "pairs": "--map",
+    "examples": "--example",
+    "formats": "--to",
+    "no_strict": "--no-strict",
+    "no_verify": "--no-verify",
+}
 
 
-def _mapping(pairs: tuple[str, ...]) -> dict[str, str | None]:
+def _refuse(source: str, options: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Raise where options were given that belong to the other kind of source."""
     from unikeras.errors import ArgumentValueError
 
-    odd = [pair for pair in pairs if "=" not in pair]
-    if odd:
-        raise ArgumentValueError(f"--map takes MODULE=LAYER; received {', '.join(odd)}")
-    return {module: layer or None for module, _, layer in (pair.partition("=") for pair in pairs)}
+    given = [_FLAGS.get(name, f"--{name}") for name in names if options[name]]
+    if given:
+        kind = "weights" if "into" in names else "module:function"
+        raise ArgumentValueError(f"{', '.join(given)} is for {kind}, and {source} is none")
 
 
-def _check_out(out: Path, overwrite: bool) -> None:
-    from unikeras.errors import ArgumentValueError, OutputError
+def _file(source: str) -> Path:
+    from unikeras.errors import ArtifactNotFound
 
-    if out.suffix.lower() != ".keras":
-        raise ArgumentValueError(f"--out must end in .keras; received {str(out)!r}")
-    if out.exists() and not overwrite:
-        raise OutputError(f"{out} exists; --overwrite replaces it")
+    path = Path(source)
+    if not path.exists():
+        raise ArtifactNotFound(f"there is no file {source!r}, and it is no module:function")
+    return path
 
 
-def _converted(
-    weights: Path, into: Path, out: Path, mapping: dict[str, str | None], strict: bool, verify: str | None
-) -> Any:
+def _load(weights: Path, as_json: bool, overwrite: bool, options: dict[str, Any]) -> None:
+    from unikeras.cli._converted_weights import convert_weights
+
+    report = convert_weights(
+        weights,
+        options["into"],
+        options["out"],
+        options["pairs"],
+        not options["no_strict"],
+        options["verify"],
+        overwrite,
+    )
+    if as_json:
+        click.echo(report.to_json())
+    else:
+        _print(report)
+
+
+def _export(function: str, as_json: bool, overwrite: bool, options: dict[str, Any]) -> None:
+    from unikeras.cli._converted_module import convert_module
+
+    done = convert_module(
+        function,
+        options["examples"],
+        options["formats"],
+        options["out"],
+        options["dtype"],
+        options["dynamic"],
+        not options["no_verify"],
+        overwrite,
+    )
+    if as_json:
+        click.echo(json.dumps(done.to_dict(), indent=2))
+    else:
+        _print(done.imported, done.exported)
+    if done.failure is not None:
+        raise done.failure
+
+
+def _print(*reports: Any) -> None:
     from rich.console import Console
 
-    import unikeras as uk
-    from unikeras._base.files import written_atomically
-    from unikeras._base.output_streams import hold_back_output
-    from unikeras.export import load_keras
-
-    with Console(stderr=True).status(f"loading {weights} into {into}"), hold_back_output():
-        module = None if verify is None else _module_of(verify)
-        model = load_keras(into, uk.backend(), compiled=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the report has them
-            report = uk.interop.load_state_dict(model, weights, mapping=mapping, strict=strict, verify=module)
-        with written_atomically(out) as temporary:
-            model.save(temporary)
-    return report
-
-
-def _module_of(argument: str) -> Any:
-    from unikeras.cli._named_functions import find_function
-
-    found = find_function(argument)
-    return found if hasattr(found, "parameters") else found()
+    for report in reports:
+        Console().print(report)

@@ -15,7 +15,9 @@ from unikeras.errors import ArgumentError, ArgumentValueError, ParityError, Unik
 from unikeras.interop._imported_module import ImportedModule
 from unikeras.interop._imported_weights import imported_state_dict, load_imported_state_dict
 from unikeras.interop._layer_places import Places
+from unikeras.interop._module_links import take_named
 from unikeras.interop._tensor_files import read_weights
+from unikeras.interop._torch_module import TorchModule
 from unikeras.interop._unit_matches import Matches
 from unikeras.interop._unit_rules import units_of
 from unikeras.interop._weight_exchange import (
@@ -85,10 +87,12 @@ def load_state_dict(
         _check_unused(mapping=mapping, verify=verify, flatten=flatten)
         return load_imported_state_dict(model, state_dict, strict)
     places = checked_places(model, flatten)
-    state = read_weights(state_dict)
+    named, rows, places.found, state = take_named(places.found, read_weights(state_dict))
     found = match_weights(places, state, mapping or {})
     values, problems = loaded_values(found)
+    values += named
     report = report_of(model, state, found, places, verify if verify is not None else state_dict)
+    report.rows.extend(rows)
     problems = [*found.problems, *problems, *problems_left(found, report, strict)]
     if problems:
         raise WeightsMismatch(
@@ -191,8 +195,20 @@ def _named_by_layers(model: Any, places: Places) -> dict[str, Any]:
             tensors = _dumped(unit, problems)
             recurrent = unit.kind in ("LSTM", "GRU", "RNN")
             result.update({_torch_name(path, name, recurrent): array for name, array in tensors.items()})
+        if isinstance(place.layer, TorchModule):
+            result.update(_repeated(place))
     _refuse(model, problems)
     return result
+
+
+def _repeated(place: Any) -> dict[str, Any]:
+    """Return the arrays of a torch module's tied weights, under all of their names."""
+    saved = {id(variable) for variable in place.layer.saved_variables().values()}
+    return {
+        f"{place.path.replace('/', '.')}.{name}": np.array(keras.ops.convert_to_numpy(variable))
+        for name, variable in place.layer.named_variables.items()
+        if id(variable) in saved
+    }
 
 
 def _torch_name(path: str, name: str, recurrent: bool) -> str:

@@ -10,6 +10,7 @@ from unikeras._keras.graph import is_graph
 from unikeras.interop._attention_links import ATTENTION_RULES, split_attention
 from unikeras.interop._convolution_links import CONVOLUTION_RULES
 from unikeras.interop._dense_links import DENSE_RULES
+from unikeras.interop._module_links import MODULE_RULES
 from unikeras.interop._normalization_links import NORMALIZATION_RULES
 from unikeras.interop._recurrent_links import RECURRENT_RULES
 from unikeras.interop._weight_links import Link, Place, Rule, Unit
@@ -32,6 +33,7 @@ RULES: dict[type, Rule] = {
     **NORMALIZATION_RULES,
     **RECURRENT_RULES,
     **ATTENTION_RULES,
+    **MODULE_RULES,
     layers.SpectralNormalization: _spectral_normalization,
     layers.TimeDistributed: _time_distributed,
 }
@@ -61,8 +63,8 @@ def units_of(place: Place, split: bool = False) -> list[Unit]:
         return [unit for part in split_attention(place) for unit in units_of(part)]
     rule = _rule_of(layer)
     units = [] if rule is None else rule(place)
-    if any(unit.refusal for unit in units):
-        return units
+    if any(unit.refusal for unit in units) or (rule is not None and rule in MODULE_RULES.values()):
+        return units  # of a torch module: what is left are constants
     known = {id(variable) for unit in units for variable in unit.variables}
     own = own_variables(layer) if rule is None else layer.weights
     return [*units, *(_parameter(place, one) for one in own if id(one) not in known)]

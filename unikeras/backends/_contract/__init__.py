@@ -19,6 +19,7 @@ from unikeras.backends._contract.compile import ProgramContent as ProgramContent
 from unikeras.backends._contract.compile import TensorFunction as TensorFunction
 from unikeras.backends._contract.compile import TraceFault as TraceFault
 from unikeras.backends._contract.kernels import Kernels as Kernels
+from unikeras.backends._contract.modules import NativeModule as NativeModule
 from unikeras.backends._contract.tensors import Composite as Composite
 from unikeras.backends._contract.tensors import Tensors as Tensors
 from unikeras.backends._contract.trainer import KeptValue as KeptValue

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unikeras.backends._contract.modules import NativeModule
+
 
 @dataclass(frozen=True)
 class KeptValue:
@@ -101,6 +103,20 @@ class Trainer(ABC):
             Objects with `path`, `value` (a native tensor) and `assign(value)`, as Keras variables have them.
         """
         return []
+
+    def wrap_module(self, module: Any) -> NativeModule | None:
+        """Return a module of this framework as something that a Keras layer runs.
+
+        Args:
+            module: a module of any framework.
+
+        Returns:
+            The module with its weights as Keras variables; None where it is of another framework.
+
+        Raises:
+            ArgumentValueError: the module has weights without values.
+        """
+        return None
 
     def generator_state(self) -> dict[str, Any]:
         """Return the state of the framework's own generators, which draws without a seed use.

@@ -6,8 +6,9 @@ variables. While a tape records, or a scope holds other values, the module is ca
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -42,11 +43,29 @@ def _on_values(own: Callable[..., Any]) -> Callable[..., Any]:
         if recording_scope() is None:
             return torch.func.functional_call(self.module, _values(self), args, kwargs)
         buffers = _copied_buffers(self)
-        result = torch.func.functional_call(self.module, {**_values(self), **buffers}, args, kwargs)
+        with traceable_kernels():
+            result = torch.func.functional_call(self.module, {**_values(self), **buffers}, args, kwargs)
         _assign_changed(self, buffers)
         return result
 
     return call
+
+
+@contextlib.contextmanager
+def traceable_kernels() -> Iterator[None]:
+    """Let a traced `nn.LSTM` take steps of its own on a CPU.
+
+    oneDNN's backward pass takes an undefined tensor, which a graph cannot hold.
+    """
+    enabled = torch._C._get_mkldnn_enabled()
+    if recording_scope() is None or not enabled:
+        yield
+        return
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(enabled)
 
 
 class _Buffer:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from unikeras.backends._contract import KeptValue, Trainer
+from unikeras.backends._contract import KeptValue, NativeModule, Trainer
 from unikeras.backends.torch import _assign
 
 _SPARE = "_spare_memory"  # the variable's own attribute: it goes when the variable goes
@@ -68,6 +68,11 @@ class TorchTrainer(Trainer):
         from unikeras.backends.torch import _modules
 
         return _modules.native_buffers(model)
+
+    def wrap_module(self, module: Any) -> NativeModule | None:
+        from unikeras.backends.torch._wrapped_module import WrappedModule
+
+        return WrappedModule(module) if isinstance(module, torch.nn.Module) else None
 
     def generator_state(self) -> dict[str, Any]:
         states = {"cpu": torch.get_rng_state()}
