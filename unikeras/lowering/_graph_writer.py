@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from unikeras.lowering import _masks
 from unikeras.lowering import _torch_weights as _weights
 from unikeras.lowering._call_refusal import Refusal
 from unikeras.lowering._layer_call import Call
-from unikeras.lowering._layouts import Value
+from unikeras.lowering._layouts import Layout, Value
 from unikeras.lowering._readable import readable
 from unikeras.lowering._rule_registry import find
 
@@ -25,23 +25,33 @@ class GraphWriter:
 
     Args:
         recurrence: `"kernel"` or `"scan"`.
+        trains: write what training needs too, with modules where torch has them.
+        orders: for the id of a layer, the orders in which it takes and gives its features, as `Value.order`.
 
     Attributes:
         reasons: why layers could not be lowered, by their names.
     """
 
-    def __init__(self, recurrence: str = "kernel") -> None:
+    def __init__(
+        self, recurrence: str = "kernel", trains: bool = False, orders: Mapping[int, tuple[Any, Any]] | None = None
+    ) -> None:
         self.recurrence = recurrence
+        self.trains = trains
         self.reasons: dict[str, str] = {}
+        self._orders = orders or {}
         self._root = torch.nn.Module()
         self._graph = fx.Graph()
         self._tracer = fx.proxy.GraphAppendingTracer(self._graph)
         self._built: dict[Any, Any] = {}
 
-    def input(self, tensor: Any) -> Value:
+    def orders(self, layer: Any) -> tuple[Any, Any]:
+        """Return the orders in which a layer takes and gives its features; None is Keras'."""
+        return self._orders.get(id(layer), (None, None))
+
+    def input(self, tensor: Any, name: str = "", layout: Layout = Layout.PLAIN) -> Value:
         """Add an input of the module for a Keras tensor."""
-        proxy = self._proxy("placeholder", identifier(tensor.name))
-        return Value(proxy, shape=tensor.shape, dtype=tensor.dtype)
+        proxy = self._proxy("placeholder", name or identifier(tensor.name))
+        return Value(proxy, layout, shape=tensor.shape, dtype=tensor.dtype)
 
     def finish(self, outputs: Sequence[Value], name: str) -> fx.GraphModule:
         """Return the module; it gives a tensor, or a tuple where there are several outputs."""

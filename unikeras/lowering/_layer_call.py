@@ -15,6 +15,10 @@ class TargetGraph(Protocol):
     """The graph that a call is written into, as far as the call uses it."""
 
     recurrence: str
+    trains: bool
+
+    def orders(self, layer: Any) -> tuple[Any, Any]:
+        """Return the orders in which a layer takes and gives its features."""
 
     def call(
         self, layer: Any, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any], path: str
@@ -57,6 +61,11 @@ class Call:
     def recurrence(self) -> str:
         """How recurrent layers are written: `"kernel"` or `"scan"`."""
         return self.graph.recurrence
+
+    @property
+    def trains(self) -> bool:
+        """Whether the module is for training too, and for people to read."""
+        return self.graph.trains
 
     @property
     def x(self) -> Value:

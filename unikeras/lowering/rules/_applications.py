@@ -14,7 +14,3 @@ from unikeras.lowering.rules._activations import described
 def _layer_scale(call: Call) -> Value:
     return described(call, call.x.plain * call.weight("weight", call.layer.gamma))
 
-
-@rule(convnext.StochasticDepth)
-def _stochastic_depth(call: Call) -> list[Value]:
-    return call.values

@@ -105,14 +105,23 @@ def _argument(call: Call) -> Value:
 def _along(call: Call) -> Value:
     axis = call.layer.axis
     call.refuse_unless(isinstance(axis, int), f"runs along several axes {axis}")
-    return call.x.map(lambda x: ALONG[type(call.layer)](x, call.x.axis(axis)))
+    value = _in_keras_order(call.x)
+    return value.map(lambda x: ALONG[type(call.layer)](x, value.axis(axis)))
+
+
+def _in_keras_order(value: Value) -> Value:
+    """Return a value whose features lie in Keras' order."""
+    if value.order is None:
+        return value
+    return Value(value.plain, shape=value.shape, dtype=value.dtype)
 
 
 @rule(numpy.Cumsum)
 def _cumsum(call: Call) -> Value:
     call.refuse_unless(call.layer.axis is not None, "sums over all axes at once")
     kind = _weights.dtype(call.outputs[0].dtype)
-    return call.x.map(lambda x: torch.cumsum(x, call.x.axis(call.layer.axis), dtype=kind))
+    value = _in_keras_order(call.x)
+    return value.map(lambda x: torch.cumsum(x, value.axis(call.layer.axis), dtype=kind))
 
 
 @rule(numpy.Concatenate)

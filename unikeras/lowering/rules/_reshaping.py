@@ -10,7 +10,7 @@ from keras import layers
 from torch.nn import functional
 
 from unikeras.lowering._layer_call import Call
-from unikeras.lowering._layouts import Layout, Value
+from unikeras.lowering._layouts import Layout, Value, flat_channels_first, same_order
 from unikeras.lowering._rule_registry import rule
 from unikeras.lowering.rules._activations import described
 
@@ -24,6 +24,9 @@ def reshaped(x: Any, batch: Any, shape: Sequence[int | None]) -> Any:
 @rule(layers.Reshape)
 def _reshape(call: Call) -> Value:
     shape = call.outputs[0].shape[1:]
+    if call.x.order is not None and len(shape) > 2 and None not in shape:
+        if same_order(call.x.order, flat_channels_first([int(size or 0) for size in shape])):
+            return described(call, call.x.own.unflatten(1, (shape[-1], *shape[:-1])), Layout.CHANNELS_FIRST)
     open_sizes = [n for n, size in enumerate(shape) if size is None]
     call.refuse_unless(len(open_sizes) < 2, f"has a target shape with several open sizes {shape}")
     x = call.x.plain
@@ -32,6 +35,13 @@ def _reshape(call: Call) -> Value:
 
 @rule(layers.Flatten)
 def _flatten(call: Call) -> Value:
+    if call.trains and call.x.layout is Layout.CHANNELS_FIRST and None not in call.x.shape[1:]:
+        # As torch flattens it: the columns of what comes next are put in this order.
+        flat = described(call, call.x.own.flatten(1))
+        flat.order = flat_channels_first([int(size or 0) for size in call.x.shape[1:]])
+        return flat
+    if call.trains and call.x.rank == 2:
+        return call.x
     x = call.x.plain
     if call.x.rank == 1:
         return described(call, x.unsqueeze(-1))
@@ -100,15 +110,8 @@ def _masking(call: Call) -> Value:
 
 @rule(
     layers.ActivityRegularization,
-    layers.AlphaDropout,
-    layers.Dropout,
-    layers.GaussianDropout,
-    layers.GaussianNoise,
     layers.Identity,
-    layers.SpatialDropout1D,
-    layers.SpatialDropout2D,
-    layers.SpatialDropout3D,
 )
-def _identity(call: Call) -> list[Value]:
-    # Keras returns the very tensors that came in, with what hangs on them.
+def identity(call: Call) -> list[Value]:
+    """Return the very tensors that came in, with what hangs on them, as Keras does."""
     return call.values
