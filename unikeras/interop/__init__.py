@@ -2,6 +2,7 @@
 
     report = uk.interop.load_state_dict(model, "model.safetensors")
     weights = uk.interop.state_dict(model)
+    module = uk.interop.to_torch(model)
 
 Names load at first use. What needs torch is in `lowering`.
 """
@@ -18,15 +19,17 @@ if TYPE_CHECKING:
     from unikeras.interop._state_dicts import state_dict as state_dict
     from unikeras.interop._weights_report import WeightsReport as WeightsReport
     from unikeras.interop._weights_report import WeightsRow as WeightsRow
+    from unikeras.interop._written_models import to_torch as to_torch
 
 _MODULES = {
     "WeightsReport": "_weights_report",
     "WeightsRow": "_weights_report",
     "load_state_dict": "_state_dicts",
     "state_dict": "_state_dicts",
+    "to_torch": "_written_models",
 }
 
-__all__ = ["WeightsReport", "WeightsRow", "load_state_dict", "state_dict"]
+__all__ = ["WeightsReport", "WeightsRow", "load_state_dict", "state_dict", "to_torch"]
 
 
 if not TYPE_CHECKING:  # type checkers know the names above; this would make every other name one of any type

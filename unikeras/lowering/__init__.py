@@ -21,6 +21,7 @@ from unikeras.lowering._module_state import (
 )
 from unikeras.lowering._recorded_module import ModuleCall, is_torch_module, run_module
 from unikeras.lowering._rule_registry import register
+from unikeras.lowering._to_module import to_module
 from unikeras.lowering._to_torch import to_torch
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "settings_of",
     "state_of",
     "tensors_of",
+    "to_module",
     "to_torch",
 ]

@@ -108,10 +108,10 @@ class Call:
             self.constant(array), shape=tuple(array.shape), dtype=str(array.dtype).removeprefix("torch.")
         )
 
-    def constant(self, array: Any) -> Any:
+    def constant(self, array: Any, name: str = "constant") -> Any:
         """Return a proxy of an array that the module holds as a buffer."""
         value = array if hasattr(array, "is_floating_point") else _weights.tensor(array)
-        return self.graph.held(f"{self.path}.constant", value)
+        return self.graph.held(f"{self.path}.{name}", value)
 
     def weight(self, name: str, variable: Any, arrange: _weights.Arrange | None = None) -> Any:
         """Return a proxy of one of the layer's variables, or None where that is None."""

@@ -199,7 +199,7 @@ def _normalization(call: Call) -> Value:
         mean, deviation = mean.flatten()[0], deviation.flatten()[0]
     else:
         x = Value(x.plain, shape=x.shape)
-    mean, deviation = call.constant(mean), call.constant(deviation)
+    mean, deviation = call.constant(mean, "mean"), call.constant(deviation, "deviation")
     if layer.invert:
         return x.map(lambda p: p.to(kind) * deviation + mean)
     return x.map(lambda p: (p.to(kind) - mean) / deviation)

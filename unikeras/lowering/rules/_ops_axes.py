@@ -77,6 +77,8 @@ def _reduction(call: Call) -> Value:
 def _source(call: Call, plain: list[int], keepdims: bool) -> Any:
     """Return the tensor to reduce: as it lies, where that leaves the other axes in order."""
     x = call.x
+    if x.order is not None:
+        return x.plain
     if x.layout is Layout.PLAIN or keepdims or plain == list(range(1, x.rank - 1)):
         return x.own
     return x.plain
@@ -294,7 +296,7 @@ def _take(call: Call) -> Value:
 def _one_hot(call: Call) -> Value:
     op = call.layer
     call.refuse_unless(op.axis in (-1, call.x.rank), f"puts the classes at axis {op.axis}")
-    classes = call.constant(torch.arange(op.num_classes))
+    classes = call.constant(torch.arange(op.num_classes), "classes")
     hot = call.x.plain.long().unsqueeze(-1) == classes
     return described(call, hot.to(_weights.dtype(call.outputs[0].dtype)))
 
