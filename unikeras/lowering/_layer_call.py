@@ -97,7 +97,12 @@ class Call:
     def mask(self, name: str = "mask") -> Any:
         """Return a mask argument as a proxy of booleans, or None."""
         mask = self.kwargs.get(name)
-        return None if mask is None else self.value(mask).plain.bool()
+        return None if mask is None else self.booleans(mask)
+
+    def booleans(self, mask: Any) -> Any:
+        """Return a mask as a proxy of booleans."""
+        value = self.value(mask)
+        return value.plain if self.trains and value.dtype == "bool" else value.plain.bool()
 
     def value(self, argument: Any) -> Value:
         """Return an argument as a value; what is not a tensor of the graph becomes a constant."""

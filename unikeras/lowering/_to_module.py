@@ -20,7 +20,11 @@ TAKEN = ("self", "torch", "F", "nn", "Tensor", "Any", "Path")
 
 
 def to_module(
-    model: Any, *, orders: Mapping[int, tuple[Any, Any]], channels_first: bool, image_channels_last: bool = True
+    model: Any,
+    *,
+    orders: Mapping[int, tuple[Any, Any]],
+    channels_first: bool,
+    image_channels_last: bool = True,
 ) -> WrittenModule:
     """Return a Keras model as a module of torch that can be trained.
 
@@ -50,10 +54,16 @@ def to_module(
     if writer.reasons:
         raise cannot_lower(model, writer.reasons)
     first = channels_first and image_channels_last
-    proxies = [value.to(Layout.CHANNELS_FIRST if first and value.rank > 3 else Layout.PLAIN) for value in outputs]
-    lowered = writer.finish(_structured(graph.output, proxies), model.name)
+    proxies = [
+        value.to(Layout.CHANNELS_FIRST if first and value.rank > 3 else Layout.PLAIN) for value in outputs
+    ]
+    returned = _structured(graph.output, proxies)
+    keys = list(returned) if isinstance(returned, dict) else [""] * len(outputs)
+    lowered = writer.finish(returned, model.name)
     _weights.own_memory(lowered)
-    module = written(lowered, model.name, _about(names, inputs, outputs, images, first))
+    module = written(
+        lowered, model.name, _about(names, inputs, list(zip(keys, outputs, strict=True)), images, first)
+    )
     return module.eval()
 
 
@@ -92,23 +102,19 @@ def _structured(structure: Any, proxies: list[Any]) -> Any:
 
 
 def _about(
-    names: list[str], inputs: list[Value], outputs: list[Value], images: list[bool], first: bool
+    names: list[str], inputs: list[Value], outputs: list[tuple[str, Value]], images: list[bool], first: bool
 ) -> list[str]:
     """Return the docstring: what goes in and what comes out."""
     takes = [
         f"{name} {_shape(value.shape, first and is_image)}"
         for name, value, is_image in zip(names, inputs, images, strict=True)
     ]
-    gives = [_shape(value.shape, first and value.rank > 3) for value in outputs]
+    gives = [f"{key} {_shape(value.shape, first and value.rank > 3)}".strip() for key, value in outputs]
     one = f"Takes {', '.join(takes)} and returns {', '.join(gives)}."
     if len(one) <= 78:
         return [one]
-    return [
-        "Takes",
-        *(f"    {text}" for text in takes),
-        "and returns",
-        *(f"    {text}" for text in gives),
-    ]
+    lines = [f"{len(takes)} inputs and {len(gives)} outputs.", "", "Takes:"]
+    return [*lines, *(f"    {text}" for text in takes), "", "Returns:", *(f"    {text}" for text in gives)]
 
 
 def _shape(shape: Sequence[int | None], channels_first: bool) -> str:

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 
 class MultiHeadAttention(nn.Module):
-    """Attention of several heads, with a projection each for query, key, value and output.
+    """Attention of several heads, with projections of query, key, value and output.
 
     Args:
-        size: the features of the query, and of key, value and output where nothing else is said.
+        size: the features of the query, and of the others where nothing else is said.
         heads: how many heads.
         head_size: the features of a head's queries and keys.
-        value_size: those of its values, where they differ.
+        value_size: the features of a head's values, where they differ.
         key_features: the features of the key.
         value_features: the features of the value.
         out_features: the features of the output.
@@ -36,13 +36,14 @@ class MultiHeadAttention(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        value_size = value_size or head_size
         self.heads = heads
         self.dropout = dropout
-        self.query = nn.Linear(size, heads * head_size, bias=bias)
-        self.key = nn.Linear(key_features or size, heads * head_size, bias=bias)
-        self.value = nn.Linear(value_features or size, heads * value_size, bias=bias)
-        self.attention_output = nn.Linear(heads * value_size, out_features or size, bias=bias)
+        keys = heads * head_size
+        values = heads * (value_size or head_size)
+        self.query = nn.Linear(size, keys, bias=bias)
+        self.key = nn.Linear(key_features or size, keys, bias=bias)
+        self.value = nn.Linear(value_features or size, values, bias=bias)
+        self.attention_output = nn.Linear(values, out_features or size, bias=bias)
 
     def forward(
         self,
@@ -52,21 +53,27 @@ class MultiHeadAttention(nn.Module):
         mask: Tensor | None = None,
         causal: bool = False,
     ) -> Tensor:
-        """Attend; mask is True at (batch, query, key), or at (batch, heads, query, key), where a query may look."""
-        q = self.query(query).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        k = self.key(value if key is None else key).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        v = self.value(value).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        """Attend where mask (batch, query, key), or with heads second, is True."""
+        q = self._heads(self.query(query))
+        k = self._heads(self.key(value if key is None else key))
+        v = self._heads(self.value(value))
         dropout = self.dropout if self.training else 0.0
         if mask is None:
             x = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal)
-        else:
-            mask = mask if mask.dim() == 4 else mask.unsqueeze(1)
-            if causal:
-                mask = mask & torch.ones_like(mask[:1, :1]).expand(1, 1, q.shape[2], k.shape[2]).tril()
-            # Large and finite: a query that may look nowhere looks everywhere, as in Keras.
-            far = torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, -3e4 if q.dtype == torch.half else -1e9)
-            x = F.scaled_dot_product_attention(q, k, v, attn_mask=far, dropout_p=dropout)
-            if self.dropout > 0:
-                # Keras' layer of dropped weights lets it look nowhere.
-                x = torch.where(mask.any(-1, keepdim=True), x, 0.0)
+            return self.attention_output(x.transpose(1, 2).flatten(2))
+        if mask.dim() == 3:
+            mask = mask.unsqueeze(1)
+        if causal:
+            sizes = (q.shape[2], k.shape[2])
+            mask = mask & torch.ones(sizes, dtype=torch.bool, device=q.device).tril()
+        # Finite, so that a query that may look nowhere looks everywhere, as in Keras.
+        far = -3e4 if q.dtype == torch.float16 else -1e9
+        scores = torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, far)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=scores, dropout_p=dropout)
+        if self.dropout > 0:
+            # With dropout, Keras lets it look nowhere.
+            x = torch.where(mask.any(-1, keepdim=True), x, 0.0)
         return self.attention_output(x.transpose(1, 2).flatten(2))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)

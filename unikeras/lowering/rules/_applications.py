@@ -13,4 +13,3 @@ from unikeras.lowering.rules._activations import described
 @rule(convnext.LayerScale)
 def _layer_scale(call: Call) -> Value:
     return described(call, call.x.plain * call.weight("weight", call.layer.gamma))
-

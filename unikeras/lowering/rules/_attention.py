@@ -99,14 +99,14 @@ def _given(call: Call) -> tuple[Value, Value, Value]:
 
 def _masks(call: Call, query_mask: Value | None) -> list[Any]:
     """Return what masks the scores: (batch, query, key), or with the heads as a second axis."""
-    found = [] if query_mask is None else [query_mask.plain.bool().unsqueeze(-1)]
+    found = [] if query_mask is None else [call.booleans(query_mask).unsqueeze(-1)]
     for name in ("value_mask", "key_mask"):
         mask = call.mask(name)
         found += [] if mask is None else [mask.unsqueeze(-2)]
     mask = call.argument(6, "attention_mask")
     if mask is not None:
         mask = call.value(mask)
-        found.append(mask.plain.bool() if mask.rank > 2 else mask.plain.bool().unsqueeze(0))
+        found.append(call.booleans(mask) if mask.rank > 2 else call.booleans(mask).unsqueeze(0))
     return found
 
 

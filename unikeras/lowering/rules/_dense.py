@@ -45,7 +45,14 @@ def _is_linear(layer: Any) -> bool:
     outer = "".join(letter for letter in kernel if letter in out and letter not in given)
     bias = layer.bias is None or "".join(layer.bias_axes) == outer
     shared = given.removesuffix(inner)
-    return bool(inner and outer and bias and kernel == inner + outer and given == shared + inner and out == shared + outer)
+    return bool(
+        inner
+        and outer
+        and bias
+        and kernel == inner + outer
+        and given == shared + inner
+        and out == shared + outer
+    )
 
 
 def _as_linear(call: Call) -> Value:

@@ -85,7 +85,10 @@ def _concatenated_features(call: Call, values: Sequence[Value]) -> Value:
     """Concatenate features that lie in orders of their own, each in its order."""
     sizes = [int(value.shape[-1] or 0) for value in values]
     starts = np.cumsum([0, *sizes[:-1]])
-    orders = [np.arange(size) if value.order is None else value.order for value, size in zip(values, sizes, strict=True)]
+    orders = [
+        np.arange(size) if value.order is None else value.order
+        for value, size in zip(values, sizes, strict=True)
+    ]
     result = described(call, torch.cat([value.own for value in values], -1))
     result.order = np.concatenate([start + order for start, order in zip(starts, orders, strict=True)])
     return result

@@ -33,7 +33,8 @@ def _dropout(call: Call) -> Any:
         return _mapped(call, lambda: module(float(layer.rate)))
     steps = tuple(shape)[1:2] == (1,) and call.x.rank == 3 and tuple(shape)[2] in (None, call.x.shape[2])
     call.refuse_unless(
-        steps and module is nn.Dropout, f"drops by a noise_shape {tuple(shape)}, which torch.nn.Dropout has not"
+        steps and module is nn.Dropout,
+        f"drops by a noise_shape {tuple(shape)}, which torch.nn.Dropout has not",
     )
     return _channels(call, nn.Dropout1d)
 

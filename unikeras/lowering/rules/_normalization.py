@@ -155,7 +155,9 @@ def _rms_normalization(call: Call) -> Value:
 
     if call.trains:
         size = int(call.x.shape[-1] or 0)
-        return described(call, _in_float(call, call.x.plain, call.module(lambda layer: _rms_norm(layer, size))))
+        return described(
+            call, _in_float(call, call.x.plain, call.module(lambda layer: _rms_norm(layer, size)))
+        )
 
     def normalized(x: Any) -> Any:
         return x * torch.rsqrt(torch.square(x).mean(-1, keepdim=True) + call.layer.epsilon)
@@ -182,7 +184,8 @@ def _unit_normalization(call: Call) -> Value:
 @rule(layers.SpectralNormalization)
 def _spectral_normalization(call: Call) -> Value:
     call.refuse_unless(
-        not call.trains or not call.layer.trainable, "normalizes its kernel in training, which is not written here"
+        not call.trains or not call.layer.trainable,
+        "normalizes its kernel in training, which is not written here",
     )
     # The kernel that training left is normalized already; inference uses it as it is.
     (result,) = call.delegate(call.layer.layer, [call.x], call.outputs)

@@ -22,6 +22,8 @@ from unikeras.lowering.rules._activations import described
 def _rescaling(call: Call) -> Value:
     kind = _weights.dtype(call.layer.compute_dtype)
     scale, offset = (np.asarray(number) for number in (call.layer.scale, call.layer.offset))
+    if scale.ndim == offset.ndim == 0 and call.trains:
+        return _scaled(call, float(scale), float(offset))
     if scale.ndim == offset.ndim == 0:
         return call.x.map(lambda x: x.to(kind) * float(scale) + float(offset))
     last = keras.config.image_data_format() == "channels_last"
@@ -31,6 +33,14 @@ def _rescaling(call: Call) -> Value:
         for a, name in ((scale, "scale"), (offset, "offset"))
     )
     return described(call, call.x.plain.to(kind) * factor + shift)
+
+
+def _scaled(call: Call, scale: float, offset: float) -> Value:
+    """Scale and shift, without what changes nothing."""
+    kind = call.layer.compute_dtype
+    value = call.x if call.x.dtype == kind else call.x.map(lambda x: x.to(_weights.dtype(kind)))
+    value = value if scale == 1 else value.map(lambda x: x * scale)
+    return value if offset == 0 else value.map(lambda x: x + offset)
 
 
 @rule(layers.Resizing)

@@ -21,6 +21,7 @@ from unikeras.lowering.modules.stacked_cells import StackedRecurrence
 from unikeras.lowering.rules._recurrent_kernels import KINDS, activation_name, kernel_of
 from unikeras.lowering.rules._recurrent_modules import as_modules, as_one_module, both_ways, merged
 
+
 @rule(layers.LSTM, layers.GRU, LSTM, GRU, layers.SimpleRNN, layers.RNN)
 def _recurrent(call: Call) -> list[Value]:
     outputs, last, *states = _run(call)
@@ -70,7 +71,7 @@ def _parts_of(layer: Any, recurrence: str) -> list[Any]:
 def _first_mask(call: Call) -> Any:
     mask = call.kwargs.get("mask")
     first = next(iter(keras.tree.flatten(mask)), None)
-    return None if first is None else call.value(first).plain.bool()
+    return None if first is None else call.booleans(first)
 
 
 def _initial_state(call: Call) -> Any:
@@ -145,7 +146,8 @@ def _time_distributed(call: Call) -> list[Value]:
     )
     # Samples are treated one by one, so that time can join the batch; in training a normalization counts them all.
     call.refuse_unless(
-        not (call.trains and masked), "normalizes under a mask, which counts the unmasked steps alone in training"
+        not (call.trains and masked),
+        "normalizes under a mask, which counts the unmasked steps alone in training",
     )
     steps = Value(x.plain.flatten(0, 1), shape=(None, *x.shape[2:]), dtype=x.dtype)
     outputs = [keras.KerasTensor((None, *out.shape[2:]), out.dtype) for out in call.outputs]

@@ -49,7 +49,8 @@ def kernel_of(cells: Sequence[Any], activation: str, masked: bool = False) -> An
     tensors: dict[str, Any] = {}
     for one, suffix in zip(cells, ("_l0", "_l0_reverse"), strict=False):
         tensors.update(
-            (part + suffix, value) for part, value in _tensors(one, _gates_first if gates == 3 else _same_order)
+            (part + suffix, value)
+            for part, value in _tensors(one, _gates_first if gates == 3 else _same_order)
         )
     # nn.RNNBase keeps a list of its weights, which it makes anew as each is set.
     return filled(kernel_class(cell.kernel.shape[0], cell.units, **options), **tensors)

@@ -55,7 +55,10 @@ def _run(call: Call, cells: Sequence[Any], x: Any, mask: Any, state: Any, part: 
     arguments = [x] if mask is None else [x, mask]
     if state is not None:
         half = len(state) // len(cells)
-        parts = [torch.stack([state[n], state[half + n]]) if len(cells) == 2 else state[n].unsqueeze(0) for n in range(half)]
+        parts = [
+            torch.stack([state[n], state[half + n]]) if len(cells) == 2 else state[n].unsqueeze(0)
+            for n in range(half)
+        ]
         arguments.append(tuple(parts) if half == 2 else parts[0])
     result = module(*arguments)
     return result[0], result[1]
@@ -66,10 +69,12 @@ def _check(call: Call, cell: Any) -> None:
     call.refuse_unless(kind in KINDS, f"has a cell {kind.__name__}")
     name, kernel, _ = KINDS[kind]
     call.refuse_unless(
-        name != "gru" or cell.reset_after, "resets the state before the product (reset_after=False), torch.nn.GRU after it"
+        name != "gru" or cell.reset_after,
+        "resets the state before the product (reset_after=False), torch.nn.GRU after it",
     )
     call.refuse_unless(
-        not getattr(cell, "recurrent_dropout", 0), "drops states (recurrent_dropout), which torch's modules do not"
+        not getattr(cell, "recurrent_dropout", 0),
+        "drops states (recurrent_dropout), which torch's modules do not",
     )
     activation = activation_name(cell.activation)
     gate = activation_name(getattr(cell, "recurrent_activation", activations.sigmoid))
@@ -87,7 +92,9 @@ def both_ways(layer: Any) -> bool:
         return False
     names = ("units", "activation", "recurrent_activation", "reset_after", "dropout", "use_bias")
     same = all(getattr(cells[0], name, None) == getattr(cells[1], name, None) for name in names)
-    return same and not ways[0].go_backwards and ways[1].go_backwards and not any(way.stateful for way in ways)
+    return (
+        same and not ways[0].go_backwards and ways[1].go_backwards and not any(way.stateful for way in ways)
+    )
 
 
 def as_one_module(call: Call, mask: Any, state: Any) -> list[Value]:

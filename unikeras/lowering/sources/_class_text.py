@@ -104,7 +104,7 @@ def _imports(sources: Sequence[str]) -> Iterator[str]:
 def _docstring(about: Sequence[str]) -> list[str]:
     if len(about) == 1:
         return [f'    """{about[0]}"""']
-    return [f'    """{about[0]}', "", *(f"    {line}".rstrip() for line in about[1:]), '    """']
+    return [f'    """{about[0]}', *(f"    {line}".rstrip() for line in about[1:]), '    """']
 
 
 def _returned(module: fx.GraphModule) -> str:
@@ -212,5 +212,7 @@ def _is_frozen(module: nn.Module) -> bool:
 
 def is_in_source(buffer: torch.Tensor) -> bool:
     """Say whether a buffer's numbers are written in the source, and not kept in the state_dict."""
-    is_range = buffer.dtype == torch.int64 and buffer.dim() == 1 and torch.equal(buffer, torch.arange(len(buffer)))
+    is_range = (
+        buffer.dtype == torch.int64 and buffer.dim() == 1 and torch.equal(buffer, torch.arange(len(buffer)))
+    )
     return bool(is_range or buffer.numel() <= _FEW)

@@ -30,12 +30,16 @@ def constructor(module: nn.Module) -> tuple[str, list[str]] | None:
     kind = type(module)
     if kind is nn.Sequential:
         parts = [constructor(part) for part in module]
-        return None if None in parts else ("nn.Sequential", [f"{p[0]}({', '.join(p[1])})" for p in parts if p])
+        return (
+            None if None in parts else ("nn.Sequential", [f"{p[0]}({', '.join(p[1])})" for p in parts if p])
+        )
     if kind not in _ARGUMENTS:
         return None
     positional, named = _ARGUMENTS[kind](module)
     texts = [literal(_short(value)) for value in positional]
-    texts += [f"{name}={literal(_short(value))}" for name, (value, default) in named.items() if value != default]
+    texts += [
+        f"{name}={literal(_short(value))}" for name, (value, default) in named.items() if value != default
+    ]
     return (kind.__name__ if kind in WRITTEN_OUT else f"nn.{kind.__name__}"), texts
 
 

@@ -189,7 +189,11 @@ class Statements:
             return call_lines("return {", items, "}")
         items = [names.text(self._writer.parts(one)) for one in value]
         one_line = f"        return {', '.join(items)}"
-        return [one_line] if len(items) > 1 and len(one_line) <= 88 else call_lines("return (", items, ",)" if len(items) == 1 else ")")
+        return (
+            [one_line]
+            if len(items) > 1 and len(one_line) <= 88
+            else call_lines("return (", items, ",)" if len(items) == 1 else ")")
+        )
 
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -198,7 +202,9 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupN
 class _Names:
     """The names of variables: a chain keeps its name while nothing else needs what it was."""
 
-    def __init__(self, found: list[Statement], returned: Any, module: fx.GraphModule, taken: set[str]) -> None:
+    def __init__(
+        self, found: list[Statement], returned: Any, module: fx.GraphModule, taken: set[str]
+    ) -> None:
         self._found, self._module, self._taken = found, module, taken
         self.names: dict[fx.Node, str] = {
             node: str(node.target) for node in module.graph.nodes if node.op == "placeholder"

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 WIDTH = 88
 
 
-def call_lines(start: str, arguments: Sequence[str], end: str = ")", indent: int = 8, comment: str = "") -> list[str]:
+def call_lines(
+    start: str, arguments: Sequence[str], end: str = ")", indent: int = 8, comment: str = ""
+) -> list[str]:
     """Return the lines of one call.
 
     Args:

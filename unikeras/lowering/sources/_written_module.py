@@ -17,7 +17,7 @@ from unikeras.errors import ArgumentValueError, CannotLower, OutputError
 from unikeras.lowering.sources._class_text import ClassText, class_text
 
 # How a class is made of its source, wherever a module of it is unpickled: Keras and unikeras may be missing there.
-_REBUILD = '''
+_REBUILD = """
 def rebuild(source, room, name):
     import linecache, sys, types
 
@@ -41,7 +41,7 @@ def reduced(source, room, name):
         return eval, (call, {"rebuilding": rebuilding, "arguments": (source, room, name)}), vars(self)
 
     return __reduce_ex__
-'''
+"""
 _CALL = """(lambda room: (
     room.update(rebuilding=rebuilding, call=rebuilding[1]),
     exec(rebuilding[0], room),
@@ -186,11 +186,12 @@ def _file_text(found: ClassText, file: str, weights: str) -> str:
     head = f'"""{found.name}, a module of PyTorch.\n\n    from {Path(file).stem} import load\n\n    net = load()\n"""\n\n'
     text = found.text.replace("import torch\n", "from pathlib import Path\n\nimport torch\n", 1)
     if "from typing import Any\n" in found.text.partition("class ")[0]:
-        text = found.text.replace("from typing import Any\n", "from pathlib import Path\nfrom typing import Any\n", 1)
+        text = found.text.replace(
+            "from typing import Any\n", "from pathlib import Path\nfrom typing import Any\n", 1
+        )
     load = (
         f'\n\ndef load(weights=Path(__file__).with_suffix(".{weights}")) -> {found.name}:\n'
         f'    """Return the module with its weights, in evaluation mode."""\n{before}'
         f"    net = {found.name}()\n    net.load_state_dict({loads})\n    return net.eval()\n"
     )
     return head + text + load
-
