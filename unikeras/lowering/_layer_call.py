@@ -68,6 +68,12 @@ class Call:
         return self.graph.trains
 
     @property
+    def kept_order(self) -> Any:
+        """The order of features of a layer that leaves each where it is."""
+        given, order = self.graph.orders(self.layer)
+        return order if given is None else given
+
+    @property
     def x(self) -> Value:
         """The first argument, where that is one tensor."""
         return self.values[0]

@@ -57,9 +57,9 @@ class MultiHeadAttention(nn.Module):
         q = self._heads(self.query(query))
         k = self._heads(self.key(value if key is None else key))
         v = self._heads(self.value(value))
-        dropout = self.dropout if self.training else 0.0
+        p = self.dropout if self.training else 0.0
         if mask is None:
-            x = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal)
+            x = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=causal)
             return self.attention_output(x.transpose(1, 2).flatten(2))
         if mask.dim() == 3:
             mask = mask.unsqueeze(1)
@@ -69,7 +69,7 @@ class MultiHeadAttention(nn.Module):
         # Finite, so that a query that may look nowhere looks everywhere, as in Keras.
         far = -3e4 if q.dtype == torch.float16 else -1e9
         scores = torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, far)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=scores, dropout_p=dropout)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=scores, dropout_p=p)
         if self.dropout > 0:
             # With dropout, Keras lets it look nowhere.
             x = torch.where(mask.any(-1, keepdim=True), x, 0.0)

@@ -169,7 +169,7 @@ def _prelu(call: Call) -> Value:
 
 
 def _prelu_of_channels(call: Call) -> Value:
-    alpha, order = call.layer.alpha, call.graph.orders(call.layer)[0]
+    alpha, order = call.layer.alpha, call.kept_order
     places = slice(None) if order is None else np.argsort(order)
 
     def build(layer: Any) -> torch.nn.Module:

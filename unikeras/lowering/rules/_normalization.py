@@ -64,7 +64,7 @@ def _batch_normalization(call: Call) -> Value:
         not (call.trains and call.layer.trainable and call.kwargs.get("mask") is not None),
         "normalizes under a mask: in training it counts the unmasked steps alone, which torch's does not",
     )
-    order = call.graph.orders(call.layer)[0]
+    order = call.kept_order
     norm = call.module(lambda layer: _batch_norm(layer, call.x.rank, order, call.trains))
     x = call.x.to(layout) if order is None else call.x.features(order)
     result = described(call, _in_float(call, x, norm), layout)
@@ -105,7 +105,7 @@ def _layer_normalization(call: Call) -> Value:
     call.refuse_unless(axes == last, f"normalizes axes {axes}, which are not the last ones")
     call.refuse_unless(not call.layer.rms_scaling, "scales by the variance alone (rms_scaling)")
     shape = tuple(call.x.shape[axis] for axis in axes)
-    order = call.graph.orders(call.layer)[0]
+    order = call.kept_order
     norm = call.module(lambda layer: _layer_norm(layer, shape, order))
     x = call.x.plain if order is None else call.x.features(order)
     result = described(call, _in_float(call, x, norm))

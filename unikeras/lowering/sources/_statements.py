@@ -48,6 +48,7 @@ class Statements:
         self._pending: tuple[fx.Node, Expression] | None = None
         self._unpacked: set[fx.Node] = set()
         self.returned: Any = None
+        self._end = ""
         for node in module.graph.nodes:
             self._add(node)
 
@@ -87,9 +88,8 @@ class Statements:
         if self._pending is None:
             return
         last, value = self._pending
-        if last is returned and self._comment(last) == "":
-            self._writer.inlined[last] = value
-            self.returned = value
+        if last is returned:
+            self.returned, self._end = value, self._comment(last)
         else:
             self._emit(last, value)
 
@@ -108,9 +108,8 @@ class Statements:
             return last is node.args[0] and not self._comment(node) and last.op != "call_module"
         if len(node.all_input_nodes) > 1:
             return False
-        return last.op in ("call_method", "call_function") or isinstance(
-            self._module.get_submodule(str(node.target)), NORMS
-        )
+        module = self._module.get_submodule(str(node.target))
+        return isinstance(module, NORMS) if last.op == "call_module" else value.depth < 2 and not _runs(value)
 
     def _is_shape(self, node: fx.Node) -> bool:
         if node.target is getattr and node.args[1:] == ("shape",):
@@ -180,7 +179,7 @@ class Statements:
             if value.arguments is None:
                 return [f"        return {names.text(value.parts)}"]
             arguments = [names.text(one) for one in value.arguments]
-            return call_lines(f"return {names.text(value.start)}", arguments)
+            return call_lines(f"return {names.text(value.start)}", arguments, comment=self._end)
         if isinstance(value, fx.Node):
             inlined = self._writer.inlined.get(value)
             return [f"        return {names.text(inlined.parts if inlined else [value])}"]
@@ -262,6 +261,13 @@ class _Names:
             number += 1
             free = f"{name}{number}"
         return free
+
+
+def _runs(value: Expression) -> bool:
+    """Say whether an expression runs a module."""
+    return any(
+        isinstance(part, str) and part.startswith("self.") and part.endswith("(") for part in value.parts
+    )
 
 
 def _item(node: fx.Node, number: int) -> fx.Node | None:

@@ -38,7 +38,8 @@ def rebuild(source, room, name):
 
 def reduced(source, room, name):
     def __reduce_ex__(self, protocol):
-        return eval, (call, {"rebuilding": rebuilding, "arguments": (source, room, name)}), vars(self)
+        kept = self.__getstate__() if hasattr(self, "__getstate__") else vars(self)
+        return eval, (call, {"rebuilding": rebuilding, "arguments": (source, room, name)}), kept
 
     return __reduce_ex__
 """
@@ -108,7 +109,7 @@ class WrittenModule(nn.Module):
             raise OutputError(f"{existing[0]} exists; pass overwrite=True to replace it")
         state = self._fitting_state()
         with written_atomically(path, beside=beside.suffix) as temporary:
-            temporary.write_text(_file_text(found, path.name, weights), encoding="utf-8")
+            temporary.write_text(_file_text(found, weights), encoding="utf-8")
             _save(state, temporary.with_suffix(beside.suffix))
         return path
 
@@ -176,22 +177,26 @@ def _save(state: Mapping[str, torch.Tensor], path: Path) -> None:
 
 
 _LOADS = {
-    "pt": ("", "torch.load(weights, weights_only=True)"),
-    "safetensors": ("    from safetensors.torch import load_file\n\n", "load_file(weights)"),
+    "pt": ("", "torch.load(path, weights_only=True)"),
+    "safetensors": ("    from safetensors.torch import load_file\n\n", "load_file(path)"),
 }
+_LOAD = """
+
+def load(weights: str | Path | None = None) -> {name}:
+    \"\"\"Return the module with its weights, in evaluation mode.\"\"\"
+{imports}    path = weights or Path(__file__).with_suffix(".{suffix}")
+    net = {name}()
+    net.load_state_dict({loads})
+    return net.eval()
+"""
 
 
-def _file_text(found: ClassText, file: str, weights: str) -> str:
-    before, loads = _LOADS[weights]
-    head = f'"""{found.name}, a module of PyTorch.\n\n    from {Path(file).stem} import load\n\n    net = load()\n"""\n\n'
-    text = found.text.replace("import torch\n", "from pathlib import Path\n\nimport torch\n", 1)
-    if "from typing import Any\n" in found.text.partition("class ")[0]:
-        text = found.text.replace(
-            "from typing import Any\n", "from pathlib import Path\nfrom typing import Any\n", 1
-        )
-    load = (
-        f'\n\ndef load(weights=Path(__file__).with_suffix(".{weights}")) -> {found.name}:\n'
-        f'    """Return the module with its weights, in evaluation mode."""\n{before}'
-        f"    net = {found.name}()\n    net.load_state_dict({loads})\n    return net.eval()\n"
-    )
-    return head + text + load
+def _file_text(found: ClassText, weights: str) -> str:
+    head = '"""A module of PyTorch; load() returns it with its weights."""\n\n'
+    standard = "from typing import Any\n"
+    if found.text.startswith(standard):
+        text = "from pathlib import Path\n" + found.text
+    else:
+        text = "from pathlib import Path\n\n" + found.text
+    imports, loads = _LOADS[weights]
+    return head + text + _LOAD.format(name=found.name, imports=imports, suffix=weights, loads=loads)
