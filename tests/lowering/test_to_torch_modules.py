@@ -143,7 +143,8 @@ def test_frozen_layers_stay_frozen_with_their_statistics():
     before = module.bn1.running_mean.clone()
     module(*tensors(sample(model)))
     assert torch.equal(module.bn1.running_mean, before)
-    assert not module.bn1.training and module.bn2.training
+    assert not module.bn1.training
+    assert module.bn2.training
 
 
 @pytest.mark.parametrize(
@@ -235,7 +236,8 @@ class Digits(nn.Module):
 def test_lines_of_the_source_are_short(name):
     _, module = made(name)
     assert max(map(len, module.source.splitlines())) <= 88
-    assert "unikeras" not in module.source and "keras." not in module.source
+    assert "unikeras" not in module.source
+    assert "keras." not in module.source
 
 
 @pytest.mark.parametrize("weights", ["pt", "safetensors"])
@@ -392,7 +394,8 @@ def test_mixed_precision_leaves_in_the_dtype_of_the_weights():
     module = uk.interop.to_torch(randomize(model))
     x = sample(model)
     (ours,) = outputs_of(module, x)
-    assert ours.dtype == np.float32 and not module.conv.weight.requires_grad
+    assert ours.dtype == np.float32
+    assert not module.conv.weight.requires_grad
     theirs = flat(keras.ops.cast(model(x, training=False), "float32"))[0]
     np.testing.assert_allclose(ours, theirs, rtol=0.05, atol=0.1)
     back = uk.interop.state_dict(model, like=module)
@@ -423,7 +426,8 @@ def test_training_runs_to_equal_losses():
 
 def test_dropout_of_attention_is_in_the_module():
     module = uk.interop.to_torch(transformer(dropout=0.3))
-    assert module.attention.dropout == 0.3 and module.dropout.p == 0.3
+    assert module.attention.dropout == 0.3
+    assert module.dropout.p == 0.3
     x = torch.ones(2, 7, dtype=torch.int32)
     assert torch.equal(module(x), module(x))
     module.train()

@@ -79,7 +79,7 @@ class Value:
         """Return a tensor of rank 2 with its features in an order, or in Keras'."""
         if same_order(order, self.order):
             return self.own
-        places = np.arange(self.shape[-1]) if self.order is None else self.order
+        places = np.arange(int(self.shape[-1] or 0)) if self.order is None else self.order
         places = places if order is None else places[np.argsort(order)]
         return self.own[:, places.tolist()]
 

@@ -24,13 +24,18 @@ def reshaped(x: Any, batch: Any, shape: Sequence[int | None]) -> Any:
 @rule(layers.Reshape)
 def _reshape(call: Call) -> Value:
     shape = call.outputs[0].shape[1:]
-    if call.x.order is not None and len(shape) > 2 and None not in shape:
-        if same_order(call.x.order, flat_channels_first([int(size or 0) for size in shape])):
-            return described(call, call.x.own.unflatten(1, (shape[-1], *shape[:-1])), Layout.CHANNELS_FIRST)
+    if call.x.order is not None and _is_flat_image(call.x, shape):
+        return described(call, call.x.own.unflatten(1, (shape[-1], *shape[:-1])), Layout.CHANNELS_FIRST)
     open_sizes = [n for n, size in enumerate(shape) if size is None]
     call.refuse_unless(len(open_sizes) < 2, f"has a target shape with several open sizes {shape}")
     x = call.x.plain
     return described(call, reshaped(x, x.shape[0], shape))
+
+
+def _is_flat_image(value: Value, shape: Sequence[int | None]) -> bool:
+    """Say whether features lie as an image of this shape does, with its channels first."""
+    sizes = [size for size in shape if size is not None]
+    return len(sizes) == len(shape) > 2 and same_order(value.order, flat_channels_first(sizes))
 
 
 @rule(layers.Flatten)

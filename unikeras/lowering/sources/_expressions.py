@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - its name in the written files
 from torch import fx
 
 from unikeras.lowering.sources._literal_text import literal
 
-Part = str | fx.Node
+Part = Any  # text, or a node of the graph, whose name comes later
 
 _INFIX = {
     operator.add: "+",
