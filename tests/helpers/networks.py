@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import keras
 import numpy as np
 from keras import layers
@@ -144,3 +146,60 @@ def sample(model, batch=3, seed=1):
 
 def flat(structure):
     return [np.asarray(keras.ops.convert_to_numpy(one)) for one in keras.tree.flatten(structure)]
+
+
+def keras_gradients(model, inputs):
+    """Return the gradients of a sum of squares in training mode, by the path of the variable."""
+    import unikeras as uk
+
+    with uk.GradientTape() as tape:
+        outputs = keras.tree.flatten(model(inputs, training=True))
+        value = sum(keras.ops.sum(keras.ops.square(one - 0.3)) for one in outputs)
+    variables = model.trainable_variables
+    return dict(zip([one.path for one in variables], flat(tape.gradient(value, variables)), strict=True))
+
+
+def torch_gradients(model, module, inputs):
+    """Return the gradients of the same sum of a torch module, by the path of the Keras variable.
+
+    A gradient has the arrangement of its weight, so that the rules for weights bring it to Keras: the model's weights
+    are lost.
+    """
+    import torch
+
+    import unikeras as uk
+
+    outputs = module.train()(*map(torch.tensor, keras.tree.flatten(inputs)))
+    sum((one - 0.3).square().sum() for one in keras.tree.flatten(outputs)).backward()
+    parameters = dict(module.named_parameters())
+    state = {
+        key: torch.zeros_like(value) if key in parameters else value
+        for key, value in module.state_dict().items()
+    }
+    state.update({key: one.grad for key, one in parameters.items() if one.grad is not None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Keras' epsilon, of which a state_dict says nothing
+        uk.interop.load_state_dict(model, state)
+    return {one.path: flat([one])[0] for one in model.trainable_variables}
+
+
+def gaps_of(name):
+    """Return how far a module's outputs and gradients are from the model's, and the names of weights that changed."""
+    import torch
+
+    import unikeras as uk
+    from helpers.agreement import randomize
+
+    model = randomize(NETWORKS[name]())
+    module = uk.interop.to_torch(model)
+    inputs = sample(model, 4)
+    outputs = keras.tree.flatten(module(*map(torch.tensor, keras.tree.flatten(inputs))))
+    pairs = zip(outputs, flat(model(inputs, training=False)), strict=True)
+    gap = max(float(np.abs(ours.detach().numpy() - theirs).max()) for ours, theirs in pairs)
+    back = uk.interop.state_dict(model, like=module)
+    changed = [key for key, value in module.state_dict().items() if not torch.equal(back[key], value)]
+    wanted = keras_gradients(model, inputs)
+    found = torch_gradients(model, module, inputs)
+    scale = max(float(np.abs(one).max()) for one in wanted.values())
+    apart = max(float(np.abs(found[path] - one).max()) for path, one in wanted.items()) / scale
+    return gap, apart, changed

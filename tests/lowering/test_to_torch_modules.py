@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.agreement import randomize
-from helpers.networks import NETWORKS, digits, flat, sample, transformer
+from helpers.networks import NETWORKS, digits, flat, gaps_of, sample, transformer
 from keras import layers
 
 import unikeras as uk
@@ -77,47 +77,10 @@ def test_weights_go_back_and_forth_bit_for_bit(name):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def keras_gradients(model, inputs):
-    """Return the gradients of a sum of squares in training mode, by the path of the variable."""
-
-    def loss():
-        outputs = keras.tree.flatten(model(inputs, training=True))
-        return sum(keras.ops.sum(keras.ops.square(one - 0.3)) for one in outputs)
-
-    with uk.GradientTape() as tape:
-        value = loss()
-    variables = model.trainable_variables
-    return dict(zip([one.path for one in variables], flat(tape.gradient(value, variables)), strict=True))
-
-
 @ALL
-def test_gradients_and_statistics_of_training_are_those_of_keras(name):
-    model, module = made(name)
-    inputs = sample(model, 4)
-    wanted = keras_gradients(model, inputs)
-    module.train()
-    outputs = keras.tree.flatten(module(*tensors(inputs)))
-    sum((one - 0.3).square().sum() for one in outputs).backward()
-    # A gradient has the arrangement of its weight, so that the rules for weights bring it to Keras.
-    parameters = dict(module.named_parameters())
-    state = {
-        key: value if key not in parameters else torch.zeros_like(value)
-        for key, value in module.state_dict().items()
-    }
-    state.update({key: one.grad for key, one in parameters.items() if one.grad is not None})
-    # Scales that Keras has not must stay 1, and are frozen.
-    statistics = {
-        one.path: np.array(value) for one, value in zip(model.weights, flat(model.weights), strict=True)
-    }
-    loaded(model, state)
-    scale = max(np.abs(one).max() for one in wanted.values())
-    for variable in model.trainable_variables:
-        np.testing.assert_allclose(
-            flat([variable])[0], wanted[variable.path], rtol=1e-4, atol=3e-5 * scale, err_msg=variable.path
-        )
-    for variable in model.non_trainable_variables:
-        if "moving_mean" in variable.path:
-            np.testing.assert_allclose(flat([variable])[0], statistics[variable.path], rtol=1e-5, atol=1e-6)
+def test_gradients_of_training_are_those_of_keras(name):
+    _, apart, _ = gaps_of(name)
+    assert apart < 3e-5
 
 
 def test_a_running_variance_is_torchs_unbiased_one():
@@ -127,6 +90,7 @@ def test_a_running_variance_is_torchs_unbiased_one():
     before = module.bn.running_var.clone().numpy()
     module(torch.tensor(x))
     model(x, training=True)
+    np.testing.assert_allclose(module.bn.running_mean, flat([model.layers[0].moving_mean])[0], rtol=1e-5)
     biased, unbiased = x.var(0), x.var(0, ddof=1)
     np.testing.assert_allclose(module.bn.running_var, 0.99 * before + 0.01 * unbiased, rtol=1e-5)
     np.testing.assert_allclose(

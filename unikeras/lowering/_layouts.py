@@ -40,6 +40,7 @@ class Value:
         mask: the value that Keras has as this tensor's mask, or None.
         order: for each feature of the last axis of a tensor of rank 2, which feature it is in `own`; None: all are
             the same. What was flattened with its channels first has one.
+        image: the shape that these features were flattened from, channels last, where they all come from one image.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Value:
         self.dtype = dtype
         self.mask: Value | None = None
         self.order: np.ndarray[Any, Any] | None = None
+        self.image: tuple[int, ...] = ()
 
     @property
     def rank(self) -> int:
@@ -79,6 +81,9 @@ class Value:
         """Return a tensor of rank 2 with its features in an order, or in Keras'."""
         if same_order(order, self.order):
             return self.own
+        if order is None and self.image:
+            first = self.own.unflatten(1, (self.image[-1], *self.image[:-1]))
+            return first.permute(0, *range(2, len(self.image) + 1), 1).flatten(1)
         places = np.arange(int(self.shape[-1] or 0)) if self.order is None else self.order
         places = places if order is None else places[np.argsort(order)]
         return self.own[:, places.tolist()]
@@ -106,7 +111,7 @@ class Value:
     def map(self, function: Callable[[Any], Any]) -> Value:
         """Return what an elementwise function makes of this value, in the same layout."""
         value = Value(function(self.own), self.layout, self.shape, self.dtype)
-        value.order = self.order
+        value.order, value.image = self.order, self.image
         return value
 
 

@@ -19,7 +19,7 @@ class GaussianNoise(nn.Module):
 
 
 class GaussianDropout(nn.Module):
-    """Multiplies by noise around one in training, of the variance that dropout at this rate has."""
+    """Multiplies by noise in training, of the variance that dropout has."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -43,5 +43,6 @@ class StochasticDepth(nn.Module):
         """Return x without the dropped samples, or x."""
         if not self.training:
             return x
-        kept = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) >= self.rate
-        return x * kept / (1 - self.rate)
+        kept = torch.rand(x.shape[0], device=x.device) >= self.rate
+        scale = kept.to(x.dtype) / (1 - self.rate)
+        return x * scale.view(-1, *[1] * (x.dim() - 1))

@@ -201,8 +201,10 @@ def _normalization(call: Call) -> Value:
     if mean.numel() == deviation.numel() == 1:
         mean, deviation = mean.flatten()[0], deviation.flatten()[0]
     else:
-        x = Value(x.plain, shape=x.shape)
+        x = Value(x.plain, shape=x.shape, dtype=x.dtype)
     mean, deviation = call.constant(mean, "mean"), call.constant(deviation, "deviation")
+    if call.trains and x.dtype == layer.compute_dtype:
+        return x.map(lambda p: p * deviation + mean if layer.invert else (p - mean) / deviation)
     if layer.invert:
         return x.map(lambda p: p.to(kind) * deviation + mean)
     return x.map(lambda p: (p.to(kind) - mean) / deviation)

@@ -40,11 +40,8 @@ def _is_flat_image(value: Value, shape: Sequence[int | None]) -> bool:
 
 @rule(layers.Flatten)
 def _flatten(call: Call) -> Value:
-    if call.trains and call.x.layout is Layout.CHANNELS_FIRST and None not in call.x.shape[1:]:
-        # As torch flattens it: the columns of what comes next are put in this order.
-        flat = described(call, call.x.own.flatten(1))
-        flat.order = flat_channels_first([int(size or 0) for size in call.x.shape[1:]])
-        return flat
+    if call.trains and call.x.rank > 2 and None not in call.x.shape[1:]:
+        return _flat_as_in_torch(call)
     if call.trains and call.x.rank == 2:
         return call.x
     x = call.x.plain
@@ -53,6 +50,22 @@ def _flatten(call: Call) -> Value:
     if call.layer.data_format == "channels_first" and call.x.rank > 2:
         x = x.permute(0, *range(2, call.x.rank), 1)
     return described(call, x.flatten(1))
+
+
+def _flat_as_in_torch(call: Call) -> Value:
+    """Flatten a tensor as it lies; the columns of what comes next are put in this order."""
+    x = call.x
+    sizes = [size for size in x.shape[1:] if size is not None]
+    if call.layer.data_format == "channels_first":
+        # Keras moves the channels to the end first.
+        flat, image = described(call, x.plain.flatten(1)), [*sizes[1:], sizes[0]]
+    elif x.layout is Layout.CHANNELS_FIRST:
+        flat, image = described(call, x.own.flatten(1)), sizes
+    else:
+        return described(call, x.plain.flatten(1))
+    flat.order = flat_channels_first(image)
+    flat.image = tuple(image)
+    return flat
 
 
 @rule(layers.Permute)

@@ -118,6 +118,11 @@ class Writer:
             return self._call(start, rest, node.kwargs, node)
         return self._function(node)
 
+    @staticmethod
+    def is_infix(node: fx.Node) -> bool:
+        """Say whether a node is an operator between two values."""
+        return node.op == "call_function" and node.target in _INFIX
+
     def _function(self, node: fx.Node) -> Expression:
         target, args = node.target, node.args
         if target is getattr:

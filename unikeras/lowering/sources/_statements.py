@@ -15,6 +15,7 @@ from unikeras.lowering.sources._wrapped_lines import call_lines
 # Names for what has none of its own, in this order.
 SHORT = ("x", "y", "z")
 _INLINE_WIDTH = 56
+_SIDE_WIDTH = 36
 
 
 @dataclass
@@ -100,6 +101,8 @@ class Statements:
         width = sum(len(part) if isinstance(part, str) else 1 for part in value.parts)
         count = sum(one is last for one in _leaves([node.args, node.kwargs]))
         if count != 1 or width > _INLINE_WIDTH or value.depth > 2 or self._comment(last):
+            return False
+        if self._writer.is_infix(node) and width > _SIDE_WIDTH:
             return False
         if node.op == "call_function":
             inputs = len(node.all_input_nodes)
