@@ -12,4 +12,4 @@ from unikeras.lowering.rules._activations import described
 
 @rule(convnext.LayerScale)
 def _layer_scale(call: Call) -> Value:
-    return described(call, call.x.plain * call.weight("gamma" if call.trains else "weight", call.layer.gamma))
+    return described(call, call.x.plain * call.weight("scale" if call.trains else "weight", call.layer.gamma))
