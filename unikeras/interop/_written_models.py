@@ -10,7 +10,7 @@ from unikeras.interop._arrangements import wants_channels_last
 from unikeras.interop._layer_places import places_of
 
 if TYPE_CHECKING:
-    from unikeras.lowering.sources import WrittenModule
+    from unikeras.lowering import WrittenModule
 
 
 def to_torch(model: Any, *, channels_first: bool = False) -> WrittenModule:
