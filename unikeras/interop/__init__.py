@@ -3,6 +3,7 @@
     report = uk.interop.load_state_dict(model, "model.safetensors")
     weights = uk.interop.state_dict(model)
     model = uk.interop.from_torch(module, (example,))
+    module = uk.interop.to_torch(model)
 
 Names load at first use. What needs torch is in `lowering`.
 """
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from unikeras.interop._torch_module import TorchModule as TorchModule
     from unikeras.interop._weights_report import WeightsReport as WeightsReport
     from unikeras.interop._weights_report import WeightsRow as WeightsRow
+    from unikeras.interop._written_models import to_torch as to_torch
     from unikeras.interop.operators import register_operator as register_operator
 
 _MODULES = {
@@ -37,6 +39,7 @@ _MODULES = {
     "load_state_dict": "_state_dicts",
     "register_operator": "operators",
     "state_dict": "_state_dicts",
+    "to_torch": "_written_models",
 }
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "load_state_dict",
     "register_operator",
     "state_dict",
+    "to_torch",
 ]
 
 

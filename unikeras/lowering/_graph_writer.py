@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from unikeras.lowering import _masks
 from unikeras.lowering import _torch_weights as _weights
 from unikeras.lowering._call_refusal import Refusal
 from unikeras.lowering._layer_call import Call
-from unikeras.lowering._layouts import Value
+from unikeras.lowering._layouts import Layout, Value
 from unikeras.lowering._readable import readable
 from unikeras.lowering._rule_registry import find
 
@@ -25,28 +26,44 @@ class GraphWriter:
 
     Args:
         recurrence: `"kernel"` or `"scan"`.
+        trains: write what training needs too, with modules where torch has them.
+        orders: for the id of a layer, the orders in which it takes and gives its features, as `Value.order`.
+        reserved: names that no module of the root may have.
 
     Attributes:
         reasons: why layers could not be lowered, by their names.
     """
 
-    def __init__(self, recurrence: str = "kernel") -> None:
+    def __init__(
+        self,
+        recurrence: str = "kernel",
+        trains: bool = False,
+        orders: Mapping[int, tuple[Any, Any]] | None = None,
+        reserved: Sequence[str] = (),
+    ) -> None:
         self.recurrence = recurrence
+        self.trains = trains
         self.reasons: dict[str, str] = {}
+        self._orders = orders or {}
+        self._reserved = frozenset(reserved)
+        self._folders: dict[str, str] = {}
         self._root = torch.nn.Module()
         self._graph = fx.Graph()
         self._tracer = fx.proxy.GraphAppendingTracer(self._graph)
         self._built: dict[Any, Any] = {}
 
-    def input(self, tensor: Any) -> Value:
-        """Add an input of the module for a Keras tensor."""
-        proxy = self._proxy("placeholder", identifier(tensor.name))
-        return Value(proxy, shape=tensor.shape, dtype=tensor.dtype)
+    def orders(self, layer: Any) -> tuple[Any, Any]:
+        """Return the orders in which a layer takes and gives its features; None is Keras'."""
+        return self._orders.get(id(layer), (None, None))
 
-    def finish(self, outputs: Sequence[Value], name: str) -> fx.GraphModule:
-        """Return the module; it gives a tensor, or a tuple where there are several outputs."""
-        proxies = tuple(value.plain for value in outputs)
-        self._graph.output(self._tracer.create_arg(proxies if len(proxies) > 1 else proxies[0]))
+    def input(self, tensor: Any, name: str = "", layout: Layout = Layout.PLAIN) -> Value:
+        """Add an input of the module for a Keras tensor."""
+        proxy = self._proxy("placeholder", name or identifier(tensor.name))
+        return Value(proxy, layout, shape=tensor.shape, dtype=tensor.dtype)
+
+    def finish(self, returned: Any, name: str) -> fx.GraphModule:
+        """Return the module; it gives a tensor, or a tuple or dictionary of them."""
+        self._graph.output(self._tracer.create_arg(returned))
         module = fx.GraphModule(self._root, self._graph, class_name=identifier(name))
         # Masks that nobody asks for are written all the same, and go here.
         module.graph.eliminate_dead_code()
@@ -164,23 +181,30 @@ class GraphWriter:
 
     def _enter(self, path: str, value: Any) -> str:
         *folders, name = path.split(".")
-        parent = self._root
-        for folder in folders:
-            if folder not in dict(parent.named_children()):
-                parent.add_module(folder, torch.nn.Module())
-            parent = getattr(parent, folder)
-        number = 0
-        free = name
-        while hasattr(parent, free):
-            number += 1
-            free = f"{name}_{number}"
+        parent, places = self._root, list[str]()
+        for number, folder in enumerate(folders):
+            key = ".".join(folders[: number + 1])
+            if key not in self._folders:
+                self._folders[key] = self._free(parent, folder)
+                parent.add_module(self._folders[key], torch.nn.Module())
+            places.append(self._folders[key])
+            parent = getattr(parent, places[-1])
+        free = self._free(parent, name)
         if isinstance(value, torch.nn.Module):
             parent.add_module(free, value)
         elif isinstance(value, torch.nn.Parameter):
             parent.register_parameter(free, value)
         else:
             parent.register_buffer(free, value)
-        return ".".join([*folders, free])
+        return ".".join([*places, free])
+
+    def _free(self, parent: torch.nn.Module, name: str) -> str:
+        """Return a name that a module does not have yet; those of its methods are taken, too."""
+        free, number = name, 0
+        while hasattr(parent, free) or (parent is self._root and free in self._reserved):
+            number += 1
+            free = f"{name}_{number}"
+        return free
 
     def _proxy(self, kind: str, target: Any, args: Any = (), kwargs: Any = None) -> Any:
         return self._tracer.create_proxy(kind, target, tuple(args), kwargs or {})
@@ -193,8 +217,11 @@ def identifier(name: str) -> str:
         >>> identifier("block 1/conv"), identifier("2nd")
         ('block_1_conv', '_2nd')
     """
-    name = re.sub(r"\W", "_", name)
-    return f"_{name}" if name[:1].isdigit() or keyword.iskeyword(name) or not name else name
+    name = re.sub(r"\W", "_", unicodedata.normalize("NFKC", name))
+    # Python takes fewer characters than \w has, and gives two leading underscores in a class another meaning.
+    name = name if f"_{name}".isidentifier() else re.sub(r"\W", "_", name, flags=re.ASCII)
+    name = re.sub(r"^__+", "_", name)
+    return name if name.isidentifier() and not keyword.iskeyword(name) else f"_{name}"
 
 
 def _unknown() -> None:

@@ -15,6 +15,10 @@ class TargetGraph(Protocol):
     """The graph that a call is written into, as far as the call uses it."""
 
     recurrence: str
+    trains: bool
+
+    def orders(self, layer: Any) -> tuple[Any, Any]:
+        """Return the orders in which a layer takes and gives its features."""
 
     def call(
         self, layer: Any, args: Sequence[Any], kwargs: dict[str, Any], outputs: Sequence[Any], path: str
@@ -59,6 +63,17 @@ class Call:
         return self.graph.recurrence
 
     @property
+    def trains(self) -> bool:
+        """Whether the module is for training too, and for people to read."""
+        return self.graph.trains
+
+    @property
+    def kept_order(self) -> Any:
+        """The order of features of a layer that leaves each where it is."""
+        given, order = self.graph.orders(self.layer)
+        return order if given is None else given
+
+    @property
     def x(self) -> Value:
         """The first argument, where that is one tensor."""
         return self.values[0]
@@ -88,7 +103,12 @@ class Call:
     def mask(self, name: str = "mask") -> Any:
         """Return a mask argument as a proxy of booleans, or None."""
         mask = self.kwargs.get(name)
-        return None if mask is None else self.value(mask).plain.bool()
+        return None if mask is None else self.booleans(mask)
+
+    def booleans(self, mask: Any) -> Any:
+        """Return a mask as a proxy of booleans."""
+        value = self.value(mask)
+        return value.plain if self.trains and value.dtype == "bool" else value.plain.bool()
 
     def value(self, argument: Any) -> Value:
         """Return an argument as a value; what is not a tensor of the graph becomes a constant."""
@@ -99,10 +119,10 @@ class Call:
             self.constant(array), shape=tuple(array.shape), dtype=str(array.dtype).removeprefix("torch.")
         )
 
-    def constant(self, array: Any) -> Any:
+    def constant(self, array: Any, name: str = "constant") -> Any:
         """Return a proxy of an array that the module holds as a buffer."""
         value = array if hasattr(array, "is_floating_point") else _weights.tensor(array)
-        return self.graph.held(f"{self.path}.constant", value)
+        return self.graph.held(f"{self.path}.{name}", value)
 
     def weight(self, name: str, variable: Any, arrange: _weights.Arrange | None = None) -> Any:
         """Return a proxy of one of the layer's variables, or None where that is None."""

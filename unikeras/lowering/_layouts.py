@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 
 class Layout(enum.Enum):
@@ -35,6 +38,9 @@ class Value:
 
     Attributes:
         mask: the value that Keras has as this tensor's mask, or None.
+        order: for each feature of the last axis of a tensor of rank 2, which feature it is in `own`; None: all are
+            the same. What was flattened with its channels first has one.
+        image: the shape that these features were flattened from, channels last, where they all come from one image.
     """
 
     def __init__(
@@ -49,6 +55,8 @@ class Value:
         self.shape = tuple(shape)
         self.dtype = dtype
         self.mask: Value | None = None
+        self.order: np.ndarray[Any, Any] | None = None
+        self.image: tuple[int, ...] = ()
 
     @property
     def rank(self) -> int:
@@ -63,23 +71,38 @@ class Value:
     @property
     def own(self) -> Any:
         """The tensor as it lies."""
-        return self._proxies[self.layout]
+        return self._in(self.layout)
 
     def to(self, layout: Layout) -> Any:
-        """Return the tensor in a layout."""
+        """Return the tensor in a layout, with its features in Keras' order."""
+        return self._in(layout) if self.order is None else self.features(None)
+
+    def features(self, order: np.ndarray[Any, Any] | None) -> Any:
+        """Return a tensor of rank 2 with its features in an order, or in Keras'."""
+        if same_order(order, self.order):
+            return self.own
+        if order is None and self.image:
+            first = self.own.unflatten(1, (self.image[-1], *self.image[:-1]))
+            return first.permute(0, *range(2, len(self.image) + 1), 1).flatten(1)
+        places = np.arange(int(self.shape[-1] or 0)) if self.order is None else self.order
+        places = places if order is None else places[np.argsort(order)]
+        return self.own[:, places.tolist()]
+
+    def _in(self, layout: Layout) -> Any:
         if layout not in self._proxies:
             self._proxies[layout] = self._moved(layout)
         return self._proxies[layout]
 
     def _moved(self, layout: Layout) -> Any:
+        (lying,) = self._proxies.values()
         if self.rank <= 2:
-            return self.own
+            return lying
         if all(size == 1 for size in self.shape[1:-1]):
-            return self.own.reshape((-1, *physical_shape(self.shape, layout)[1:]))
+            return lying.reshape((-1, *physical_shape(self.shape, layout)[1:]))
         spatial = range(1, self.rank - 1)
         if layout is Layout.CHANNELS_FIRST:
-            return self.own.permute(0, self.rank - 1, *spatial)
-        return self.own.permute(0, *(axis + 1 for axis in spatial), 1)
+            return lying.permute(0, self.rank - 1, *spatial)
+        return lying.permute(0, *(axis + 1 for axis in spatial), 1)
 
     def axis(self, axis: int) -> int:
         """Return where an axis of the Keras tensor lies in `own`."""
@@ -87,7 +110,9 @@ class Value:
 
     def map(self, function: Callable[[Any], Any]) -> Value:
         """Return what an elementwise function makes of this value, in the same layout."""
-        return Value(function(self.own), self.layout, self.shape, self.dtype)
+        value = Value(function(self.own), self.layout, self.shape, self.dtype)
+        value.order, value.image = self.order, self.image
+        return value
 
 
 def physical_axis(axis: int, rank: int, layout: Layout) -> int:
@@ -121,3 +146,23 @@ def common_layout(values: Sequence[Value]) -> Layout:
     alike = len({value.rank for value in tensors}) == 1
     in_front = any(value.layout is Layout.CHANNELS_FIRST for value in tensors)
     return Layout.CHANNELS_FIRST if alike and in_front else Layout.PLAIN
+
+
+def same_order(one: np.ndarray[Any, Any] | None, other: np.ndarray[Any, Any] | None) -> bool:
+    """Say whether two orders of features are the same."""
+    return one is other or (one is not None and other is not None and np.array_equal(one, other))
+
+
+def flat_channels_first(shape: Sequence[int]) -> np.ndarray[Any, Any] | None:
+    """Return, for each feature of a flattened image, which it is where channels come first; None where all stay.
+
+    Args:
+        shape: of the image, channels last, without the batch.
+
+    Example:
+        >>> flat_channels_first((3, 2)).tolist()
+        [0, 3, 1, 4, 2, 5]
+    """
+    first = np.arange(math.prod(shape)).reshape(shape[-1], *shape[:-1])
+    order = np.moveaxis(first, 0, -1).reshape(-1)
+    return None if np.array_equal(order, np.arange(order.size)) else order

@@ -55,14 +55,16 @@ def to_torch(model: Any, copy: bool = True, *, recurrence: str = "kernel") -> An
     except Refusal as refusal:
         writer.reasons[identifier(model.name)] = f"{type(model).__name__} {refusal}"
     if writer.reasons:
-        raise _cannot(model, writer.reasons)
-    module = writer.finish(outputs, model.name)
+        raise cannot_lower(model, writer.reasons)
+    proxies = tuple(value.plain for value in outputs)
+    module = writer.finish(proxies if len(proxies) > 1 else proxies[0], model.name)
     if copy:
         _weights.own_memory(module)
     return module.eval()
 
 
-def _cannot(model: Any, reasons: dict[str, str]) -> CannotLower:
+def cannot_lower(model: Any, reasons: dict[str, str]) -> CannotLower:
+    """Return the error that names all parts of a model that cannot be lowered."""
     lines = [f"  {name}: {reason}" for name, reason in reasons.items()]
     return CannotLower(
         "\n".join([f"model {model.name!r} cannot be lowered to a torch module:", *lines]), reasons

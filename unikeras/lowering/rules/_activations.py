@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from keras import activations, layers, ops
 from keras.src.activations import activations as operations
@@ -15,6 +16,7 @@ from unikeras.lowering._call_refusal import Refusal
 from unikeras.lowering._layer_call import Call
 from unikeras.lowering._layouts import Layout, Value
 from unikeras.lowering._rule_registry import rule
+from unikeras.lowering._torch_weights import filled, weight
 
 
 def sparse_plus(x: Any) -> Any:
@@ -158,10 +160,26 @@ def _prelu(call: Call) -> Value:
     x = call.x
     if all(size == 1 for size in call.layer.alpha.shape[:-1]):
         layout = Layout.CHANNELS_FIRST
+        if call.trains:
+            return _prelu_of_channels(call)
         alpha = call.weight("weight", call.layer.alpha, lambda alpha: alpha.flatten())
         return described(call, functional.prelu(x.to(layout), alpha), layout)
     alpha = call.weight("weight", call.layer.alpha)
     return described(call, functional.relu(x.plain) - alpha * functional.relu(-x.plain))
+
+
+def _prelu_of_channels(call: Call) -> Value:
+    alpha, order = call.layer.alpha, call.kept_order
+    places = slice(None) if order is None else np.argsort(order)
+
+    def build(layer: Any) -> torch.nn.Module:
+        slopes = weight(layer, alpha, lambda alpha: alpha.flatten()[places])
+        return filled(torch.nn.PReLU(int(alpha.shape[-1]), device="meta"), weight=slopes)
+
+    x = call.x.to(Layout.CHANNELS_FIRST) if order is None else call.x.features(order)
+    result = described(call, call.module(build)(x), Layout.CHANNELS_FIRST)
+    result.order = order
+    return result
 
 
 @rule(layers.Softmax)

@@ -12,9 +12,4 @@ from unikeras.lowering.rules._activations import described
 
 @rule(convnext.LayerScale)
 def _layer_scale(call: Call) -> Value:
-    return described(call, call.x.plain * call.weight("weight", call.layer.gamma))
-
-
-@rule(convnext.StochasticDepth)
-def _stochastic_depth(call: Call) -> list[Value]:
-    return call.values
+    return described(call, call.x.plain * call.weight("scale" if call.trains else "weight", call.layer.gamma))

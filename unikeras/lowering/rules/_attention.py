@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from unikeras.lowering._layer_call import Call
 from unikeras.lowering._layouts import Value
 from unikeras.lowering._rule_registry import rule
 from unikeras.lowering._torch_weights import filled, weight
+from unikeras.lowering.modules.attention_heads import MultiHeadAttention
 from unikeras.lowering.rules._activations import described
 
 # Far below any score. Keras takes these in a softmax layer and more in its kernels, which underflow alike.
@@ -29,6 +31,12 @@ def _multi_head_attention(call: Call) -> list[Value]:
         "attends over other axes than the second of three",
     )
     query_mask = query.mask
+    whole = call.trains and len(call.outputs) == 1 and not layer._use_gate and layer._sliding_window is None
+    if whole and len(call.outputs[0].shape) == 3:
+        results = [_attend_in_module(call, given, _masks(call, query_mask))]
+        query.mask = value.mask = key.mask = None
+        results[0].mask = query_mask
+        return results
     masks = [*_masks(call, query_mask), *_positions(call, query, value, layer._sliding_window)]
     results = _attend(call, given, masks, (layer.num_heads, layer.num_heads), layer._use_gate)
     # Keras takes the masks off the very tensors that it is called with.
@@ -46,6 +54,42 @@ def _grouped_query_attention(call: Call) -> list[Value]:
     return _attend(call, given, masks, (layer.num_query_heads, layer.num_key_value_heads), layer.use_gate)
 
 
+def _attend_in_module(call: Call, given: tuple[Value, Value, Value], masks: list[Any]) -> Value:
+    query, key, value = given
+    arguments: dict[str, Any] = {}
+    if key is not value:
+        arguments["key"] = key.plain
+    if masks:
+        given_mask = call.argument(6, "attention_mask")
+        if given_mask is not None and call.value(given_mask).rank == 4:
+            masks = [mask if mask is masks[-1] else mask.unsqueeze(1) for mask in masks]
+        arguments["mask"] = functools.reduce(operator.and_, masks)
+    if call.argument(9, "use_causal_mask", False):
+        arguments["causal"] = True
+    return described(call, call.module(_heads)(query.plain, value.plain, **arguments))
+
+
+def _heads(layer: Any) -> nn.Module:
+    parts = {name: getattr(layer, f"_{name}_dense") for name in ("query", "key", "value")}
+    sizes = {name: int(part.kernel.shape[0]) for name, part in parts.items()}
+    with torch.device("meta"):
+        module = MultiHeadAttention(
+            sizes["query"],
+            layer.num_heads,
+            int(layer.key_dim),
+            value_size=int(layer.value_dim),
+            key_features=sizes["key"],
+            value_features=sizes["value"],
+            out_features=int(layer._output_dense.kernel.shape[-1]),
+            dropout=float(layer.dropout),
+            bias=parts["query"].bias is not None,
+        )
+    for name, part in parts.items():
+        setattr(module, name, _dense(part, 1))
+    module.attention_output = _dense(layer._output_dense, 2)
+    return module
+
+
 def _given(call: Call) -> tuple[Value, Value, Value]:
     """Return query, key and value; the value is the key where none is given."""
     query, value = call.value(call.argument(0, "query")), call.value(call.argument(1, "value"))
@@ -55,14 +99,14 @@ def _given(call: Call) -> tuple[Value, Value, Value]:
 
 def _masks(call: Call, query_mask: Value | None) -> list[Any]:
     """Return what masks the scores: (batch, query, key), or with the heads as a second axis."""
-    found = [] if query_mask is None else [query_mask.plain.bool().unsqueeze(-1)]
+    found = [] if query_mask is None else [call.booleans(query_mask).unsqueeze(-1)]
     for name in ("value_mask", "key_mask"):
         mask = call.mask(name)
         found += [] if mask is None else [mask.unsqueeze(-2)]
     mask = call.argument(6, "attention_mask")
     if mask is not None:
         mask = call.value(mask)
-        found.append(mask.plain.bool() if mask.rank > 2 else mask.plain.bool().unsqueeze(0))
+        found.append(call.booleans(mask) if mask.rank > 2 else call.booleans(mask).unsqueeze(0))
     return found
 
 
@@ -94,13 +138,20 @@ def _attend(
         key, value = (one.repeat_interleave(heads[0] // heads[1], dim=1) for one in (key, value))
     scale = float(getattr(layer, "_inverse_sqrt_key_dim", None) or layer._inverse_sqrt_head_dim)
     weights = _softmax(call, torch.matmul(query * scale, key.transpose(-1, -2)), masks, given[0].dtype)
-    mixed = torch.matmul(weights, value).transpose(1, 2).flatten(2)
+    mixed = torch.matmul(_dropped(call, weights), value).transpose(1, 2).flatten(2)
     if gated:
         mixed = mixed * torch.sigmoid(_project(call, "gate", given[0]))
-    output = call.module(lambda layer: _dense(layer._output_dense, 2), "output")(mixed)
+    name = "attention_output" if call.trains else "output"
+    output = call.module(lambda layer: _dense(layer._output_dense, 2), name)(mixed)
     shape = call.outputs[0].shape[2:]
     results = [described(call, output if len(shape) == 1 else output.unflatten(-1, shape))]
     return results if len(call.outputs) == 1 else [*results, Value(weights)]
+
+
+def _dropped(call: Call, weights: Any) -> Any:
+    """Drop weights in training."""
+    rate = float(call.layer.dropout)
+    return call.module(lambda _: nn.Dropout(rate), "dropout")(weights) if call.trains and rate else weights
 
 
 def _softmax(call: Call, scores: Any, masks: list[Any], dtype: str) -> Any:
@@ -144,7 +195,7 @@ def _attention(call: Call) -> list[Value]:
         far = 65504.0 if query.dtype == "float16" else 1e9
         scores = torch.where(functools.reduce(torch.logical_and, kept), scores, scores - far)
     weights = torch.softmax(scores, -1)
-    mixed = torch.matmul(weights, v)
+    mixed = torch.matmul(_dropped(call, weights), v)
     if masks[0] is not None:
         mixed = torch.where(call.value(masks[0]).plain.bool().unsqueeze(-1), mixed, 0.0)
     results = [Value(mixed), Value(weights)][: len(call.outputs)]

@@ -109,6 +109,10 @@ def _transposed_convolution(call: Call) -> Value:
     layer = call.layer
     layout = Layout.of(layer.data_format)
     result = call.module(_transposed)(call.x.to(layout))
+    if call.trains:
+        ends = [slice(None, start - end if end > start else None) for start, end in _crops(layer)]
+        result = result[(slice(None), slice(None), *ends)] if any(one.stop for one in ends) else result
+        return activate(call, layer.activation, described(call, result, layout))
     for axis, (start, end) in enumerate(_crops(layer)):
         if end > start:
             result = result.narrow(axis + 2, 0, result.shape[axis + 2] - (end - start))

@@ -13,7 +13,7 @@ from unikeras.lowering._rule_registry import rule
 from unikeras.lowering._torch_weights import filled, weight
 from unikeras.lowering.modules.convolutional_cells import ConvLSTM
 from unikeras.lowering.rules import _padding
-from unikeras.lowering.rules._recurrent import activation_name
+from unikeras.lowering.rules._recurrent_kernels import activation_name
 
 
 @rule(layers.ConvLSTM2D)

@@ -6,11 +6,12 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from keras import layers
 
 from unikeras.lowering._layer_call import Call
-from unikeras.lowering._layouts import Value, common_layout, physical_axis
+from unikeras.lowering._layouts import Value, common_layout, physical_axis, same_order
 from unikeras.lowering._rule_registry import rule
 from unikeras.lowering.rules._activations import described
 
@@ -19,6 +20,11 @@ def _merged(call: Call, merge: Callable[[Sequence[Any]], Any]) -> Value:
     values = call.values
     layout = common_layout(values)
     rank = max(value.rank for value in values)
+    order = values[0].order
+    if order is not None and all(same_order(order, value.order) for value in values):
+        alike = described(call, merge([value.own for value in values]))
+        alike.order = order
+        return alike
     tensors = [_raised(value.to(layout), value.rank, rank) for value in values]
     result = described(call, merge(tensors), layout)
     masks = [value.mask for value in values]
@@ -68,8 +74,23 @@ def _concatenate(call: Call) -> Value:
     values = call.values
     layout = common_layout(values)
     axis = physical_axis(call.layer.axis, values[0].rank, layout)
+    if any(value.order is not None for value in values):
+        return _concatenated_features(call, values)
     result = described(call, torch.cat([value.to(layout) for value in values], axis), layout)
     result.mask = _concatenated_mask(values, call.layer.axis)
+    return result
+
+
+def _concatenated_features(call: Call, values: Sequence[Value]) -> Value:
+    """Concatenate features that lie in orders of their own, each in its order."""
+    sizes = [int(value.shape[-1] or 0) for value in values]
+    starts = np.cumsum([0, *sizes[:-1]])
+    orders = [
+        np.arange(size) if value.order is None else value.order
+        for value, size in zip(values, sizes, strict=True)
+    ]
+    result = described(call, torch.cat([value.own for value in values], -1))
+    result.order = np.concatenate([start + order for start, order in zip(starts, orders, strict=True)])
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import torch
 from keras import layers
 from torch import nn
@@ -59,21 +60,41 @@ def _both(layer: Any, size: int) -> tuple[Any, Any]:
 @rule(layers.BatchNormalization)
 def _batch_normalization(call: Call) -> Value:
     layout = _channel_layout(call, call.layer.axis)
-    norm = call.module(lambda layer: _batch_norm(layer, call.x.rank))
-    return described(call, _in_float(call, call.x.to(layout), norm), layout)
+    call.refuse_unless(
+        not (call.trains and call.layer.trainable and call.kwargs.get("mask") is not None),
+        "normalizes under a mask: in training it counts the unmasked steps alone, which torch's does not",
+    )
+    order = call.kept_order
+    norm = call.module(lambda layer: _batch_norm(layer, call.x.rank, order, call.trains))
+    x = call.x.to(layout) if order is None else call.x.features(order)
+    result = described(call, _in_float(call, x, norm), layout)
+    result.order = order
+    return result
 
 
-def _batch_norm(layer: Any, rank: int) -> nn.Module:
+def _batch_norm(layer: Any, rank: int, order: Any, trains: bool) -> nn.Module:
     size = layer.moving_mean.shape[0]
     scale, center = _both(layer, size)
-    return filled(
-        BATCH_NORM[rank](size, layer.epsilon, 1 - layer.momentum, affine=scale is not None, device="meta"),
-        weight=scale,
-        bias=center,
-        running_mean=_precise(layer.moving_mean),
-        running_var=_precise(layer.moving_variance),
+    norm = filled(
+        BATCH_NORM[rank](
+            size, layer.epsilon, round(1 - layer.momentum, 12), affine=scale is not None, device="meta"
+        ),
+        weight=_in_order(scale, order),
+        bias=_in_order(center, order),
+        running_mean=_in_order(_precise(layer.moving_mean), order),
+        running_var=_in_order(_precise(layer.moving_variance), order),
         num_batches_tracked=torch.zeros((), dtype=torch.long),
     )
+    # Keras runs a frozen one in inference mode, in training too.
+    return norm.eval() if trains and not layer.trainable else norm
+
+
+def _in_order(value: Any, order: Any) -> Any:
+    """Return a tensor of features in the order in which torch has them."""
+    if order is None or value is None:
+        return value
+    moved = value.detach()[np.argsort(order)]
+    return nn.Parameter(moved, value.requires_grad) if isinstance(value, nn.Parameter) else moved
 
 
 @rule(layers.LayerNormalization)
@@ -84,15 +105,28 @@ def _layer_normalization(call: Call) -> Value:
     call.refuse_unless(axes == last, f"normalizes axes {axes}, which are not the last ones")
     call.refuse_unless(not call.layer.rms_scaling, "scales by the variance alone (rms_scaling)")
     shape = tuple(call.x.shape[axis] for axis in axes)
-    norm = call.module(lambda layer: _layer_norm(layer, shape))
-    return described(call, _in_float(call, call.x.plain, norm))
+    order = call.kept_order
+    norm = call.module(lambda layer: _layer_norm(layer, shape, order))
+    x = call.x.plain if order is None else call.x.features(order)
+    result = described(call, _in_float(call, x, norm))
+    result.order = order
+    return result
 
 
-def _layer_norm(layer: Any, shape: Any) -> nn.Module:
+def _layer_norm(layer: Any, shape: Any, order: Any) -> nn.Module:
+    scale, center = _full(layer.gamma), _full(layer.beta)
+    if scale is None and center is not None:
+        scale = nn.Parameter(torch.ones(shape), requires_grad=False)
     return filled(
-        nn.LayerNorm(shape, layer.epsilon, device="meta"),
-        weight=_full(layer.gamma),
-        bias=_full(layer.beta),
+        nn.LayerNorm(
+            shape,
+            layer.epsilon,
+            elementwise_affine=scale is not None,
+            bias=center is not None,
+            device="meta",
+        ),
+        weight=_in_order(scale, order),
+        bias=_in_order(center, order),
     )
 
 
@@ -119,11 +153,21 @@ def _rms_normalization(call: Call) -> Value:
     last = len(axes) == 1 and axes[0] % call.x.rank == call.x.rank - 1
     call.refuse_unless(last, f"normalizes axes {list(axes)} of {call.x.rank}, not the last one alone")
 
+    if call.trains:
+        size = int(call.x.shape[-1] or 0)
+        return described(
+            call, _in_float(call, call.x.plain, call.module(lambda layer: _rms_norm(layer, size)))
+        )
+
     def normalized(x: Any) -> Any:
         return x * torch.rsqrt(torch.square(x).mean(-1, keepdim=True) + call.layer.epsilon)
 
     scale = call.weight("weight", call.layer.scale)
     return described(call, _in_float(call, call.x.plain, normalized) * scale)
+
+
+def _rms_norm(layer: Any, size: int) -> nn.Module:
+    return filled(nn.RMSNorm(size, layer.epsilon, device="meta"), weight=_full(layer.scale))
 
 
 @rule(layers.UnitNormalization)
@@ -139,6 +183,10 @@ def _unit_normalization(call: Call) -> Value:
 
 @rule(layers.SpectralNormalization)
 def _spectral_normalization(call: Call) -> Value:
+    call.refuse_unless(
+        not call.trains or not call.layer.trainable,
+        "normalizes its kernel in training, which is not written here",
+    )
     # The kernel that training left is normalized already; inference uses it as it is.
     (result,) = call.delegate(call.layer.layer, [call.x], call.outputs)
     return result
@@ -153,8 +201,10 @@ def _normalization(call: Call) -> Value:
     if mean.numel() == deviation.numel() == 1:
         mean, deviation = mean.flatten()[0], deviation.flatten()[0]
     else:
-        x = Value(x.plain)
-    mean, deviation = call.constant(mean), call.constant(deviation)
+        x = Value(x.plain, shape=x.shape, dtype=x.dtype)
+    mean, deviation = call.constant(mean, "mean"), call.constant(deviation, "deviation")
+    if call.trains and x.dtype == layer.compute_dtype:
+        return x.map(lambda p: p * deviation + mean if layer.invert else (p - mean) / deviation)
     if layer.invert:
         return x.map(lambda p: p.to(kind) * deviation + mean)
     return x.map(lambda p: (p.to(kind) - mean) / deviation)

@@ -162,7 +162,9 @@ def _floating(call: Call, value: Value) -> Value:
     """Cast integers where the result is floating, which torch does only to its default type."""
     wanted = call.outputs[0].dtype
     if "float" in wanted and "float" not in value.dtype:
-        return Value(value.own.to(_weights.dtype(wanted)), value.layout, value.shape, wanted)
+        cast = value.map(lambda x: x.to(_weights.dtype(wanted)))
+        cast.dtype = wanted
+        return cast
     return value
 
 

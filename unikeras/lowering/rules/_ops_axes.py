@@ -77,6 +77,8 @@ def _reduction(call: Call) -> Value:
 def _source(call: Call, plain: list[int], keepdims: bool) -> Any:
     """Return the tensor to reduce: as it lies, where that leaves the other axes in order."""
     x = call.x
+    if x.order is not None:
+        return x.plain
     if x.layout is Layout.PLAIN or keepdims or plain == list(range(1, x.rank - 1)):
         return x.own
     return x.plain
@@ -105,14 +107,23 @@ def _argument(call: Call) -> Value:
 def _along(call: Call) -> Value:
     axis = call.layer.axis
     call.refuse_unless(isinstance(axis, int), f"runs along several axes {axis}")
-    return call.x.map(lambda x: ALONG[type(call.layer)](x, call.x.axis(axis)))
+    value = _in_keras_order(call.x)
+    return value.map(lambda x: ALONG[type(call.layer)](x, value.axis(axis)))
+
+
+def _in_keras_order(value: Value) -> Value:
+    """Return a value whose features lie in Keras' order."""
+    if value.order is None:
+        return value
+    return Value(value.plain, shape=value.shape, dtype=value.dtype)
 
 
 @rule(numpy.Cumsum)
 def _cumsum(call: Call) -> Value:
     call.refuse_unless(call.layer.axis is not None, "sums over all axes at once")
     kind = _weights.dtype(call.outputs[0].dtype)
-    return call.x.map(lambda x: torch.cumsum(x, call.x.axis(call.layer.axis), dtype=kind))
+    value = _in_keras_order(call.x)
+    return value.map(lambda x: torch.cumsum(x, value.axis(call.layer.axis), dtype=kind))
 
 
 @rule(numpy.Concatenate)
@@ -285,7 +296,7 @@ def _take(call: Call) -> Value:
 def _one_hot(call: Call) -> Value:
     op = call.layer
     call.refuse_unless(op.axis in (-1, call.x.rank), f"puts the classes at axis {op.axis}")
-    classes = call.constant(torch.arange(op.num_classes))
+    classes = call.constant(torch.arange(op.num_classes), "classes")
     hot = call.x.plain.long().unsqueeze(-1) == classes
     return described(call, hot.to(_weights.dtype(call.outputs[0].dtype)))
 

@@ -45,7 +45,7 @@ def same(
         pads = [total // 2, total - total // 2, *pads]
     if all(isinstance(pad, int) and pad == 0 for pad in pads):
         return x
-    return functional.pad(x, pads, value=value)
+    return functional.pad(x, pads, value=value) if value else functional.pad(x, pads)
 
 
 def _total(size: Any, span: int, stride: int) -> Any:

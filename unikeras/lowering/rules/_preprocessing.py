@@ -22,12 +22,25 @@ from unikeras.lowering.rules._activations import described
 def _rescaling(call: Call) -> Value:
     kind = _weights.dtype(call.layer.compute_dtype)
     scale, offset = (np.asarray(number) for number in (call.layer.scale, call.layer.offset))
+    if scale.ndim == offset.ndim == 0 and call.trains:
+        return _scaled(call, float(scale), float(offset))
     if scale.ndim == offset.ndim == 0:
         return call.x.map(lambda x: x.to(kind) * float(scale) + float(offset))
     last = keras.config.image_data_format() == "channels_last"
     call.refuse_unless(last, "scales each of several channels, which come first")
-    factor, shift = (call.constant(_weights.tensor(a.astype("float64")).to(kind)) for a in (scale, offset))
+    factor, shift = (
+        call.constant(_weights.tensor(a.astype("float64")).to(kind), name)
+        for a, name in ((scale, "scale"), (offset, "offset"))
+    )
     return described(call, call.x.plain.to(kind) * factor + shift)
+
+
+def _scaled(call: Call, scale: float, offset: float) -> Value:
+    """Scale and shift, without what changes nothing."""
+    kind = call.layer.compute_dtype
+    value = call.x if call.x.dtype == kind else call.x.map(lambda x: x.to(_weights.dtype(kind)))
+    value = value if scale == 1 else value.map(lambda x: x * scale)
+    return value if offset == 0 else value.map(lambda x: x + offset)
 
 
 @rule(layers.Resizing)
@@ -59,7 +72,7 @@ def _category_encoding(call: Call) -> Value:
 @rule(layers.Discretization)
 def _discretization(call: Call) -> Value:
     layer = call.layer
-    edges = call.constant(torch.tensor(list(map(float, layer.bin_boundaries)), dtype=torch.float32))
+    edges = call.constant(torch.tensor(list(map(float, layer.bin_boundaries)), dtype=torch.float32), "edges")
     # A sum of comparisons is what torch.bucketize computes, and every exporter knows it.
     bins = (call.x.plain.float().unsqueeze(-1) >= edges).to(torch.int32).sum(-1, dtype=torch.int32)
     if layer.output_mode == "int":
@@ -70,7 +83,7 @@ def _discretization(call: Call) -> Value:
 def _encoded(call: Call, indices: Any, mode: str, depth: int, dtype: str, weights: Any = None) -> Value:
     """Encode integers as `keras.utils.numerical_utils.encode_categorical_inputs` does."""
     kind = _weights.dtype(dtype)
-    classes = call.constant(torch.arange(depth))
+    classes = call.constant(torch.arange(depth), "classes")
     rank = call.x.rank
     hot = (indices.long().unsqueeze(-1) == classes).to(kind)
     if mode == "one_hot":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,20 +13,13 @@ from torch import nn
 
 from unikeras import backends
 from unikeras.layers import GRU, LSTM
-from unikeras.lowering._call_refusal import Refusal
 from unikeras.lowering._layer_call import Call
 from unikeras.lowering._layouts import Value
 from unikeras.lowering._rule_registry import rule
-from unikeras.lowering._torch_weights import filled, weight
 from unikeras.lowering.modules.recurrent_cells import Recurrence, SteppedRecurrence
 from unikeras.lowering.modules.stacked_cells import StackedRecurrence
-from unikeras.lowering.modules.step_loops import ACTIVATIONS
-
-KINDS: dict[type, tuple[str, type[nn.RNNBase], int]] = {
-    layers.LSTMCell: ("lstm", nn.LSTM, 4),
-    layers.GRUCell: ("gru", nn.GRU, 3),
-    layers.SimpleRNNCell: ("rnn", nn.RNN, 1),
-}
+from unikeras.lowering.rules._recurrent_kernels import KINDS, activation_name, kernel_of
+from unikeras.lowering.rules._recurrent_modules import as_modules, as_one_module, both_ways, merged
 
 
 @rule(layers.LSTM, layers.GRU, LSTM, GRU, layers.SimpleRNN, layers.RNN)
@@ -43,6 +36,8 @@ def _recurrent(call: Call) -> list[Value]:
 def _run(call: Call) -> list[Any]:
     layer = call.layer
     call.refuse_unless(not layer.stateful, "is stateful: it keeps its memory between calls")
+    if call.trains:
+        return as_modules(call, _first_mask(call), _initial_state(call))
     if isinstance(layer.cell, layers.StackedRNNCells):
         return _run_stacked(call)
     kind = KINDS.get(type(layer.cell))
@@ -76,7 +71,7 @@ def _parts_of(layer: Any, recurrence: str) -> list[Any]:
 def _first_mask(call: Call) -> Any:
     mask = call.kwargs.get("mask")
     first = next(iter(keras.tree.flatten(mask)), None)
-    return None if first is None else call.value(first).plain.bool()
+    return None if first is None else call.booleans(first)
 
 
 def _initial_state(call: Call) -> Any:
@@ -84,12 +79,14 @@ def _initial_state(call: Call) -> Any:
     if state is None:
         return None
     kind = call.layer.compute_dtype
+    if call.trains:
+        return tuple(call.value(part).plain for part in keras.tree.flatten(state))
     return tuple(call.value(part).plain.to(getattr(torch, kind)) for part in keras.tree.flatten(state))
 
 
 def _built(layer: Any, recurrence: str) -> nn.Module:
     cell = layer.cell
-    name, kernel_class, gates = KINDS[type(cell)]
+    name, _, _ = KINDS[type(cell)]
     if name == "gru" and not cell.reset_after:
         name = "gru_reset_before"
     activation = activation_name(cell.activation)
@@ -100,61 +97,19 @@ def _built(layer: Any, recurrence: str) -> nn.Module:
         # Keras' backends differ here: on JAX a masked step gives the state, elsewhere the output before.
         "begins_with_state": backends.current().recurrence_begins_with_state,
     }
-    kernel = _kernel(cell, name, kernel_class, gates, activation)
+    kernel = kernel_of([cell], activation)
     fused = gate == "sigmoid" and (activation == "tanh" or (name == "rnn" and activation == "relu"))
     if recurrence == "kernel" and fused and name != "gru_reset_before":
         return Recurrence(kernel, **options)
     return SteppedRecurrence(kernel, name, activation, gate, **options)
 
 
-def activation_name(function: Any) -> str:
-    """Return the name of an activation that the steps know, or refuse it."""
-    name = getattr(function, "__name__", "")
-    if name not in ACTIVATIONS or getattr(activations, name, None) is not function:
-        raise Refusal(f"has an activation {name or function!r} that is none of {', '.join(ACTIVATIONS)}")
-    return name
-
-
-def _kernel(cell: Any, name: str, kernel_class: Any, gates: int, activation: str) -> Any:
-    size_in, units = cell.kernel.shape[0], cell.units
-    more = {"nonlinearity": activation} if name == "rnn" and activation == "relu" else {}
-    into_torch = _gates_first if gates == 3 else _same_order
-    kernel = kernel_class(size_in, units, bias=cell.bias is not None, batch_first=True, device="meta", **more)
-    biases = {} if cell.bias is None else _biases(cell, into_torch)
-    # nn.RNNBase keeps a list of its weights, which it makes anew as each is set.
-    return filled(
-        kernel,
-        weight_ih_l0=weight(cell, cell.kernel, lambda k: into_torch(k, 1).T),
-        weight_hh_l0=weight(cell, cell.recurrent_kernel, lambda k: into_torch(k, 1).T),
-        **biases,
-    )
-
-
-def _biases(cell: Any, into_torch: Callable[..., torch.Tensor]) -> dict[str, Any]:
-    """Return both of torch's biases; where Keras has one, it is the first, and the other is zeros."""
-    if len(cell.bias.shape) == 2:
-        return {
-            "bias_ih_l0": weight(cell, cell.bias, lambda both: into_torch(both[0], 0)),
-            "bias_hh_l0": weight(cell, cell.bias, lambda both: into_torch(both[1], 0)),
-        }
-    one = weight(cell, cell.bias, lambda bias: into_torch(bias, 0))
-    return {"bias_ih_l0": one, "bias_hh_l0": nn.Parameter(torch.zeros_like(one), requires_grad=False)}
-
-
-def _same_order(value: torch.Tensor, axis: int) -> torch.Tensor:
-    return value
-
-
-def _gates_first(value: torch.Tensor, axis: int) -> torch.Tensor:
-    """Put a GRU's gates in torch's order: Keras has z, r, h, torch r, z, n."""
-    z, r, h = value.chunk(3, axis)
-    return torch.cat([r, z, h], axis)
-
-
 @rule(layers.Bidirectional)
 def _bidirectional(call: Call) -> list[Value]:
     layer = call.layer
     states = call.argument(1, "initial_state")
+    if call.trains and both_ways(layer):
+        return as_one_module(call, _first_mask(call), _initial_state(call))
     halves = (None, None) if states is None else (states[: len(states) // 2], states[len(states) // 2 :])
     ways = [
         _way(call, one, half)
@@ -162,7 +117,7 @@ def _bidirectional(call: Call) -> list[Value]:
     ]
     (forward, *forward_states), (backward, *backward_states) = [[v.plain for v in way] for way in ways]
     backward = backward.flip(1) if layer.return_sequences else backward
-    results = [*_merged(layer.merge_mode, forward, backward), *forward_states, *backward_states]
+    results = [*merged(layer.merge_mode, forward, backward), *forward_states, *backward_states]
     values = [Value(result) for result in results]
     if layer.return_sequences:
         for value in values[: 1 if layer.merge_mode else 2]:
@@ -180,18 +135,6 @@ def _way(call: Call, layer: Any, state: Sequence[Any] | None) -> list[Value]:
     return call.delegate(layer, [x], outputs, initial_state=state, mask=call.kwargs.get("mask"))
 
 
-def _merged(mode: str | None, forward: Any, backward: Any) -> list[Any]:
-    if mode is None:
-        return [forward, backward]
-    merged = {
-        "concat": lambda: torch.cat([forward, backward], -1),
-        "sum": lambda: forward + backward,
-        "ave": lambda: (forward + backward) / 2,
-        "mul": lambda: forward * backward,
-    }
-    return [merged[mode]()]
-
-
 @rule(layers.TimeDistributed)
 def _time_distributed(call: Call) -> list[Value]:
     inner = call.layer.layer
@@ -201,7 +144,11 @@ def _time_distributed(call: Call) -> list[Value]:
         not masked or isinstance(inner, layers.BatchNormalization),
         f"hands its mask to {type(inner).__name__}",
     )
-    # Inference treats samples one by one, so that time can join the batch.
+    # Samples are treated one by one, so that time can join the batch; in training a normalization counts them all.
+    call.refuse_unless(
+        not (call.trains and masked),
+        "normalizes under a mask, which counts the unmasked steps alone in training",
+    )
     steps = Value(x.plain.flatten(0, 1), shape=(None, *x.shape[2:]), dtype=x.dtype)
     outputs = [keras.KerasTensor((None, *out.shape[2:]), out.dtype) for out in call.outputs]
     results = call.delegate(inner, [steps], outputs)

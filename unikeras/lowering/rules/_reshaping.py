@@ -10,7 +10,7 @@ from keras import layers
 from torch.nn import functional
 
 from unikeras.lowering._layer_call import Call
-from unikeras.lowering._layouts import Layout, Value
+from unikeras.lowering._layouts import Layout, Value, flat_channels_first, same_order
 from unikeras.lowering._rule_registry import rule
 from unikeras.lowering.rules._activations import described
 
@@ -24,20 +24,48 @@ def reshaped(x: Any, batch: Any, shape: Sequence[int | None]) -> Any:
 @rule(layers.Reshape)
 def _reshape(call: Call) -> Value:
     shape = call.outputs[0].shape[1:]
+    if call.x.order is not None and _is_flat_image(call.x, shape):
+        return described(call, call.x.own.unflatten(1, (shape[-1], *shape[:-1])), Layout.CHANNELS_FIRST)
     open_sizes = [n for n, size in enumerate(shape) if size is None]
     call.refuse_unless(len(open_sizes) < 2, f"has a target shape with several open sizes {shape}")
     x = call.x.plain
     return described(call, reshaped(x, x.shape[0], shape))
 
 
+def _is_flat_image(value: Value, shape: Sequence[int | None]) -> bool:
+    """Say whether features lie as an image of this shape does, with its channels first."""
+    sizes = [size for size in shape if size is not None]
+    return len(sizes) == len(shape) > 2 and same_order(value.order, flat_channels_first(sizes))
+
+
 @rule(layers.Flatten)
 def _flatten(call: Call) -> Value:
+    if call.trains and call.x.rank > 2 and None not in call.x.shape[1:]:
+        return _flat_as_in_torch(call)
+    if call.trains and call.x.rank == 2:
+        return call.x
     x = call.x.plain
     if call.x.rank == 1:
         return described(call, x.unsqueeze(-1))
     if call.layer.data_format == "channels_first" and call.x.rank > 2:
         x = x.permute(0, *range(2, call.x.rank), 1)
     return described(call, x.flatten(1))
+
+
+def _flat_as_in_torch(call: Call) -> Value:
+    """Flatten a tensor as it lies; the columns of what comes next are put in this order."""
+    x = call.x
+    sizes = [size for size in x.shape[1:] if size is not None]
+    if call.layer.data_format == "channels_first":
+        # Keras moves the channels to the end first.
+        flat, image = described(call, x.plain.flatten(1)), [*sizes[1:], sizes[0]]
+    elif x.layout is Layout.CHANNELS_FIRST:
+        flat, image = described(call, x.own.flatten(1)), sizes
+    else:
+        return described(call, x.plain.flatten(1))
+    flat.order = flat_channels_first(image)
+    flat.image = tuple(image)
+    return flat
 
 
 @rule(layers.Permute)
@@ -100,15 +128,8 @@ def _masking(call: Call) -> Value:
 
 @rule(
     layers.ActivityRegularization,
-    layers.AlphaDropout,
-    layers.Dropout,
-    layers.GaussianDropout,
-    layers.GaussianNoise,
     layers.Identity,
-    layers.SpatialDropout1D,
-    layers.SpatialDropout2D,
-    layers.SpatialDropout3D,
 )
-def _identity(call: Call) -> list[Value]:
-    # Keras returns the very tensors that came in, with what hangs on them.
+def identity(call: Call) -> list[Value]:
+    """Return the very tensors that came in, with what hangs on them, as Keras does."""
     return call.values
