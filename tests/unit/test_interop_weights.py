@@ -721,6 +721,56 @@ def test_verification_names_the_layer_that_differs():
 
 
 @needs_torch
+@pytest.mark.parametrize("name", ["flatten", "flatten of the input", "unflatten"])
+def test_flattened_features_are_compared_in_one_order(name):
+    model, module = torch_weights.keras_model(name), torch_weights.torch_module(name)
+    warned(model, module)
+    assert uk.compare.parity(model, against=module, steps=0).equal
+    with_slopes = [layer for layer in model.layers if len(layer.weights) == 4]
+    for layer in with_slopes:
+        weights = layer.get_weights()
+        layer.set_weights([weights[0], np.roll(weights[1], 1), *weights[2:]])
+        assert uk.compare.parity(model, against=module, steps=0).first.layer == layer.name
+
+
+@needs_torch
+def test_branches_are_flattened_in_one_order():
+    from torch import nn
+
+    class Joined(nn.Module):
+        def forward(self, parts):
+            return torch_weights.flat_together(parts)
+
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.joined = nn.Conv2d(3, 2, 3), Joined()
+            self.norm, self.last = nn.BatchNorm1d(72), nn.Linear(72, 4)
+
+        def forward(self, x):
+            return self.last(self.norm(self.joined([self.conv(x), x])))
+
+    inputs, module = keras.Input((5, 4, 3)), Branches()
+    joined = layers.Concatenate()([layers.Flatten()(one) for one in (layers.Conv2D(2, 3)(inputs), inputs)])
+    norm = layers.BatchNormalization(epsilon=1e-5, momentum=0.9)
+    report = uk.interop.load_state_dict(
+        keras.Model(inputs, layers.Dense(4)(norm(joined))), module, verify=module
+    ).parity
+    assert norm.name in [row.layer for row in report.layers]
+
+
+@needs_torch
+def test_what_a_layer_returned_is_kept_before_an_activation_in_place():
+    from torch import nn
+
+    model = sequential(
+        (3,), layers.Dense(4), layers.BatchNormalization(epsilon=1e-5, momentum=0.9), layers.ReLU()
+    )
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(inplace=True))
+    assert uk.interop.load_state_dict(model, module, verify=module).parity.equal
+
+
+@needs_torch
 def test_settings_that_differ_are_warned_of():
     from torch import nn
 

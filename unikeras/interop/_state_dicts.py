@@ -93,7 +93,7 @@ def load_state_dict(
         for variable, value in values:
             variable.assign(value)
         if verify is not None:
-            report = _verified(model, verify, places, report)
+            report = _verified(model, verify, report)
     for text in report.warnings:
         warnings.warn(text, stacklevel=2)
     return report
@@ -231,20 +231,11 @@ def _undone_after_errors(variables: Sequence[Any]) -> Iterator[None]:
         raise
 
 
-def _verified(model: Any, module: Any, places: Places, report: WeightsReport) -> WeightsReport:
-    """Compare the model with the module; layers whose features torch has in another order are left out."""
+def _verified(model: Any, module: Any, report: WeightsReport) -> WeightsReport:
+    """Compare the model with the module."""
     from unikeras.compare import parity
 
     found = parity(model, against=module, steps=0)
-    rows = [row for row in found.layers if row.layer not in places.reordered]
-    if len(rows) < len(found.layers) and found.first is not None:
-        apart = [row.layer for row in rows if not all(gap.equal for gap in row.gaps.values())]
-        first = [one for one in found.differences if apart and one.layer not in places.reordered]
-        note = f"{', '.join(sorted(places.reordered))}: torch has the features in another order; not compared"
-        verdict = f"different: {apart[0]} is the first layer that differs" if apart and not first else ""
-        found = replace(found, layers=rows, differences=first, notes=[*found.notes, note])
-        if verdict:
-            raise ParityError("\n".join([verdict, *report.warnings, "", str(report)]), found)
     if not found.equal:
         raise ParityError("\n".join([found.verdict, *report.warnings, "", str(report)]), found)
     return replace(report, parity=found)
