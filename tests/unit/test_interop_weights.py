@@ -31,7 +31,7 @@ from unikeras.interop import _convolution_links as convolution
 from unikeras.interop import _dense_links as dense
 from unikeras.interop import _normalization_links as normalization
 from unikeras.interop import _recurrent_links as recurrent
-from unikeras.interop._weight_links import Link
+from unikeras.interop._weight_links import Link, Unit
 
 RNG = np.random.default_rng(0)
 HAS_TORCH = is_installed("torch")
@@ -632,6 +632,17 @@ def test_two_candidates():
     doubled |= {"fc.weight_g": floats(4)}
     message = unchanged(model, lambda: uk.interop.load_state_dict(model, doubled))
     assert "two candidates for fc.weight_g" in message
+
+
+def test_many_layers_of_equal_shapes_are_one_sentence_and_compared_once(monkeypatch):
+    asked, accepts = [], Unit.accepts
+    monkeypatch.setattr(Unit, "accepts", lambda *args: asked.append(args) or accepts(*args))
+    model = sequential((4,), *(layers.Dense(4) for _ in range(30)))
+    state = {name: array for number in range(31) for name, array in linear(f"l.{number}", 4, 4).items()}
+    message = unchanged(model, lambda: uk.interop.load_state_dict(model, state))
+    assert "and 24 more could take l.0, l.1, l.2, l.3, l.4, l.5 and 25 more, 31 for 30" in message
+    assert "nothing fits" not in message
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(

@@ -141,16 +141,17 @@ def problems_left(found: Matches, report: WeightsReport, strict: bool) -> list[s
         return []
     problems = _refusals(found)
     problems += [f"{group} does not fit {unit}" for unit, group in found.misfits]
-    problems += found.ambiguities
-    explained = {unit.path for unit in found.left_units if unit.refusal} | {
-        unit.path for unit, _ in found.misfits
-    }
-    problems += [f"nothing fits {unit}" for unit in found.left_units if unit.path not in explained]
+    problems += [text for *_, text in found.ambiguities]
+    explained = {id(unit) for unit in found.left_units if unit.refusal}
+    explained.update(id(one) for units, groups, _ in found.ambiguities for one in [*units, *groups])
+    problems += [f"nothing fits {unit}" for unit in found.left_units if id(unit) not in explained]
     kept = set(report.left_in_state_dict)
     problems += [
         f"no layer takes {group}"
         for group in found.left_groups
-        if not group.refusal and kept.intersection(key for keys in group.keys.values() for key in keys)
+        if not group.refusal
+        and id(group) not in explained
+        and kept.intersection(key for keys in group.keys.values() for key in keys)
     ]
     if problems and len(problems) > len(found.problems):
         problems.append("mapping= says what belongs together, and strict=False assigns what fits")
