@@ -63,6 +63,7 @@ def test_the_downloads_of_the_page_arrive(run, tmp_path):
     files = {
         **REPOSITORIES,
         f"models/resnet18-{digest[:8]}.pth": content.getvalue(),
+        "models/resnet18-f37072fd.pth": content.getvalue(),
         "mobilenet.weights.h5": h5,
     }
     with serving(files) as address:
