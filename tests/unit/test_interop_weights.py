@@ -554,7 +554,16 @@ def test_other_sources(tmp_path):
         uk.interop.load_state_dict(mlp(), 3)
     with pytest.raises(ArgumentError, match=r"'optimizer' \(dict\), 'epoch' \(int\)"):
         uk.interop.load_state_dict(mlp(), {**mlp_state(), "optimizer": {}, "epoch": 3})
-    assert uk.interop.load_state_dict(mlp(), {"state_dict": mlp_state(), "epoch": 3}).complete
+    for name in ("state_dict", "module", "params_ema"):
+        assert uk.interop.load_state_dict(
+            mlp(), {name: mlp_state(), "epoch": 3, "optimizer": {"a": 1}}
+        ).complete
+    two = {"generator": mlp_state(), "discriminator": mlp_state()}
+    with pytest.raises(ArgumentError, match=r"may be in one of them, such as state_dict\['generator'\]"):
+        uk.interop.load_state_dict(mlp(), two)
+    for mapping in ([("a", "one")], {"a": 3}):
+        with pytest.raises(ArgumentError, match="mapping= takes paths"):
+            uk.interop.load_state_dict(mlp(), mlp_state(), mapping=mapping)
 
 
 @pytest.mark.skipif(HAS_TORCH, reason="torch is installed here")
@@ -578,6 +587,48 @@ def test_files_of_torch(tmp_path):
     (tmp_path / "c.pt").write_bytes(b"nonsense")
     with pytest.raises((CorruptArtifact, UnsafeArtifact)):
         uk.interop.load_state_dict(model, tmp_path / "c.pt")
+
+
+@needs_torch
+def test_shards_and_checkpoints_of_torch(tmp_path):
+    import torch
+
+    state = {name: torch.tensor(array) for name, array in mlp_state(("one", "two", "three")).items()}
+    torch.save({"state_dict": {f"model.{name}": one for name, one in state.items()}}, tmp_path / "a.ckpt")
+    assert uk.interop.load_state_dict(mlp(), tmp_path / "a.ckpt").complete
+    places = {name: f"pytorch_model-{name.partition('.')[0]}.bin" for name in state}
+    for file in set(places.values()):
+        torch.save({name: one for name, one in state.items() if places[name] == file}, tmp_path / file)
+    index = tmp_path / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    for source in (index, tmp_path):
+        assert uk.interop.load_state_dict(mlp(), source).complete
+    torch.save({"one.bias": torch.nn.Linear(3, 4)}, tmp_path / places["one.bias"])
+    model = mlp()
+    assert "more than tensors" in unchanged(
+        model, lambda: uk.interop.load_state_dict(model, index), UnsafeArtifact
+    )
+
+
+@needs_torch
+def test_modules_whose_tensors_are_no_arrays():
+    from torch import nn
+
+    model = sequential((3,), layers.Dense(4))
+    for module, message in (
+        (nn.LazyLinear(4), "weight is not initialized"),
+        (nn.Linear(3, 4, device="meta"), "weight is on the meta device; bias is on the meta device"),
+    ):
+        assert message in unchanged(
+            model, lambda m=module: uk.interop.load_state_dict(model, m), ArgumentError
+        )
+
+    class Labelled(nn.Linear):
+        def get_extra_state(self):
+            return "a label"
+
+    message = unchanged(model, lambda: uk.interop.load_state_dict(model, Labelled(3, 4)), ArgumentError)
+    assert "the module holds more than named tensors: '_extra_state' (str)" in message
 
 
 # Refusals

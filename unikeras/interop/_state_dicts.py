@@ -47,7 +47,7 @@ def load_state_dict(
     Args:
         model: a built `keras.Model`, on any backend.
         state_dict: a mapping of tensors or arrays, a torch module, or a path: `.safetensors`, the `.index.json` of
-            shards or their folder, or `.pt`, which is read without unpickling objects.
+            shards or their folder, or `.pt`, `.bin` or `.ckpt`, which are read without unpickling objects.
         mapping: Keras paths, such as `"encoder/dense"`, by names of torch modules, for what the rest does not tell.
             None leaves a module out.
         strict: whether all weights of both sides must find a place. False assigns what fits.
@@ -80,7 +80,7 @@ def load_state_dict(
         raise ArgumentError(f"verify= takes the torch module; received {type(verify).__qualname__}")
     places = checked_places(model, flatten)
     state = read_weights(state_dict)
-    found = match_weights(places, state, mapping or {})
+    found = match_weights(places, state, mapping)
     values, problems = loaded_values(found)
     report = report_of(model, state, found, places, verify if verify is not None else state_dict)
     problems = [*found.problems, *problems, *problems_left(found, report, strict)]
@@ -135,7 +135,7 @@ def state_dict(
     if like is None:
         return _named_by_layers(model, places)
     state = read_weights(like)
-    found = match_weights(places, state, mapping or {})
+    found = match_weights(places, state, mapping)
     problems = [*found.problems, *problems_left(found, report_of(model, state, found, places, None), True)]
     result = dict(state)
     for unit, group, _ in found.pairs:

@@ -39,7 +39,14 @@ def checked_places(model: Any, flatten: Shapes | None) -> Places:
     return places
 
 
-def match_weights(places: Places, state: Mapping[str, Array], mapping: Mapped) -> Matches:
+def match_weights(places: Places, state: Mapping[str, Array], mapping: Mapped | None) -> Matches:
+    mapping = {} if mapping is None else mapping
+    if not isinstance(mapping, Mapping) or not all(
+        isinstance(name, str) and isinstance(path, str | None) for name, path in mapping.items()
+    ):
+        raise ArgumentError(
+            f"mapping= takes paths of layers, or None, by names of modules; received {mapping!r}"
+        )
     groups = groups_of(state)
     split = not any(group.is_attention for group in groups)
     units = [unit for place in places.found for unit in units_of(place, split)]
