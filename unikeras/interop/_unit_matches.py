@@ -119,7 +119,9 @@ class _Search:
 
     def by_shape(self) -> bool:
         """Match a unit and a group that fit only each other."""
-        pairs = [(*units, *groups) for units, groups in self._components() if len(units) == len(groups) == 1]
+        pairs = [
+            (units[0], groups[0]) for units, groups in self._components() if len(units) == len(groups) == 1
+        ]
         for unit, group in pairs:
             self._pair(unit, group, SHAPE)
         return bool(pairs)
