@@ -92,12 +92,12 @@ def _branches_module(nn):
             self.slope, self.last = nn.PReLU(2 * 3 * 2 + 3 * 4 * 3), nn.Linear(2 * 3 * 2 + 3 * 4 * 3, 4)
 
         def forward(self, x):
-            return self.last(self.slope(_flat_together([self.one(x), self.other(x)])))
+            return self.last(self.slope(flat_together([self.one(x), self.other(x)])))
 
     return Branches()
 
 
-def _flat_together(parts):
+def flat_together(parts):
     import torch
 
     return torch.cat([part.flatten(1) for part in parts], 1)

@@ -31,7 +31,7 @@ from unikeras.interop import _convolution_links as convolution
 from unikeras.interop import _dense_links as dense
 from unikeras.interop import _normalization_links as normalization
 from unikeras.interop import _recurrent_links as recurrent
-from unikeras.interop._weight_links import Link
+from unikeras.interop._weight_links import Link, Unit
 
 RNG = np.random.default_rng(0)
 HAS_TORCH = is_installed("torch")
@@ -554,7 +554,16 @@ def test_other_sources(tmp_path):
         uk.interop.load_state_dict(mlp(), 3)
     with pytest.raises(ArgumentError, match=r"'optimizer' \(dict\), 'epoch' \(int\)"):
         uk.interop.load_state_dict(mlp(), {**mlp_state(), "optimizer": {}, "epoch": 3})
-    assert uk.interop.load_state_dict(mlp(), {"state_dict": mlp_state(), "epoch": 3}).complete
+    for name in ("state_dict", "module", "params_ema"):
+        assert uk.interop.load_state_dict(
+            mlp(), {name: mlp_state(), "epoch": 3, "optimizer": {"a": 1}}
+        ).complete
+    two = {"generator": mlp_state(), "discriminator": mlp_state()}
+    with pytest.raises(ArgumentError, match=r"may be in one of them, such as state_dict\['generator'\]"):
+        uk.interop.load_state_dict(mlp(), two)
+    for mapping in ([("a", "one")], {"a": 3}):
+        with pytest.raises(ArgumentError, match="mapping= takes paths"):
+            uk.interop.load_state_dict(mlp(), mlp_state(), mapping=mapping)
 
 
 @pytest.mark.skipif(HAS_TORCH, reason="torch is installed here")
@@ -578,6 +587,48 @@ def test_files_of_torch(tmp_path):
     (tmp_path / "c.pt").write_bytes(b"nonsense")
     with pytest.raises((CorruptArtifact, UnsafeArtifact)):
         uk.interop.load_state_dict(model, tmp_path / "c.pt")
+
+
+@needs_torch
+def test_shards_and_checkpoints_of_torch(tmp_path):
+    import torch
+
+    state = {name: torch.tensor(array) for name, array in mlp_state(("one", "two", "three")).items()}
+    torch.save({"state_dict": {f"model.{name}": one for name, one in state.items()}}, tmp_path / "a.ckpt")
+    assert uk.interop.load_state_dict(mlp(), tmp_path / "a.ckpt").complete
+    places = {name: f"pytorch_model-{name.partition('.')[0]}.bin" for name in state}
+    for file in set(places.values()):
+        torch.save({name: one for name, one in state.items() if places[name] == file}, tmp_path / file)
+    index = tmp_path / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    for source in (index, tmp_path):
+        assert uk.interop.load_state_dict(mlp(), source).complete
+    torch.save({"one.bias": torch.nn.Linear(3, 4)}, tmp_path / places["one.bias"])
+    model = mlp()
+    assert "more than tensors" in unchanged(
+        model, lambda: uk.interop.load_state_dict(model, index), UnsafeArtifact
+    )
+
+
+@needs_torch
+def test_modules_whose_tensors_are_no_arrays():
+    from torch import nn
+
+    model = sequential((3,), layers.Dense(4))
+    for module, message in (
+        (nn.LazyLinear(4), "weight is not initialized"),
+        (nn.Linear(3, 4, device="meta"), "weight is on the meta device; bias is on the meta device"),
+    ):
+        assert message in unchanged(
+            model, lambda m=module: uk.interop.load_state_dict(model, m), ArgumentError
+        )
+
+    class Labelled(nn.Linear):
+        def get_extra_state(self):
+            return "a label"
+
+    message = unchanged(model, lambda: uk.interop.load_state_dict(model, Labelled(3, 4)), ArgumentError)
+    assert "the module holds more than named tensors: '_extra_state' (str)" in message
 
 
 # Refusals
@@ -632,6 +683,17 @@ def test_two_candidates():
     doubled |= {"fc.weight_g": floats(4)}
     message = unchanged(model, lambda: uk.interop.load_state_dict(model, doubled))
     assert "two candidates for fc.weight_g" in message
+
+
+def test_many_layers_of_equal_shapes_are_one_sentence_and_compared_once(monkeypatch):
+    asked, accepts = [], Unit.accepts
+    monkeypatch.setattr(Unit, "accepts", lambda *args: asked.append(args) or accepts(*args))
+    model = sequential((4,), *(layers.Dense(4) for _ in range(30)))
+    state = {name: array for number in range(31) for name, array in linear(f"l.{number}", 4, 4).items()}
+    message = unchanged(model, lambda: uk.interop.load_state_dict(model, state))
+    assert "and 24 more could take l.0, l.1, l.2, l.3, l.4, l.5 and 25 more, 31 for 30" in message
+    assert "nothing fits" not in message
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -718,6 +780,56 @@ def test_verification_names_the_layer_that_differs():
     )
     assert "conv2d" in message
     assert "activation is relu; 1 of torch is elu(1.0)" in message
+
+
+@needs_torch
+@pytest.mark.parametrize("name", ["flatten", "flatten of the input", "unflatten"])
+def test_flattened_features_are_compared_in_one_order(name):
+    model, module = torch_weights.keras_model(name), torch_weights.torch_module(name)
+    warned(model, module)
+    assert uk.compare.parity(model, against=module, steps=0).equal
+    with_slopes = [layer for layer in model.layers if len(layer.weights) == 4]
+    for layer in with_slopes:
+        weights = layer.get_weights()
+        layer.set_weights([weights[0], np.roll(weights[1], 1), *weights[2:]])
+        assert uk.compare.parity(model, against=module, steps=0).first.layer == layer.name
+
+
+@needs_torch
+def test_branches_are_flattened_in_one_order():
+    from torch import nn
+
+    class Joined(nn.Module):
+        def forward(self, parts):
+            return torch_weights.flat_together(parts)
+
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.joined = nn.Conv2d(3, 2, 3), Joined()
+            self.norm, self.last = nn.BatchNorm1d(72), nn.Linear(72, 4)
+
+        def forward(self, x):
+            return self.last(self.norm(self.joined([self.conv(x), x])))
+
+    inputs, module = keras.Input((5, 4, 3)), Branches()
+    joined = layers.Concatenate()([layers.Flatten()(one) for one in (layers.Conv2D(2, 3)(inputs), inputs)])
+    norm = layers.BatchNormalization(epsilon=1e-5, momentum=0.9)
+    report = uk.interop.load_state_dict(
+        keras.Model(inputs, layers.Dense(4)(norm(joined))), module, verify=module
+    ).parity
+    assert norm.name in [row.layer for row in report.layers]
+
+
+@needs_torch
+def test_what_a_layer_returned_is_kept_before_an_activation_in_place():
+    from torch import nn
+
+    model = sequential(
+        (3,), layers.Dense(4), layers.BatchNormalization(epsilon=1e-5, momentum=0.9), layers.ReLU()
+    )
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(inplace=True))
+    assert uk.interop.load_state_dict(model, module, verify=module).parity.equal
 
 
 @needs_torch

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from unikeras import export
-from unikeras._base.text import brief
 from unikeras._keras.samples import Sizes
 from unikeras._specs.signature import Signature, TensorSpec
 from unikeras._specs.structure import take_apart
 from unikeras.compare._gaps import Array
-from unikeras.compare._matched_calls import match_outputs
+from unikeras.compare._module_side import run_module_side
 from unikeras.compare._prepared_model import PreparedModel, copy_of
-from unikeras.compare._side_records import LayerCall, SideRun
+from unikeras.compare._side_records import SideRun
 from unikeras.compare._side_run import run_side
 from unikeras.errors import ArgumentError, ArgumentValueError, SignatureError, UnikerasError
 
@@ -72,7 +71,7 @@ def counterpart_of(against: Any, steps: int, same_weights: bool, trust: bool, ba
     if _is_torch_module(against):
         return Counterpart(
             f"{type(against).__name__} of torch",
-            lambda prepared, first: _run_module(against, prepared, first),
+            lambda prepared, first: run_module_side(against, prepared, first),
         )
     raise ArgumentError(
         "against= takes a Keras model, the path of one or of an artifact, or a torch module; received "
@@ -183,64 +182,3 @@ def _is_torch_module(value: Any) -> bool:
     from unikeras.lowering import is_torch_module
 
     return is_torch_module(value)
-
-
-def _run_module(
-    module: Any, prepared: PreparedModel, first: SideRun
-) -> tuple[SideRun, list[tuple[int, int]]]:
-    from unikeras.lowering import run_module
-
-    failures = []
-    for channels_first in (False, True):
-        inputs = prepared.samples.inputs
-        if channels_first:
-            inputs = [np.moveaxis(array, -1, 1) if array.ndim > 2 else array for array in inputs]
-        try:
-            outputs, calls = run_module(module, inputs)
-        except Exception as error:  # a module may raise anything
-            failures.append(brief(error))
-            continue
-        expected = [array.shape for array in first.outputs]
-        outputs = [
-            _in_layout(array, shape, channels_first) for array, shape in zip(outputs, expected, strict=False)
-        ]
-        if [array.shape for array in outputs] != expected:
-            failures.append(f"its outputs have shapes {[array.shape for array in outputs]}, not {expected}")
-            continue
-        pairs, found = match_outputs(first.calls, calls)
-        notes = ["the torch module got its inputs channels first"] if channels_first else []
-        if not pairs:
-            notes.append(
-                "the layers of the torch module could not be matched in order, so that only outputs are compared"
-            )
-        own = [
-            LayerCall(
-                call.path,
-                0,
-                call.kind,
-                None,
-                [
-                    _in_layout(array, expected.shape, channels_first)
-                    for array, expected in zip(call.outputs, first.calls[a].outputs, strict=False)
-                ],
-                True,
-            )
-            for (a, _), call in zip(pairs, found, strict=True)
-        ]
-        return SideRun({}, outputs, own, notes=notes), pairs
-    raise ArgumentValueError(
-        f"the torch module does not compute what {prepared.model.name!r} computes on the same inputs: {failures[0]}"
-        + (f"; channels first: {failures[1]}" if len(set(failures)) > 1 else "")
-    )
-
-
-def _in_layout(array: Array, shape: tuple[int, ...], channels_first: bool) -> Array:
-    """Return an output of a torch module in Keras' layout, without or with axes of size 1.
-
-    A module that takes its inputs channels first also returns them so, which equal sizes would not show.
-    """
-    moved = np.moveaxis(array, 1, -1) if array.ndim > 2 else array
-    for candidate in (moved, array) if channels_first else (array, moved):
-        if [size for size in candidate.shape if size != 1] == [size for size in shape if size != 1]:
-            return candidate.reshape(shape)
-    return array

@@ -20,14 +20,12 @@ class Arrangement:
         axes: for each axis after the batch, which axis after the batch it is in torch; None: all are the same.
         order: for each feature of the last axis, which feature it is in torch; None: all are the same.
         places: the layers with weights whose outputs have had these features since they were made.
-        paths: those of all layers that these features went through.
         after: the path of the layer that made them, where they were not mixed since.
     """
 
     axes: tuple[int, ...] | None = None
     order: Array | None = None
     places: tuple[Place, ...] = ()
-    paths: tuple[str, ...] = ()
     after: str = ""
 
 

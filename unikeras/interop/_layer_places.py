@@ -81,13 +81,11 @@ class Places:
         found: one for each layer.
         nodes: the graph's calls of layers and operations, with their paths.
         warnings: where the order of features could not be followed.
-        reordered: the paths of layers whose outputs have their features in another order than in torch.
     """
 
     found: list[Place] = field(default_factory=list)
     nodes: list[tuple[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    reordered: set[str] = field(default_factory=set)
 
 
 def places_of(model: Any, flatten: Mapping[str, Sequence[int] | None] | None = None) -> Places:
@@ -146,12 +144,10 @@ class _Walk:
         place = self._place(operation, path, first, shapes[0] if shapes else None)
         out = tuple(node.outputs[0].shape[1:]) if node.outputs else ()
         result = self._after(operation, inputs, shapes, out)
-        if result.order is not None:
-            self.places.reordered.add(path)
         if type(operation).__name__ in ELEMENTWISE:
             places = result.places if place is None else (*result.places, place)
-            return [replace(result, places=places, paths=(*result.paths, path))]
-        return [result] if place is None else [Arrangement(result.axes, None, (place,), (path,), path)]
+            return [replace(result, places=places)]
+        return [result] if place is None else [Arrangement(result.axes, None, (place,), path)]
 
     def _place(
         self, operation: Any, path: str, given: Arrangement, shape: tuple[int | None, ...] | None
@@ -231,7 +227,6 @@ class _Walk:
             axes = channels_last_axes(len(out))
             for place in given.places:
                 place.order_out = flat_order(axes, out)
-            self.places.reordered.update(given.paths)
             return Arrangement(axes)
         return self._lost(operation, [given])
 

@@ -52,7 +52,7 @@ def load_state_dict(
     Args:
         model: a built `keras.Model`, on any backend.
         state_dict: a mapping of tensors or arrays, a torch module, or a path: `.safetensors`, the `.index.json` of
-            shards or their folder, or `.pt`, which is read without unpickling objects.
+            shards or their folder, or `.pt`, `.bin` or `.ckpt`, which are read without unpickling objects.
         mapping: Keras paths, such as `"encoder/dense"`, by names of torch modules, for what the rest does not tell.
             None leaves a module out.
         strict: whether all weights of both sides must find a place. False assigns what fits.
@@ -88,7 +88,7 @@ def load_state_dict(
         return load_imported_state_dict(model, state_dict, strict)
     places = checked_places(model, flatten)
     named, rows, places.found, state = take_named(places.found, read_weights(state_dict))
-    found = match_weights(places, state, mapping or {})
+    found = match_weights(places, state, mapping)
     values, problems = loaded_values(found)
     values += named
     report = report_of(model, state, found, places, verify if verify is not None else state_dict)
@@ -103,7 +103,7 @@ def load_state_dict(
         for variable, value in values:
             variable.assign(value)
         if verify is not None:
-            report = _verified(model, verify, places, report)
+            report = _verified(model, verify, report)
     for text in report.warnings:
         warnings.warn(text, stacklevel=2)
     return report
@@ -148,7 +148,7 @@ def state_dict(
     if like is None:
         return _named_by_layers(model, places)
     state = read_weights(like)
-    found = match_weights(places, state, mapping or {})
+    found = match_weights(places, state, mapping)
     problems = [*found.problems, *problems_left(found, report_of(model, state, found, places, None), True)]
     result = dict(state)
     for unit, group, _ in found.pairs:
@@ -270,20 +270,11 @@ def _undone_after_errors(variables: Sequence[Any]) -> Iterator[None]:
         raise
 
 
-def _verified(model: Any, module: Any, places: Places, report: WeightsReport) -> WeightsReport:
-    """Compare the model with the module; layers whose features torch has in another order are left out."""
+def _verified(model: Any, module: Any, report: WeightsReport) -> WeightsReport:
+    """Compare the model with the module."""
     from unikeras.compare import parity
 
     found = parity(model, against=module, steps=0)
-    rows = [row for row in found.layers if row.layer not in places.reordered]
-    if len(rows) < len(found.layers) and found.first is not None:
-        apart = [row.layer for row in rows if not all(gap.equal for gap in row.gaps.values())]
-        first = [one for one in found.differences if apart and one.layer not in places.reordered]
-        note = f"{', '.join(sorted(places.reordered))}: torch has the features in another order; not compared"
-        verdict = f"different: {apart[0]} is the first layer that differs" if apart and not first else ""
-        found = replace(found, layers=rows, differences=first, notes=[*found.notes, note])
-        if verdict:
-            raise ParityError("\n".join([verdict, *report.warnings, "", str(report)]), found)
     if not found.equal:
         raise ParityError("\n".join([found.verdict, *report.warnings, "", str(report)]), found)
     return replace(report, parity=found)

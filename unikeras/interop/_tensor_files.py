@@ -1,4 +1,4 @@
-"""Weights from files: `.safetensors`, also sharded with an index, without torch; `.pt` with it; never a pickle."""
+"""Weights from files: `.safetensors` without torch, `.pt` with it, also sharded with an index; never a pickle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from unikeras.errors import ArgumentError, ArgumentValueError, ArtifactNotFound,
 from unikeras.interop._module_groups import keeps_order, natural
 from unikeras.interop._weight_links import Array
 
-SUFFIXES = (".safetensors", ".index.json", ".pt", ".pth", ".bin")
+OF_TORCH = (".pt", ".pth", ".bin", ".ckpt")
+SUFFIXES = (".safetensors", ".index.json", *OF_TORCH)
+# What is read of a folder: the first of these of which there is one.
+IN_FOLDER = ("*.safetensors.index.json", "*.safetensors", "*.bin.index.json", "*.bin")
 # Names of safetensors' format: https://github.com/huggingface/safetensors
 DTYPES = {
     "F64": "float64",
@@ -56,7 +59,7 @@ def read_weights(source: Any) -> dict[str, Array]:
     if callable(getattr(source, "named_modules", None)):
         from unikeras.lowering import state_of
 
-        return state_of(source)
+        return _only_arrays(state_of(source), "the module")
     if not isinstance(source, Mapping):
         raise ArgumentError(
             "a state_dict is a mapping of tensors or arrays, a torch module, or the path of a file; received "
@@ -66,9 +69,15 @@ def read_weights(source: Any) -> dict[str, Array]:
 
 
 def _inside(state: dict[Any, Any]) -> Mapping[Any, Any]:
-    """Return the weights of what a trainer has saved beside other things."""
-    inner = next((state[name] for name in INSIDE if isinstance(state.get(name), Mapping)), None)
-    return state if inner is None else inner
+    """Return the weights of what a trainer has saved beside other things: by their name, or the only tensors."""
+    inner = {name: value for name, value in state.items() if isinstance(value, Mapping)}
+    named = next((inner[name] for name in INSIDE if name in inner), None)
+    if named is not None:
+        return named
+    of_tensors = [
+        one for one in inner.values() if one and all(hasattr(value, "shape") for value in one.values())
+    ]
+    return of_tensors[0] if len(of_tensors) == 1 else state
 
 
 def _only_arrays(state: Mapping[Any, Any], where: str) -> dict[str, Array]:
@@ -80,7 +89,9 @@ def _only_arrays(state: Mapping[Any, Any], where: str) -> dict[str, Array]:
     unnamed = [name for name in state if not isinstance(name, str)]
     if others or unnamed:
         shown = ", ".join(f"{name!r} ({type(state[name]).__qualname__})" for name in [*unnamed, *others][:6])
-        raise ArgumentError(f"{where} holds more than named tensors: {shown}")
+        inner = [name for name, value in state.items() if isinstance(value, Mapping)]
+        advice = f"; the weights may be in one of them, such as state_dict[{inner[0]!r}]" if inner else ""
+        raise ArgumentError(f"{where} holds more than named tensors: {shown}{advice}")
     return {name: np.asarray(value) for name, value in state.items()}
 
 
@@ -89,30 +100,34 @@ def _read_file(path: Path) -> Mapping[Any, Any]:
         path = _in_folder(path)
     if not path.is_file():
         raise ArtifactNotFound(f"there is no file {str(path)!r}")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
     if path.name.endswith(".index.json"):
         return _read_shards(path)
-    if path.suffix in (".pt", ".pth", ".bin"):
-        require("torch", "torch", f"reading {path.name}")
-        from unikeras.lowering import read_checkpoint
-
-        state = read_checkpoint(path)
-        if not isinstance(state, Mapping):
-            raise ArgumentError(f"{path} holds a {type(state).__qualname__}, and no state_dict")
-        return _inside(dict(state))
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix in OF_TORCH:
+        return _read_checkpoint(path)
     raise ArgumentValueError(f"weights are read from {', '.join(SUFFIXES)}; received {str(path)!r}")
 
 
+def _read_checkpoint(path: Path) -> Mapping[Any, Any]:
+    require("torch", "torch", f"reading {path.name}")
+    from unikeras.lowering import read_checkpoint
+
+    state = read_checkpoint(path)
+    if not isinstance(state, Mapping):
+        raise ArgumentError(f"{path} holds a {type(state).__qualname__}, and no state_dict")
+    return _inside(dict(state))
+
+
 def _in_folder(folder: Path) -> Path:
-    for pattern in ("*.safetensors.index.json", "*.safetensors"):
+    for pattern in IN_FOLDER:
         found = sorted(folder.glob(pattern))
         if len(found) > 1:
             names = ", ".join(path.name for path in found)
             raise ArgumentValueError(f"{str(folder)!r} holds {names}; name the one to read")
         if found:
             return found[0]
-    raise ArtifactNotFound(f"there is no .safetensors file in {str(folder)!r}")
+    raise ArtifactNotFound(f"there is no .safetensors or .bin file in {str(folder)!r}")
 
 
 def _read_safetensors(path: Path) -> dict[str, Array]:
@@ -145,11 +160,11 @@ def _mapped(path: Path, entry: dict[str, Any], start: int) -> Array:
     return np.memmap(path, dtype, "r", start + entry["data_offsets"][0], shape)
 
 
-def _read_shards(index: Path) -> dict[str, Array]:
+def _read_shards(index: Path) -> dict[Any, Any]:
     try:
         places = dict(json.loads(index.read_text())["weight_map"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptArtifact(f"{index} is no index of .safetensors files: {brief(error)}") from error
+        raise CorruptArtifact(f"{index} is no index of files with weights: {brief(error)}") from error
     names = list(dict.fromkeys(places.values()))
     problems = [f"{name!r} is no name of a file" for name in names if Path(str(name)).name != name]
     if problems:
@@ -157,7 +172,10 @@ def _read_shards(index: Path) -> dict[str, Array]:
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
         raise ArtifactNotFound(f"{index} names shards that are not there: {', '.join(missing)}")
-    shards = {name: _read_safetensors(index.parent / name) for name in names}
+    shards = {
+        name: (_read_checkpoint if name.endswith(OF_TORCH) else _read_safetensors)(index.parent / name)
+        for name in names
+    }
     absent = [f"{key} ({shard})" for key, shard in places.items() if key not in shards[shard]]
     if absent:
         raise CorruptArtifact(f"{index} names tensors that are not in their shards: {', '.join(absent[:6])}")

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unikeras._base.suggestions import did_you_mean
-from unikeras.interop._attention_links import PROJECTIONS
-from unikeras.interop._module_groups import Group, projection_of
+from unikeras.interop._module_groups import Group
+from unikeras.interop._unit_fits import Fits
 from unikeras.interop._weight_links import Unit
 
 # How a pair was found.
 MAPPING, NAME, SHAPE, STRUCTURE, ORDER = "mapping", "name", "shape", "structure", "order"
-SPLIT = tuple(f"/{name}" for name in PROJECTIONS)
 
 
 @dataclass
@@ -28,7 +27,7 @@ class Matches:
         left_groups: groups without a unit.
         dropped: groups that the mapping leaves out.
         problems: what forbids to go on, whether all has to match or not.
-        ambiguities: sets of units and groups that fit in more than one way.
+        ambiguities: units and groups that fit in more than one way, and a sentence that says so.
         misfits: pairs of the same name that do not fit.
     """
 
@@ -37,7 +36,7 @@ class Matches:
     left_groups: list[Group] = field(default_factory=list)
     dropped: list[Group] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    ambiguities: list[str] = field(default_factory=list)
+    ambiguities: list[tuple[list[Unit], list[Group], str]] = field(default_factory=list)
     misfits: list[tuple[Unit, Group]] = field(default_factory=list)
 
 
@@ -69,7 +68,7 @@ class _Search:
         self.units, self.groups = list(units), list(groups)
         self.found: dict[int, tuple[Group, str]] = {}
         self.matches = Matches()
-        self._has_projections = any(projection_of(group.path) is not None for group in groups)
+        self._fits = Fits(units, groups)
 
     def follow(self, mapping: Mapping[str, str | None]) -> None:
         """Match what the caller says."""
@@ -114,15 +113,14 @@ class _Search:
         if len(self.units) == len(self.groups):
             pairs = list(zip(self.units, self.groups, strict=True))
             if all(self._fits(*pair) for pair in pairs):
-                for pair, how in [(pair, self._kind_of(*pair)) for pair in pairs]:
-                    self._pair(*pair, how)
+                alone = {id(units[0]) for units, _ in self._components() if len(units) == 1}
+                for unit, group in pairs:
+                    self._pair(unit, group, SHAPE if id(unit) in alone else ORDER)
 
     def by_shape(self) -> bool:
         """Match a unit and a group that fit only each other."""
         pairs = [
-            (unit, fits[0])
-            for unit in self.units
-            if len(fits := self._fitting(unit)) == 1 and self._is_wanted_once(fits[0])
+            (units[0], groups[0]) for units, groups in self._components() if len(units) == len(groups) == 1
         ]
         for unit, group in pairs:
             self._pair(unit, group, SHAPE)
@@ -152,8 +150,7 @@ class _Search:
 
     def by_order(self) -> bool:
         """Match units and groups of the same shapes in their order, where there are as many of both."""
-        for unit in self.units:
-            units, groups = self._component(unit)
+        for units, groups in self._components():
             pairs = list(zip(units, groups, strict=False))
             counted = self._in_order or all(map(_is_before, groups, groups[1:]))
             if len(units) == len(groups) and counted and all(self._fits(*pair) for pair in pairs):
@@ -164,21 +161,18 @@ class _Search:
 
     def _explain(self) -> None:
         """Say of the units that are left which groups they could take."""
-        seen: set[int] = set()
-        for unit in self.units:
-            units, groups = self._component(unit)
-            if not groups or id(unit) in seen:
-                continue
-            seen.update(map(id, units))
-            reason = (
-                f"{len(groups)} for {len(units)}"
-                if len(units) != len(groups)
-                else "and a file that is sorted by name does not say in which order"
-            )
-            self.matches.ambiguities.append(
-                f"{_listed([one.path for one in units])} could take {_listed([one.path for one in groups])}, "
-                f"{reason}; mapping= says which"
-            )
+        for units, groups in self._components():
+            if groups:
+                reason = (
+                    f"{len(groups)} for {len(units)}"
+                    if len(units) != len(groups)
+                    else "and a file that is sorted by name does not say in which order"
+                )
+                text = (
+                    f"{_listed([one.path for one in units])} could take {_listed([one.path for one in groups])}, "
+                    f"{reason}; mapping= says which"
+                )
+                self.matches.ambiguities.append((units, groups, text))
 
     def result(self) -> Matches:
         """Return what was found, in the order of the model."""
@@ -197,36 +191,8 @@ class _Search:
         self.units.remove(unit)
         self.groups.remove(group)
 
-    def _fits(self, unit: Unit, group: Group) -> bool:
-        """Say whether shapes fit, and a projection of attention is one of the same kind."""
-        if not unit.accepts(group.tensors):
-            return False
-        own, other = projection_of(unit.path), projection_of(group.path)
-        return own == other or not self._has_projections or not unit.path.endswith(SPLIT)
-
-    def _fitting(self, unit: Unit) -> list[Group]:
-        return [group for group in self.groups if self._fits(unit, group)]
-
-    def _is_wanted_once(self, group: Group) -> bool:
-        return sum(self._fits(unit, group) for unit in self.units) == 1
-
-    def _kind_of(self, unit: Unit, group: Group) -> str:
-        return SHAPE if len(self._fitting(unit)) == 1 and self._is_wanted_once(group) else ORDER
-
-    def _component(self, unit: Unit) -> tuple[list[Unit], list[Group]]:
-        """Return the units and groups that a chain of fits joins with a unit."""
-        units, groups = {id(unit)}, set[int]()
-        while True:
-            more = {id(g) for u in self.units if id(u) in units for g in self._fitting(u)} - groups
-            groups |= more
-            others = {
-                id(u)
-                for u in self.units
-                if id(u) not in units and any(id(g) in groups for g in self._fitting(u))
-            }
-            units |= others
-            if not more and not others:
-                return [u for u in self.units if id(u) in units], [g for g in self.groups if id(g) in groups]
+    def _components(self) -> list[tuple[list[Unit], list[Group]]]:
+        return list(self._fits.components(self.units, self.groups))
 
 
 def _names_of(group: Group) -> list[str]:

@@ -39,7 +39,14 @@ def checked_places(model: Any, flatten: Shapes | None) -> Places:
     return places
 
 
-def match_weights(places: Places, state: Mapping[str, Array], mapping: Mapped) -> Matches:
+def match_weights(places: Places, state: Mapping[str, Array], mapping: Mapped | None) -> Matches:
+    mapping = {} if mapping is None else mapping
+    if not isinstance(mapping, Mapping) or not all(
+        isinstance(name, str) and isinstance(path, str | None) for name, path in mapping.items()
+    ):
+        raise ArgumentError(
+            f"mapping= takes paths of layers, or None, by names of modules; received {mapping!r}"
+        )
     groups = groups_of(state)
     split = not any(group.is_attention for group in groups)
     units = [unit for place in places.found for unit in units_of(place, split)]
@@ -141,16 +148,17 @@ def problems_left(found: Matches, report: WeightsReport, strict: bool) -> list[s
         return []
     problems = _refusals(found)
     problems += [f"{group} does not fit {unit}" for unit, group in found.misfits]
-    problems += found.ambiguities
-    explained = {unit.path for unit in found.left_units if unit.refusal} | {
-        unit.path for unit, _ in found.misfits
-    }
-    problems += [f"nothing fits {unit}" for unit in found.left_units if unit.path not in explained]
+    problems += [text for *_, text in found.ambiguities]
+    explained = {id(unit) for unit in found.left_units if unit.refusal}
+    explained.update(id(one) for units, groups, _ in found.ambiguities for one in [*units, *groups])
+    problems += [f"nothing fits {unit}" for unit in found.left_units if id(unit) not in explained]
     kept = set(report.left_in_state_dict)
     problems += [
         f"no layer takes {group}"
         for group in found.left_groups
-        if not group.refusal and kept.intersection(key for keys in group.keys.values() for key in keys)
+        if not group.refusal
+        and id(group) not in explained
+        and kept.intersection(key for keys in group.keys.values() for key in keys)
     ]
     if problems and len(problems) > len(found.problems):
         problems.append("mapping= says what belongs together, and strict=False assigns what fits")

@@ -87,13 +87,15 @@ def arrays_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return a mapping with its tensors as arrays; they share memory where they can.
 
     Raises:
-        ArgumentError: tensors are quantized, sparse, or on no device; all of them are named.
+        ArgumentError: tensors are quantized, sparse, on no device or not made yet; all of them are named.
     """
     problems = []
     arrays: dict[str, Any] = {}
     for name, value in state.items():
         if not isinstance(value, torch.Tensor):
             arrays[name] = value
+        elif nn.parameter.is_lazy(value):
+            problems.append(f"{name} is not initialized (run the module once)")
         elif value.layout != torch.strided or value.is_quantized or value.is_meta:
             how = "quantized" if value.is_quantized else "on the meta device" if value.is_meta else "sparse"
             problems.append(f"{name} is {how}")

@@ -90,4 +90,5 @@ def _arrays(result: Any) -> list[Array]:
     import torch
 
     _, leaves = take_apart(result)
-    return [leaf.detach().cpu().float().numpy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
+    # Copies: an activation in place would overwrite what the leaf before it returned.
+    return [leaf.detach().cpu().float().numpy().copy() for leaf in leaves if isinstance(leaf, torch.Tensor)]
