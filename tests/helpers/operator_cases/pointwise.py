@@ -66,3 +66,7 @@ CASES |= made(
     sinc=("aten.sinc.default", numbers(3, 4)),
     sinc_at_zero=("aten.sinc.default", np.array([0.0, 1.0, 0.3])),
 )
+CASES |= made(
+    lgamma=("aten.lgamma.default", np.array([0.1, 0.5, 0.9, 1.5, 3.0, 7.5, 40.0, -0.3, -2.7])),
+    digamma=("aten.digamma.default", np.array([0.1, 0.5, 0.9, 1.5, 3.0, 7.5, 40.0, -0.3, -2.7])),
+)
