@@ -95,11 +95,3 @@ def _diagonals(labels: str, x: Any) -> tuple[str, Any]:
             labels = rest[:first] + rest[first + 1 :] + letter
             x = diagonal(x, 0, first, last)
     return labels, x
-
-
-@register_operator("aten._cdist_forward", "aten.cdist")
-def cdist(a: Any, b: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
-    """Return the p-norms of the differences of each row of a and each row of b."""
-    from unikeras.interop.operators._reductions import vector_norm
-
-    return vector_norm(ops.expand_dims(a, -2) - ops.expand_dims(b, -3), p, -1)
