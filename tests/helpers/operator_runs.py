@@ -44,12 +44,13 @@ def gaps(family: str, answers: dict[str, Answer]) -> dict[str, str]:
 
 
 def rules_without_case() -> list[str]:
-    """Return the names of rules whose function no case runs."""
+    """Return the names of rules whose function no case runs, but those that draw numbers of their own."""
     from unikeras.interop import operators
 
     every = [case.operator for family in families() for case in cases(family).values()]
     run = {rule.compute for name in every if (rule := operators.find(name)) is not None}
-    return [name for name in operators.known() if operators.find(name).compute not in run]
+    rules = {name: operators.find(name) for name in operators.known()}
+    return [name for name, rule in rules.items() if rule.compute not in run and not rule.is_seeded]
 
 
 # ---- a call

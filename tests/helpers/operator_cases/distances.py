@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from helpers.operator_cases import made, numbers
+from helpers.operator_cases import changed, made, numbers
 
 X = numbers(2, 4, 3)
 Y = np.concatenate([numbers(2, 2, 3, seed=1), X[:, 1:2]], 1)
@@ -19,4 +19,6 @@ CASES = made(
     largest=("aten.cdist.default", X, numbers(2, 5, 3, seed=2), math.inf),
     unequal=("aten.cdist.default", X, Y, 0.0),
     forward=("aten._cdist_forward.default", X, Y, 2.0, None),
+    plain=("aten._euclidean_dist.default", X, Y + 1),
 )
+CASES |= changed(made(of_pairs=("aten._pdist_forward.default", X[0], 3.0)), dynamic=False, gradients=False)

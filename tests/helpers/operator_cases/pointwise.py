@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers.operator_cases import OperatorCase, flags, integers, made, numbers
+from helpers.operator_cases import OperatorCase, changed, flags, integers, made, numbers
 
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.5, -2.5, 0.5])
 
@@ -66,3 +66,7 @@ CASES |= made(
     sinc=("aten.sinc.default", numbers(3, 4)),
     sinc_at_zero=("aten.sinc.default", np.array([0.0, 1.0, 0.3])),
 )
+# torch's derivative of digamma has fewer digits than the rule's.
+GAMMA_POINTS = np.array([0.1, 0.5, 0.9, 1.5, 3.0, 7.5, 40.0, -0.3, -2.7])
+CASES |= made(lgamma=("aten.lgamma.default", GAMMA_POINTS))
+CASES |= changed(made(digamma=("aten.digamma.default", GAMMA_POINTS)), tolerance=1e-10)

@@ -22,6 +22,10 @@ CASES = made(
     sum_of_integers=("aten.sum.default", N),
     sum_of_bools=("aten.sum.default", P),
     sum_as=("aten.sum.default", N, {"dtype": "float64"}),
+    nansum_dim=("aten.nansum.default", WITH_NAN[:2, :3], [0]),
+    count_nonzero_of_reals=("aten.count_nonzero.default", TIES),
+    std_dim_plain=("aten.std.dim", X, [1]),
+    vector_norm_plain=("aten.linalg_vector_norm.default", X),
     sum_dims=("aten.sum.dim_IntList", X, [0, -1]),
     sum_keepdim=("aten.sum.dim_IntList", X, [-2], True),
     sum_no_dims=("aten.sum.dim_IntList", X, []),
@@ -98,6 +102,10 @@ CASES = made(
     median_keepdim=("aten.median.dim", X, 1, True),
 ) | changed(
     made(
+        sum_as_integers=("aten.sum.dim_IntList", X * 3, [1], {"dtype": "int64"}),
+        prod_as_integers=("aten.prod.default", X[0] * 3, {"dtype": "int64"}),
+        prod_dim_as_integers=("aten.prod.dim_int", X * 3, 1, {"dtype": "int64"}),
+        nansum_as_integers=("aten.nansum.default", X * 3, [0], {"dtype": "int64"}),
         max_of_nan=("aten.amax.default", WITH_NAN, [1]),
         min_of_nan=("aten.amin.default", WITH_NAN, [0]),
         argmax_of_nan=("aten.argmax.default", WITH_NAN, 1),

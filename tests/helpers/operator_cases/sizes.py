@@ -46,9 +46,23 @@ CASES = {
     **_of_size("_sym_sqrt", math.sqrt, Size()),
     **_of_size("sym_max", max, Size(), 3),
     **_of_size("sym_min", min, Size(), 3),
+    "sym_max_of_number": OperatorCase("py.sym_max", (Size(), 9), answer=max),
+    "sym_min_of_number": OperatorCase("py.sym_min", (Size(), 9), answer=min),
+    "and_both": OperatorCase("py.and_", (True, True), answer=lambda a, b: a and b),
+    "or_none": OperatorCase("py.or_", (False, False), answer=lambda a, b: a or b),
+    "sym_ite_not": OperatorCase("py.sym_ite", (False, Size(), 3), answer=lambda c, a, b: a if c else b),
     **_of_size("sym_sum", sum, [Size(), 3, Size(2)]),
     **_of_size("sym_ite", lambda c, a, b: a if c else b, True, Size(), 3),
     **_of_size("sym_not", lambda c: not c, True),
     **_of_size("and_", lambda a, b: a and b, True, False),
     **_of_size("or_", lambda a, b: a or b, True, False),
+    **{
+        name: OperatorCase(f"aten.{name}.default", (X, "what is checked"), answer=lambda *_: None)
+        for name in ["_assert_async", "_assert_scalar", "sym_constrain_range"]
+    },
+    "functional_assert": OperatorCase(
+        "aten._functional_assert_scalar.default",
+        (True, "what is checked", X),
+        answer=lambda a, b, token: token,
+    ),
 }

@@ -19,6 +19,8 @@ CASES = made(
     sort_down=("aten.sort.default", X, 1, True),
     sort_stable=("aten.sort.stable", TIES, {"stable": True, "dim": 1}),
     sort_stable_down=("aten.sort.stable", TIES, {"stable": True, "dim": 1, "descending": True}),
+    sort_stable_first=("aten.sort.stable", X, {"stable": True, "dim": 0}),
+    argsort_default=("aten.argsort.default", X),
     sort_integers=("aten.sort.stable", N, {"stable": True, "descending": True}),
     argsort=("aten.argsort.default", X, 1),
     argsort_down=("aten.argsort.default", X, 2, True),
@@ -58,6 +60,8 @@ CASES = made(
     searchsorted_number=("aten.searchsorted.Scalar", EDGES, 0.6),
 ) | changed(
     made(
+        cumsum_as_integers=("aten.cumsum.default", X * 3, 1, {"dtype": "int64"}),
+        cumprod_as_integers=("aten.cumprod.default", X * 3, 1, {"dtype": "int64"}),
         sort_nan=("aten.sort.default", WITH_NAN),
         sort_nan_down=("aten.sort.default", WITH_NAN, 1, True),
     ),

@@ -11,7 +11,7 @@ from keras import ops
 from unikeras.interop.operators._arrays import constant
 from unikeras.interop.operators._binary_operators import promoted
 from unikeras.interop.operators._rules import register_operator
-from unikeras.interop.operators._views import diagonal
+from unikeras.interop.operators._view_operators import diagonal
 
 
 @register_operator(

@@ -104,8 +104,8 @@ def _lstm_weights(kernel: Any, recurrent: Any, *biases: Any) -> list[Any]:
 
 
 def _gru_weights(kernel: Any, recurrent: Any, *biases: Any) -> list[Any]:
-    kernel, recurrent, *biases = (_update_first(part) for part in (kernel, recurrent, *biases))
-    return [ops.transpose(kernel), ops.transpose(recurrent), *([ops.stack(biases)] if biases else [])]
+    products = [ops.transpose(_update_first(part)) for part in (kernel, recurrent)]
+    return [*products, ops.stack([_update_first(bias) for bias in biases])] if biases else products
 
 
 def _update_first(weight: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from keras import ops
 
 from unikeras.interop.operators._arrays import constant, cut, is_bool, is_tensor, part, reshape, shape
-from unikeras.interop.operators._indexing import places_of
+from unikeras.interop.operators._index_operators import places_of
 from unikeras.interop.operators._rules import register_operator
 
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from unikeras.interop.operators._rules import register_operator
@@ -33,3 +34,12 @@ def _power(x: Any, exponent: float) -> Any:
 @register_operator("aten._euclidean_dist")
 def euclidean_distances(x: Any, y: Any) -> Any:
     return distances(x, y)
+
+
+@register_operator("aten._pdist_forward")
+def distances_of_pairs(x: Any, p: float = 2.0) -> Any:
+    """Return the distances of each two rows; their number must be known."""
+    first, second = np.triu_indices(x.shape[0], 1)
+    return distances(
+        ops.expand_dims(ops.take(x, first, axis=0), 1), ops.expand_dims(ops.take(x, second, axis=0), 1), p
+    )[:, 0, 0]
