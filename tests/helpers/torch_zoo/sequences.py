@@ -8,6 +8,8 @@ from torch import nn
 from .zoo_model import BATCH, SEQUENCE, ZooModel, series
 
 TIME_MAJOR = {0: "length", 1: "batch"}
+# A file for LiteRT holds one at a time of axis 0, which is time here.
+TIME_MAJOR_FORMATS = ("saved_model",)
 STATES = {1: "batch"}
 
 
@@ -126,6 +128,7 @@ MODELS = {
         16,
         (TIME_MAJOR, STATES),
         lambda batch, length: (torch.randn(length, batch, 5), torch.randn(4, batch, 8)),
+        formats=TIME_MAJOR_FORMATS,
     ),
     "rnn": _recurrent(lambda: nn.RNN(5, 8, 2, batch_first=True), 8),
     "relu rnn": _recurrent(lambda: nn.RNN(5, 8, nonlinearity="relu", batch_first=True), 8),
@@ -147,7 +150,10 @@ MODELS = {
         ),
     ),
     "self-attention": ZooModel(
-        SelfAttention, lambda batch, length: (torch.randn(length, batch, 8),), (TIME_MAJOR,)
+        SelfAttention,
+        lambda batch, length: (torch.randn(length, batch, 8),),
+        (TIME_MAJOR,),
+        formats=TIME_MAJOR_FORMATS,
     ),
     "transformer encoder": ZooModel(
         Encoder,
