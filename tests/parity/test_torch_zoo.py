@@ -34,7 +34,9 @@ def test_a_module_computes_and_trains_as_in_torch(imported, model, backend):
     path, answers = imported(model)
     gaps = uk.run_on(backend, zoo_runs.gaps, path, answers, timeout=300)
     outputs = answers["tolerance"]
-    limits = {"eval": outputs, "train": outputs, "buffers": outputs, "losses": outputs}
+    limits = {"eval": outputs, "train": outputs, "buffers": outputs}
+    # Adam takes whole steps of a parameter whose gradient is 0 in theory and noise in fact.
+    limits["losses"] = max(outputs, 1e-4)
     limits["gradients"] = outputs if answers["is_half"] else 1e-5
     assert {name: gap for name, gap in gaps.items() if not gap <= limits[name]} == {}
 
