@@ -102,6 +102,9 @@ def _padding(batch: int, length: int) -> torch.Tensor:
 
 def _recurrent(layer, features: int, dynamic=(SEQUENCE,), inputs=None, **settings) -> ZooModel:
     last = settings.pop("last", False)
+    if not last:
+        # The states have the batch in axis 1, and a file for LiteRT holds one example at a time.
+        settings["formats"] = ("saved_model",)
     return ZooModel(lambda: Head(layer(), features, last), inputs or series(5), dynamic, **settings)
 
 
@@ -121,6 +124,7 @@ MODELS = {
             torch.randn(2, batch, 8),
         ),
         (SEQUENCE, STATES, STATES),
+        formats=("saved_model",),
     ),
     "gru": _recurrent(lambda: nn.GRU(5, 8, batch_first=True), 8),
     "time-major gru with states": _recurrent(
@@ -128,7 +132,6 @@ MODELS = {
         16,
         (TIME_MAJOR, STATES),
         lambda batch, length: (torch.randn(length, batch, 5), torch.randn(4, batch, 8)),
-        formats=TIME_MAJOR_FORMATS,
     ),
     "rnn": _recurrent(lambda: nn.RNN(5, 8, 2, batch_first=True), 8),
     "relu rnn": _recurrent(lambda: nn.RNN(5, 8, nonlinearity="relu", batch_first=True), 8),
@@ -153,7 +156,6 @@ MODELS = {
         SelfAttention,
         lambda batch, length: (torch.randn(length, batch, 8),),
         (TIME_MAJOR,),
-        formats=TIME_MAJOR_FORMATS,
     ),
     "transformer encoder": ZooModel(
         Encoder,
