@@ -151,6 +151,7 @@ MODELS = {
             {0: "batch", 1: "keys"},
             {0: "length", 1: "keys"},
         ),
+        formats=(),  # the export takes axis 0 of every input for the batch, and one is a length here
     ),
     "self-attention": ZooModel(
         SelfAttention,
