@@ -140,9 +140,13 @@ def export(path: str, folder: str, formats: tuple[str, ...]) -> dict[str, str | 
 
     model = keras.models.load_model(path)
     assert isinstance(model, ImportedModule)
+    if not formats:
+        return {}
     try:
         report = uk.export_model(model, folder, list(formats))
     except uk.errors.ExportError as error:
+        if error.report is None:
+            raise
         report = error.report
     return {row["format"]: row["error"] for row in report.to_dict()["artifacts"]}
 

@@ -8,6 +8,8 @@ from torch import nn
 from .zoo_model import BATCH, SEQUENCE, ZooModel, series
 
 TIME_MAJOR = {0: "length", 1: "batch"}
+# A file for LiteRT holds one at a time of axis 0, which is time here.
+TIME_MAJOR_FORMATS = ("saved_model",)
 STATES = {1: "batch"}
 
 
@@ -100,6 +102,9 @@ def _padding(batch: int, length: int) -> torch.Tensor:
 
 def _recurrent(layer, features: int, dynamic=(SEQUENCE,), inputs=None, **settings) -> ZooModel:
     last = settings.pop("last", False)
+    if not last:
+        # The states have the batch in axis 1, and a file for LiteRT holds one example at a time.
+        settings["formats"] = ("saved_model",)
     return ZooModel(lambda: Head(layer(), features, last), inputs or series(5), dynamic, **settings)
 
 
@@ -119,6 +124,7 @@ MODELS = {
             torch.randn(2, batch, 8),
         ),
         (SEQUENCE, STATES, STATES),
+        formats=("saved_model",),
     ),
     "gru": _recurrent(lambda: nn.GRU(5, 8, batch_first=True), 8),
     "time-major gru with states": _recurrent(
@@ -145,9 +151,12 @@ MODELS = {
             {0: "batch", 1: "keys"},
             {0: "length", 1: "keys"},
         ),
+        formats=(),  # the export takes axis 0 of every input for the batch, and one is a length here
     ),
     "self-attention": ZooModel(
-        SelfAttention, lambda batch, length: (torch.randn(length, batch, 8),), (TIME_MAJOR,)
+        SelfAttention,
+        lambda batch, length: (torch.randn(length, batch, 8),),
+        (TIME_MAJOR,),
     ),
     "transformer encoder": ZooModel(
         Encoder,
