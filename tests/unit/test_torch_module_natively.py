@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import keras
 import numpy as np
 import pytest
-from keras import layers
 
 import unikeras as uk
 from unikeras.errors import ArgumentValueError, CannotSave, UnsafeArtifact
@@ -130,7 +127,9 @@ def test_structures_ties_and_shapes_without_a_kernel():
     assert layer.named_variables["b.weight"] is layer.named_variables["a.weight"]
     x, z, scale = keras.Input((3,)), keras.Input((3,)), keras.Input((4,))
     outputs = layer(x, z, scale=scale)
-    assert {name: keras.tree.map_structure(lambda one: one.shape, part) for name, part in outputs.items()} == {
+    assert {
+        name: keras.tree.map_structure(lambda one: one.shape, part) for name, part in outputs.items()
+    } == {
         "y": (None, 4),
         "parts": ((None,), ((None, 3),)),
     }
@@ -228,7 +227,7 @@ def test_a_module_without_a_program_is_saved_by_the_function_that_builds_it(tmp_
     model(np.abs(X))
     with pytest.raises(CannotSave, match="package:function"):
         model.save(path)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
     model = keras.Sequential([TorchModule(f"{__name__}:build")])
     model(np.abs(X))
     model.save(path)

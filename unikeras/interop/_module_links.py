@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unikeras.interop._torch_module import TorchModule
+from unikeras.interop._module_layer import TorchModule
 from unikeras.interop._weight_links import Array, Link, Place, Rule, Unit
 from unikeras.interop._weights_report import WeightsRow
 
@@ -17,7 +17,12 @@ def _module(place: Place) -> list[Unit]:
         path, _, leaf = name.rpartition(".")
         links.setdefault(path, []).append(Link.of_one(leaf, tuple(variable.shape), variable))
     return [
-        Unit("/".join([place.path, *path.split(".")] if path else [place.path]), "module", place.layer, tuple(own))
+        Unit(
+            "/".join([place.path, *path.split(".")] if path else [place.path]),
+            "module",
+            place.layer,
+            tuple(own),
+        )
         for path, own in links.items()
     ]
 
@@ -41,7 +46,11 @@ def take_named(
             others.append(place)
             continue
         variables = place.layer.named_variables
-        values += [(variables[name], rest[key]) for name, key in taken.items() if name in place.layer.saved_variables()]
+        values += [
+            (variables[name], rest[key])
+            for name, key in taken.items()
+            if name in place.layer.saved_variables()
+        ]
         rows.append(WeightsRow(place.path, "", "module", "name", list(taken.values())))
         rest = {key: value for key, value in rest.items() if key not in taken.values()}
     return values, rows, others, rest
