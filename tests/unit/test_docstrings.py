@@ -56,11 +56,12 @@ ROOMS = (
     "workers",
 )
 # A backend's author reads the contract, class by class, and writes none of its calls.
-CONTRACT = ("Backend", "Composite", "KeptValue", "Program")
+CONTRACT = ("Backend", "Composite", "KeptValue", "NativeModule", "Program")
 # name -> where it comes from: a paper, or the upstream API that it reproduces
 SOURCES = {
     "GradientTape": "tf.GradientTape",
     "Model": "keras.Model",
+    "TorchModule": "keras.layers.TorchModuleWrapper",
     "check_gradients": "torch.autograd.gradcheck",
     "custom_gradient": "tf.custom_gradient",
     "from_source": "torch.utils.data.Dataset",

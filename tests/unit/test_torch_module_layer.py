@@ -13,7 +13,13 @@ from helpers.programs_by_hand import net
 from keras import layers
 
 import unikeras as uk
-from unikeras.errors import ArgumentError, ArgumentValueError, CorruptArtifact, UnsafeArtifact, WeightsMismatch
+from unikeras.errors import (
+    ArgumentError,
+    ArgumentValueError,
+    CorruptArtifact,
+    UnsafeArtifact,
+    WeightsMismatch,
+)
 from unikeras.interop import ImportedModule, TorchModule
 
 RNG = np.random.default_rng(0)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from unikeras.interop._imported_module import ImportedModule as ImportedModule
     from unikeras.interop._state_dicts import load_state_dict as load_state_dict
     from unikeras.interop._state_dicts import state_dict as state_dict
-    from unikeras.interop._torch_module import TorchModule as TorchModule
+    from unikeras.interop._module_layer import TorchModule as TorchModule
     from unikeras.interop._weights_report import WeightsReport as WeightsReport
     from unikeras.interop._weights_report import WeightsRow as WeightsRow
     from unikeras.interop._written_models import to_torch as to_torch
@@ -32,7 +32,7 @@ _MODULES = {
     "ImportReport": "_import_report",
     "ImportTrial": "_import_report",
     "ImportedModule": "_imported_module",
-    "TorchModule": "_torch_module",
+    "TorchModule": "_module_layer",
     "WeightsReport": "_weights_report",
     "WeightsRow": "_weights_report",
     "from_torch": "_from_torch",

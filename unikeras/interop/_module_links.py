@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unikeras.interop._torch_module import TorchModule
+from unikeras.interop._module_layer import TorchModule
 from unikeras.interop._weight_links import Array, Link, Place, Rule, Unit
 from unikeras.interop._weights_report import WeightsRow
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from keras import KerasTensor, Variable, tree
 from keras.backend import standardize_dtype
-from keras.src.backend import AutocastScope
+from keras.src.backend.common.variables import AutocastScope
 from keras.src.backend.torch.core import get_device, to_torch_dtype
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.modules.lazy import LazyModuleMixin
