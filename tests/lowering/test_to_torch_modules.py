@@ -396,3 +396,12 @@ def test_dropout_of_attention_is_in_the_module():
     assert torch.equal(module(x), module(x))
     module.train()
     assert not torch.equal(module(x), module(x))
+
+
+def test_the_counter_of_batches_comes_back_after_training():
+    model, module = made("digits")
+    module.train()(*tensors(sample(model)))
+    loaded(model, module)
+    back = uk.interop.state_dict(model, like=module)
+    assert back["bn1.num_batches_tracked"] == 1
+    assert all(torch.equal(back[key], value) for key, value in module.state_dict().items())

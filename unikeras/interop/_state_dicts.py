@@ -153,7 +153,8 @@ def state_dict(
     result = dict(state)
     for unit, group, _ in found.pairs:
         for name, array in _dumped(unit, problems).items():
-            keys = group.keys.get(name, ())
+            # The counters of `like` stay what they are.
+            keys = () if name in unit.ignored else group.keys.get(name, ())
             if len(keys) > 1:
                 problems.append(
                     f"{group.path}.{name} is made of {' and '.join(keys)}; remove weight_norm there"

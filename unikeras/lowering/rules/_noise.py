@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from keras import layers
-from keras.src.applications import convnext
 from torch import nn
 
 from unikeras.lowering._layer_call import Call
 from unikeras.lowering._layouts import Layout, Value
 from unikeras.lowering._rule_registry import rule
-from unikeras.lowering.modules.noise import GaussianDropout, GaussianNoise, StochasticDepth
+from unikeras.lowering.modules.noise import GaussianDropout, GaussianNoise
 from unikeras.lowering.rules._activations import described
 
 SPATIAL = {
@@ -55,20 +54,16 @@ def _channels(call: Call, module: Any) -> Value:
 
 @rule(layers.GaussianNoise)
 def _gaussian_noise(call: Call) -> Any:
-    return _noise(call, call.layer.stddev, GaussianNoise)
+    return noise(call, call.layer.stddev, GaussianNoise)
 
 
 @rule(layers.GaussianDropout)
 def _gaussian_dropout(call: Call) -> Any:
-    return _noise(call, call.layer.rate, GaussianDropout)
+    return noise(call, call.layer.rate, GaussianDropout)
 
 
-@rule(convnext.StochasticDepth)
-def _stochastic_depth(call: Call) -> Any:
-    return _noise(call, call.layer.drop_path_rate, StochasticDepth)
-
-
-def _noise(call: Call, amount: float, module: Callable[[float], nn.Module]) -> Any:
+def noise(call: Call, amount: float, module: Callable[[float], nn.Module]) -> Any:
+    """Return what a module of an amount of noise gives, or what came in where there is none."""
     if not call.trains or not amount:
         return call.values
     return _mapped(call, lambda: module(float(amount)))
