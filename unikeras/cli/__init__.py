@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("unikeras.cli.export", "Export a saved model to other formats, each verified."),
     "formats": ("unikeras.cli.formats", "List the formats available here, and how to get the others."),
     "plot": ("unikeras.cli.plot", "Draw the metrics of training runs, from their history files."),
+    "new": ("unikeras.cli.new", "Write a small project: model, data, training, tests."),
     "inspect": ("unikeras.cli.inspect", "Show the inputs, outputs and metadata of an exported model."),
 }
 
