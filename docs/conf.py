@@ -30,7 +30,7 @@ extensions = [
 exclude_patterns = ["_build", "_extensions"]
 root_doc = "index"
 
-# Pages that begin with `file_format: mystnb` are notebooks. Each is executed at every build; a cell that fails stops it.
+# Pages that begin with `file_format: mystnb` are notebooks, executed at every build; a cell that fails stops it.
 nb_execution_mode = os.environ.get("UNIKERAS_DOCS_EXECUTION", "force")
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
