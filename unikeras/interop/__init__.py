@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from unikeras.interop._import_report import ImportReport as ImportReport
     from unikeras.interop._import_report import ImportTrial as ImportTrial
     from unikeras.interop._imported_module import ImportedModule as ImportedModule
+    from unikeras.interop._module_layer import TorchModule as TorchModule
     from unikeras.interop._state_dicts import load_state_dict as load_state_dict
     from unikeras.interop._state_dicts import state_dict as state_dict
-    from unikeras.interop._module_layer import TorchModule as TorchModule
     from unikeras.interop._weights_report import WeightsReport as WeightsReport
     from unikeras.interop._weights_report import WeightsRow as WeightsRow
     from unikeras.interop._written_models import to_torch as to_torch

@@ -15,9 +15,9 @@ from unikeras.errors import ArgumentError, ArgumentValueError, ParityError, Unik
 from unikeras.interop._imported_module import ImportedModule
 from unikeras.interop._imported_weights import imported_state_dict, load_imported_state_dict
 from unikeras.interop._layer_places import Places
+from unikeras.interop._module_layer import TorchModule
 from unikeras.interop._module_links import take_named
 from unikeras.interop._tensor_files import read_weights
-from unikeras.interop._module_layer import TorchModule
 from unikeras.interop._unit_matches import Matches
 from unikeras.interop._unit_rules import units_of
 from unikeras.interop._weight_exchange import (

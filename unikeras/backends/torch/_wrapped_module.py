@@ -153,9 +153,9 @@ class WrappedModule(NativeModule):
         values = {
             name: mode.from_tensor(variable._value.detach()) for name, variable in self.variables.items()
         }
-        given = tree.map_structure(fake, (tuple(args), dict(kwargs)))
+        fake_args, fake_kwargs = tree.map_structure(fake, (tuple(args), dict(kwargs)))
         with mode, torch.no_grad():
-            return self._run(values, *given, False, compute_dtype)
+            return self._run(values, fake_args, fake_kwargs, False, compute_dtype)
 
     def _shapes_only(self, args: Any, kwargs: Any, compute_dtype: str | None) -> Any:
         """Return tensors without numbers, which is what Keras infers the shapes of a layer around this one with."""

@@ -28,7 +28,7 @@ def custom_gradients_refused() -> Iterator[None]:
             raise CustomGradient(cls.__qualname__)
         return before.__get__(None, cls)(*args, **kwargs)
 
-    function.apply = classmethod(apply)  # type: ignore[assignment]
+    function.apply = classmethod(apply)
     try:
         yield
     finally:

@@ -64,5 +64,5 @@ def _base(node: fx.Node) -> fx.Node:
     while node.op == "call_function" and (schema := getattr(node.target, "_schema", None)):
         if not schema.returns or schema.returns[0].alias_info is None:
             break
-        node = node.args[0]  # type: ignore[assignment]
+        node = node.args[0]
     return node
