@@ -109,7 +109,8 @@ class House:
 
     @classmethod
     def of_folder(cls, folder: Path) -> House:
-        return cls({p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*.py")})
+        paths = [path for path in folder.rglob("*.py") if "templates" not in path.relative_to(folder).parts]
+        return cls({path.relative_to(folder).as_posix(): path.read_text() for path in paths})
 
     def imports(self, module: Module) -> Iterator[Import]:
         """Yield what a module imports from the package."""
