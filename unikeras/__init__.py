@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from unikeras._base.import_hook import when_imported as _when_imported
 from unikeras._base.suggestions import missing_attribute as _missing_attribute
 from unikeras.backends import settle as _settle
 
@@ -156,4 +157,12 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+def _announce_classes() -> None:
+    """Let `keras.models.load_model` find the classes of this package in a file, whatever was imported of it."""
+    from unikeras._keras.saved_classes import announce
+
+    announce()
+
+
 _settle()
+_when_imported("keras", _announce_classes)

@@ -178,13 +178,20 @@ class TorchModule(keras.layers.Layer):
         """Return None: the module has all weights from the beginning."""
 
     def copied_source(self) -> Any:
-        """Return a copy of the module or of its program, with its numbers."""
+        """Return a copy of the module or of its program, with its numbers.
+
+        Returns:
+            What a new layer takes for its module.
+        """
         native = self._native
         module = None if native is None else native.module_copy()
         return copied(self._source, module)
 
     def module_data(self) -> dict[str, Any]:
         """Return what is saved of the module: its program, or the name of the function that builds it.
+
+        Returns:
+            Data that JSON takes.
 
         Raises:
             CannotSave: it has neither.
@@ -245,7 +252,11 @@ class TorchModule(keras.layers.Layer):
             return import_called(native.module, self._calls, self.dynamic, self.verify)
 
     def saved_variables(self) -> dict[str, Any]:
-        """Return what a state_dict of the module has, each variable once under the first of its names."""
+        """Return what a state_dict of the module has, each variable once under the first of its names.
+
+        Returns:
+            Keras variables by torch's names.
+        """
         names: dict[int, str] = {}
         for name, variable in self.named_variables.items():
             if name not in self._run[0].unsaved:
