@@ -1,7 +1,7 @@
 """Names of unikeras' own classes in saved models, known to Keras before the classes are imported.
 
-`keras.models.load_model` looks a class up by the name under which it is registered, and registering happens where the class
-is defined. Until something imports that, a stand-in with the class's `from_config` holds its name.
+`keras.models.load_model` looks a class up by the name under which it is registered, and registering happens where the
+class is defined. Until something imports that, a stand-in with the class's `from_config` holds its name.
 """
 
 from __future__ import annotations
