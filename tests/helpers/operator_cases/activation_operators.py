@@ -39,7 +39,6 @@ CASES = (
         glu_defaults=("aten.glu.default", numbers(3, 6, 4)),
         softshrink=("aten.softshrink.default", X, 1.5),
         softshrink_defaults=("aten.softshrink.default", numbers(4, 6)),
-        tanhshrink=("aten.tanhshrink.default", X),
         hardshrink=("aten.hardshrink.default", X, 1.5),
         hardshrink_defaults=("aten.hardshrink.default", numbers(4, 6)),
         log_sigmoid=("aten.log_sigmoid.default", X),

@@ -161,11 +161,6 @@ def hard_shrink(x: Any, lambd: float = 0.5) -> Any:
     return ops.where(ops.abs(x) > lambd, x, ops.zeros_like(x))
 
 
-@register_operator("aten.tanhshrink")
-def tanh_shrink(x: Any) -> Any:
-    return x - ops.tanh(x)
-
-
 @register_operator("aten.log_sigmoid")
 def log_sigmoid(x: Any) -> Any:
     return -_softplus(-x)
