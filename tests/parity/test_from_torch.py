@@ -63,3 +63,8 @@ def test_bad_requests_are_one_named_error():
         patch.setattr(_import_check, "trial_inputs", lambda *_: [])
         with pytest.raises(ParityError, match="does not run at any size"):
             uk.interop.from_torch(nn.Linear(3, 2), (imported_cases.image(2, 3),))
+
+
+def test_an_array_is_an_example_too():
+    report = uk.interop.from_torch(nn.Linear(3, 2), np.zeros((2, 3), "float32")).import_report
+    assert len(report.trials) == 2

@@ -73,7 +73,7 @@ def _asked(
 
     nested = example_inputs if isinstance(example_inputs, list | tuple | Mapping) else [example_inputs]
     structure, leaves = take_apart(nested)
-    places = [at for at, leaf in enumerate(leaves) if callable(getattr(leaf, "detach", None))]
+    places = [at for at, leaf in enumerate(leaves) if _is_tensor(leaf)]
     example = [np.array(one) for one in arrays_of({str(at): leaves[at] for at in places}).values()]
     count, failure = 0, None
     for inputs in trial_inputs(program, example):
@@ -151,3 +151,8 @@ def _message(program: TorchProgram, trial: ImportTrial, problems: Sequence[str])
     shapes = ", ".join(f"{name} {shape}" for name, shape in trial.shapes.items())
     head = f"the Keras model computes something else than {program.name}, at {shapes}:"
     return "\n".join([head, *(f"  {one}" for one in problems)])
+
+
+def _is_tensor(value: Any) -> bool:
+    """Say whether an example's leaf is a tensor of torch or an array, and no fixed value."""
+    return isinstance(value, np.ndarray | np.generic) or callable(getattr(value, "detach", None))
