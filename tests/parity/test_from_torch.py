@@ -68,3 +68,11 @@ def test_bad_requests_are_one_named_error():
 def test_an_array_is_an_example_too():
     report = uk.interop.from_torch(nn.Linear(3, 2), np.zeros((2, 3), "float32")).import_report
     assert len(report.trials) == 2
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_an_example_of_equal_numbers_is_enough(value):
+    # Behind a normalization equal numbers are rounding, and its sign would decide the gradient of the ReLU.
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+    model = uk.interop.from_torch(module, np.full((2, 3, 6, 6), value, "float32"))
+    assert all(gap < 1e-5 for trial in model.import_report.trials for gap in trial.gaps.values())

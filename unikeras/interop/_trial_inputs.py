@@ -54,11 +54,21 @@ def _like(array: Array, shape: tuple[int, ...], rng: np.random.Generator) -> Arr
         array = array.take(at, axis) if array.shape[axis] else np.zeros(shape, array.dtype)
     if array.dtype.kind == "i" and not _is_sorted(array) and len(np.unique(array)) > 2:
         return rng.permutation(array.reshape(-1)).reshape(shape)
-    is_mask = len(np.unique(array)) <= 2 or not np.isfinite(array.astype("float32")).all()
+    is_mask = len(np.unique(array)) == 2 or not np.isfinite(array.astype("float32")).all()
     if array.dtype.kind in "biu" or is_mask:
         return array
-    noise = rng.normal(0, 0.1, shape) * (np.std(array.astype("float32")) or 1)
-    return (array + noise).astype(array.dtype)
+    return (array + rng.normal(0, 0.1, shape) * _spread(array)).astype(array.dtype)
+
+
+def _spread(array: Array) -> float:
+    """Return how far the numbers of an array lie apart; of an example that is constant, how far others may.
+
+    Equal numbers would not do: behind a normalization they are rounding, and its sign decides a ReLU's gradient.
+    """
+    numbers = array.astype("float32")
+    if np.ptp(numbers) > 0:
+        return float(np.std(numbers))
+    return float(np.abs(numbers).max(initial=0)) or 10.0
 
 
 def _is_sorted(array: Array) -> bool:
