@@ -25,6 +25,7 @@ from unikeras.errors import (
 from unikeras.interop import ImportedModule
 from unikeras.interop._program_dtypes import common_dtype
 from unikeras.interop.operators import _rules as rules
+from unikeras.interop.operators import refused
 
 RNG = np.random.default_rng(0)
 
@@ -378,6 +379,16 @@ def test_operators_without_a_rule_are_one_error_with_their_places():
     ):
         assert text in str(error.value)
     assert list(error.value.operators) == ["odd.one.default", "odd.other.default"]
+
+
+def test_a_refused_operator_says_why():
+    nodes = [node("a", "aten.masked_select.default", [of("x")]), node("b", "odd.one.default", [of("a")])]
+    with pytest.raises(UnknownOperator) as error:
+        ImportedModule(of_one(*nodes))
+    line, reason = str(error.value).splitlines()[1:3]
+    assert line.startswith("  aten.masked_select.default: the module itself")
+    assert reason.strip() == refused()["aten.masked_select"]
+    assert '@uk.interop.register_operator("odd.one")' in str(error.value)
 
 
 def test_a_users_rule_computes_and_is_missed_at_loading(registered, tmp_path):

@@ -16,6 +16,8 @@ if keras.backend.backend() != "torch":
 
 from torch import nn  # noqa: E402 - where there is torch
 
+from unikeras.interop import ImportedModule  # noqa: E402
+from unikeras.interop.operators import find as find_rule  # noqa: E402
 from unikeras.lowering import module_answers, module_program  # noqa: E402
 
 X = torch.linspace(-1.0, 1.0, 10).reshape(2, 5)
@@ -257,6 +259,36 @@ def test_changes_in_place_and_views_become_values():
     ]
     with pytest.raises(CannotImport, match=r"changes inputs\[0\] in place"):
         program_of(Calls(lambda self, x: x.add_(1)), X)
+
+
+@pytest.mark.parametrize("place", [slice(None), 0])
+def test_what_is_written_through_a_detached_buffer_stays_without_gradients(place):
+    def forward(self, x):
+        y = self.weight * x
+        self.state.detach()[place].copy_(y.sum())
+        return self.state * y
+
+    module = Calls(forward, weight=nn.Parameter(torch.ones(5)), state=nn.Buffer(torch.ones(5)))
+    program, arrays = module_program(module, (X,), keep=lambda name: find_rule(name) is not None)
+    assert program.eval.writes == ("state",)
+    model = ImportedModule(program, arrays)
+    model(X).sum().backward()
+    module(X).sum().backward()
+    torch.testing.assert_close(model.named_variables["state"].value, module.state)
+    torch.testing.assert_close(model.named_variables["weight"].value.grad, module.weight.grad)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_writes_through_a_detached_tensor_with_gradients_are_refused(trained):
+    def forward(self, x):
+        y = self.weight if trained else x * 2
+        y.detach().clamp_(0, 1)
+        return y * x
+
+    with pytest.raises(
+        CannotImport, match=r"detached tensor in place that has gradients \(test_torch_programs.py"
+    ):
+        program_of(Calls(forward, weight=nn.Parameter(torch.ones(5))), X)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
