@@ -359,6 +359,25 @@ def test_a_state_dict_that_does_not_fit_is_one_error_and_changes_nothing(importe
         uk.interop.load_state_dict(model, state, mapping={})
 
 
+# ---- sizes
+
+
+def test_ranges_of_sizes_are_read_checked_and_kept():
+    made, arrays = net()
+    data = json.loads(json.dumps(made.to_json()))
+    data["ranges"] = [{"input": "x", "axis": 0, "least": 2, "most": 5, "line": "net.py:3, in forward"}]
+    model = ImportedModule(read_program(data), arrays)
+    assert model(floats(5, 3)).shape == (5, 2)
+    for one in (model, ImportedModule.from_config(model.get_config())):
+        with pytest.raises(SignatureError, match=r"axis 0 of x is 6, and must be 2 to 5 \(net.py:3"):
+            one(floats(6, 3))
+    for damage in ({"axis": 1}, {"input": "y"}, {"least": 6}, {"most": "9"}, {"line": None}):
+        with pytest.raises(CorruptArtifact, match=r"ranges\[0\]"):
+            read_program({**data, "ranges": [{**data["ranges"][0], **damage}]})
+    del data["ranges"]
+    assert read_program(data) == made
+
+
 # ---- operators
 
 
