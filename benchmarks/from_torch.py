@@ -137,15 +137,15 @@ def module_of(name: str) -> tuple[Any, tuple[Any, ...]]:
     if name == "gpt2":
         drops = {"attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "use_cache": False}
         sizes = {"vocab_size": 1000, "n_positions": 64, "n_embd": 128, "n_layer": 4, "n_head": 4}
-        return hf.GPT2LMHeadModel(hf.GPT2Config(**sizes, **drops, **ends, return_dict=False)), (tokens,)
+        return hf.GPT2LMHeadModel(hf.GPT2Config(**sizes, **drops, **ends)), (tokens,)
     if name == "bert":
-        return hf.BertForMaskedLM(hf.BertConfig(vocab_size=1000, **SMALL, **DRY, return_dict=False)), (
+        return hf.BertForMaskedLM(hf.BertConfig(vocab_size=1000, **SMALL, **DRY)), (
             tokens,
             torch.ones_like(tokens),
         )
     images = torch.randn(8, 3, 64, 64)
     if name == "vit":
-        config = hf.ViTConfig(image_size=64, patch_size=8, **SMALL, **DRY, return_dict=False)
+        config = hf.ViTConfig(image_size=64, patch_size=8, **SMALL, **DRY)
         return hf.ViTModel(config, add_pooling_layer=False), (images,)
     return _resnet18(), (images,)
 
@@ -233,6 +233,7 @@ def speed(name: str, rounds: int) -> dict[str, str]:
 
 
 def _first(value: Any) -> Any:
+    value = list(value.values()) if isinstance(value, dict) else value
     return value[0] if isinstance(value, (list, tuple)) else value
 
 
