@@ -25,6 +25,7 @@ from unikeras.errors import (
 from unikeras.interop import ImportedModule
 from unikeras.interop._program_dtypes import common_dtype
 from unikeras.interop.operators import _rules as rules
+from unikeras.interop.operators import refused
 
 RNG = np.random.default_rng(0)
 
@@ -358,6 +359,25 @@ def test_a_state_dict_that_does_not_fit_is_one_error_and_changes_nothing(importe
         uk.interop.load_state_dict(model, state, mapping={})
 
 
+# ---- sizes
+
+
+def test_ranges_of_sizes_are_read_checked_and_kept():
+    made, arrays = net()
+    data = json.loads(json.dumps(made.to_json()))
+    data["ranges"] = [{"input": "x", "axis": 0, "least": 2, "most": 5, "line": "net.py:3, in forward"}]
+    model = ImportedModule(read_program(data), arrays)
+    assert model(floats(5, 3)).shape == (5, 2)
+    for one in (model, ImportedModule.from_config(model.get_config())):
+        with pytest.raises(SignatureError, match=r"axis 0 of x is 6, and must be 2 to 5 \(net.py:3"):
+            one(floats(6, 3))
+    for damage in ({"axis": 1}, {"input": "y"}, {"least": 6}, {"most": "9"}, {"line": None}):
+        with pytest.raises(CorruptArtifact, match=r"ranges\[0\]"):
+            read_program({**data, "ranges": [{**data["ranges"][0], **damage}]})
+    del data["ranges"]
+    assert read_program(data) == made
+
+
 # ---- operators
 
 
@@ -378,6 +398,16 @@ def test_operators_without_a_rule_are_one_error_with_their_places():
     ):
         assert text in str(error.value)
     assert list(error.value.operators) == ["odd.one.default", "odd.other.default"]
+
+
+def test_a_refused_operator_says_why():
+    nodes = [node("a", "aten.masked_select.default", [of("x")]), node("b", "odd.one.default", [of("a")])]
+    with pytest.raises(UnknownOperator) as error:
+        ImportedModule(of_one(*nodes))
+    line, reason = str(error.value).splitlines()[1:3]
+    assert line.startswith("  aten.masked_select.default: the module itself")
+    assert reason.strip() == refused()["aten.masked_select"]
+    assert '@uk.interop.register_operator("odd.one")' in str(error.value)
 
 
 def test_a_users_rule_computes_and_is_missed_at_loading(registered, tmp_path):

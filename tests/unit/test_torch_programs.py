@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from unikeras.errors import ArgumentError, ArgumentValueError, CannotImport
+from unikeras._specs.program_reader import read_program
+from unikeras.errors import ArgumentError, ArgumentValueError, CannotImport, SignatureError
 
 torch = pytest.importorskip("torch")
 if keras.backend.backend() != "torch":
@@ -16,6 +17,9 @@ if keras.backend.backend() != "torch":
 
 from torch import nn  # noqa: E402 - where there is torch
 
+from unikeras.interop import ImportedModule  # noqa: E402
+from unikeras.interop._program_inputs import read_inputs  # noqa: E402
+from unikeras.interop.operators import find as find_rule  # noqa: E402
 from unikeras.lowering import module_answers, module_program  # noqa: E402
 
 X = torch.linspace(-1.0, 1.0, 10).reshape(2, 5)
@@ -257,6 +261,55 @@ def test_changes_in_place_and_views_become_values():
     ]
     with pytest.raises(CannotImport, match=r"changes inputs\[0\] in place"):
         program_of(Calls(lambda self, x: x.add_(1)), X)
+
+
+@pytest.mark.parametrize("place", [slice(None), 0])
+def test_what_is_written_through_a_detached_buffer_stays_without_gradients(place):
+    def forward(self, x):
+        y = self.weight * x
+        self.state.detach()[place].copy_(y.sum())
+        return self.state * y
+
+    module = Calls(forward, weight=nn.Parameter(torch.ones(5)), state=nn.Buffer(torch.ones(5)))
+    program, arrays = module_program(module, (X,), keep=lambda name: find_rule(name) is not None)
+    assert program.eval.writes == ("state",)
+    model = ImportedModule(program, arrays)
+    model(X).sum().backward()
+    module(X).sum().backward()
+    torch.testing.assert_close(model.named_variables["state"].value, module.state)
+    torch.testing.assert_close(model.named_variables["weight"].value.grad, module.weight.grad)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_writes_through_a_detached_tensor_with_gradients_are_refused(trained):
+    def forward(self, x):
+        y = self.weight if trained else x * 2
+        y.detach().clamp_(0, 1)
+        return y * x
+
+    with pytest.raises(
+        CannotImport, match=r"detached tensor in place that has gradients \(test_torch_programs.py"
+    ):
+        program_of(Calls(forward, weight=nn.Parameter(torch.ones(5))), X)
+
+
+def test_sizes_that_a_trace_does_not_hold_for_are_refused():
+    def forward(self, x):
+        x = x + self.table[: x.shape[1]]
+        return x * 2 if x.shape[0] > 3 else x
+
+    module = Calls(forward, table=nn.Buffer(torch.zeros(8)))
+    program, _ = module_program(module, torch.ones(5, 6), {0: "rows", 1: "length"}, keep=everything)
+    assert [(one.axis, one.least, one.most) for one in program.ranges] == [(0, 4, None), (1, 0, 8)]
+    assert program.ranges[0].line.startswith("test_torch_programs.py")
+    assert read_program(json.dumps(program.to_json())).ranges == program.ranges
+    for shape, problem in (
+        ((3, 6), r"axis 0 of x is 3, and must be 4 or more \(test_"),
+        ((4, 9), "axis 1 of x is 9, .* 0 to 8"),
+    ):
+        with pytest.raises(SignatureError, match=problem):
+            read_inputs(program, [torch.ones(shape)], {})
+    read_inputs(program, [torch.ones(4, 8)], {})
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])

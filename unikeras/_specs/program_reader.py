@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from unikeras._base.printable import printable
 from unikeras._base.text import brief
@@ -13,6 +13,7 @@ from unikeras._specs.torch_program import (
     FORMAT,
     ProgramGraph,
     ProgramNode,
+    ProgramRange,
     ProgramTensor,
     ProgramVariable,
     TorchProgram,
@@ -81,7 +82,26 @@ def _program(data: Any) -> TorchProgram:
         graphs["eval"],
         graphs["train"],
         _text(fields, "name", "it"),
+        ranges=_ranges(fields, {one.name: one for one in inputs}),
     )
+
+
+def _ranges(fields: Mapping[str, Any], inputs: Mapping[str, ProgramTensor]) -> tuple[ProgramRange, ...]:
+    if "ranges" not in fields:  # written before programs had them
+        return ()
+    return tuple(_range(one, f"ranges[{at}]", inputs) for at, one in enumerate(_list(fields, "ranges", "it")))
+
+
+def _range(data: Any, where: str, inputs: Mapping[str, ProgramTensor]) -> ProgramRange:
+    fields = _fields(data, where)
+    name = _text(fields, "input", where)
+    axis, least, most = (fields.get(one) for one in ("axis", "least", "most"))
+    shape = inputs[name].shape if name in inputs else ()
+    if not (_is_size(axis) and axis < len(shape) and shape[axis] is None):
+        raise _Damage(f"{where} is of axis {_shown(axis)} of {_shown(name)}, which is no dynamic axis")
+    if not (_is_size(least) and (most is None or (_is_size(most) and least <= most))):
+        raise _Damage(f"{where} goes from {_shown(least)} to {_shown(most)}")
+    return ProgramRange(name, axis, least, most, _text(fields, "line", where))
 
 
 def _tensor(data: Any, where: str) -> ProgramTensor:
@@ -216,7 +236,7 @@ def _shape(fields: Mapping[str, Any], where: str, is_right: Callable[[Any], bool
     return tuple(sizes)
 
 
-def _is_size(value: Any) -> bool:
+def _is_size(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

@@ -30,6 +30,25 @@ class ProgramTensor:
 
 
 @dataclass(frozen=True)
+class ProgramRange:
+    """The sizes of a dynamic axis that the graphs hold for.
+
+    Attributes:
+        input: the tensor's name.
+        axis: its number.
+        least: the least size.
+        most: the largest size, or None.
+        line: where in the module's source; empty where torch does not know.
+    """
+
+    input: str
+    axis: int
+    least: int = 0
+    most: int | None = None
+    line: str = ""
+
+
+@dataclass(frozen=True)
 class ProgramVariable:
     """A parameter or a buffer of the module, or a constant that its trace met.
 
@@ -107,6 +126,7 @@ class TorchProgram:
         eval: the graph of `module.eval()`.
         train: the graph of `module.train()`.
         name: the class of the module.
+        ranges: of dynamic axes that do not take any size.
     """
 
     torch: str
@@ -118,6 +138,7 @@ class TorchProgram:
     train: ProgramGraph
     name: str = "module"
     format: int = field(default=FORMAT)
+    ranges: tuple[ProgramRange, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON's types."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ def read_inputs(
     if missing and not problems:
         problems.append(f"no value for {', '.join(missing)}")
     for at, value in leaves.items():
-        problems += _misfits(program.inputs[at], value)
+        problems += _misfits(program.inputs[at], value) or size_problems(program, at, value.shape)
     if problems:
         raise SignatureError(
             "\n".join([f"the inputs do not fit {signature_of(program)}:", *(f"  {one}" for one in problems)])
@@ -64,6 +65,19 @@ def static_axes(program: TorchProgram, tensors: Mapping[str, Any]) -> list[str]:
         for axis, (size, has) in enumerate(zip(one.shape, tensors[one.name].shape, strict=True))
         if size is not None and has is None
     ]
+
+
+def size_problems(program: TorchProgram, number: int, shape: Sequence[Any]) -> list[str]:
+    """Say which sizes of an input, given by its number, are out of the ranges that the program holds for."""
+    problems = []
+    for one in program.ranges:
+        if one.input == program.inputs[number].name and type(size := shape[one.axis]) is int:
+            most = math.inf if one.most is None else one.most
+            if not one.least <= size <= most:
+                wanted = f"{one.least} or more" if one.most is None else f"{one.least} to {one.most}"
+                line = f" ({one.line})" if one.line else ""
+                problems.append(f"axis {one.axis} of {one.input} is {size}, and must be {wanted}{line}")
+    return problems
 
 
 def _arguments(

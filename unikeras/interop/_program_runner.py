@@ -19,7 +19,7 @@ from unikeras.interop._program_dtypes import (
     common_dtype,
     is_among,
 )
-from unikeras.interop.operators import Rule, find
+from unikeras.interop.operators import Rule, find, reason
 
 # Where the probability of a draw stands among the arguments: by position, and by keyword.
 _PROBABILITIES = {
@@ -125,8 +125,9 @@ def check_operators(program: TorchProgram) -> None:
             places.setdefault(node.operator, {})[place_of(node)] = None
     if not places:
         return
-    lines = [f"  {name}: {_some(list(where))}" for name, where in places.items()]
-    name = next(iter(places)).rpartition(".")[0]
+    lines = [f"  {name}: {_some(list(where))}{_because(name)}" for name, where in places.items()]
+    # An operator without a reason only waits for its rule: the advice is for it, where there is one.
+    name = min(places, key=lambda one: reason(one) is not None).rpartition(".")[0]
     advice = (
         "give each a rule in Keras' operations, and import the module again:\n"
         f'  @uk.interop.register_operator("{name}")\n'
@@ -161,6 +162,11 @@ def _say_where(error: Exception, node: ProgramNode) -> None:
         error.args = (f"{error.args[0]}\n{where}", *error.args[1:])
     else:
         error.add_note(where)
+
+
+def _because(operator: str) -> str:
+    said = reason(operator)
+    return f"\n    {said}" if said else ""
 
 
 def _some(places: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unikeras._specs.torch_program import ProgramTensor, TorchProgram
+from unikeras.interop._program_inputs import size_problems
 
 Array = np.ndarray[Any, Any]
 
@@ -35,7 +36,8 @@ def trial_inputs(program: TorchProgram, example: Sequence[Array]) -> Iterator[li
         shapes = tuple(
             _sized(one, array.shape, size) for one, array in zip(program.inputs, example, strict=True)
         )
-        if shapes not in seen and all(axis > 0 for shape in shapes for axis in shape if shape):
+        is_outside = any(size_problems(program, at, shape) for at, shape in enumerate(shapes))
+        if shapes not in seen and not is_outside and all(axis > 0 for shape in shapes for axis in shape):
             seen.add(shapes)
             yield [_like(array, shape, rng) for array, shape in zip(example, shapes, strict=True)]
 

@@ -6,6 +6,7 @@ dynamic_axes       which of their axes have any size
 mode_export        one mode through torch.export, with only those operators decomposed that nobody keeps
 stand_ins          operators of ours for what the export loses: gradient stops and recurrent layers
 program_tensors    parameters, buffers and constants, with the names that share memory
+size_ranges        which sizes of a dynamic axis the graphs hold for
 graph_reader       an exported graph as the nodes of a program
 """
 

@@ -10,6 +10,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, f
 
 from unikeras._base.text import brief
 from unikeras.lowering.programs._custom_gradients import CustomGradient
+from unikeras.lowering.programs._gradient_stops import DetachedWrite
 from unikeras.lowering.programs._graph_reader import line_of, line_of_node
 from unikeras.lowering.programs._recurrent_stand_ins import PackedInput
 
@@ -43,6 +44,12 @@ def _sentence(error: Exception, frames: Any) -> str:
         return (
             f"calls {error}, a torch.autograd.Function, whose backward pass torch.export does not keep; write it with "
             "torch's functions and detach()"
+        )
+    if isinstance(error, DetachedWrite):
+        where = f" ({error})" if str(error) else ""
+        return (
+            f"changes a detached tensor in place that has gradients{where}; compute a new tensor, "
+            "as in x + (y - x).detach()"
         )
     if isinstance(error, PackedInput) or any(frame.name.startswith("pack_") for frame in frames):
         return _PACKED

@@ -44,7 +44,7 @@ def export_mode(
         module.train(training)
         stand_in_for_recurrent(module)
         exported = torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
-    keep_stops(exported.graph_module)
+    keep_stops(exported.graph_module, exported.graph_signature.inputs_to_parameters)
     table = torch.export.default_decompositions()
     for operator in [operator for operator in table if keep(operator_name(operator))]:
         del table[operator]

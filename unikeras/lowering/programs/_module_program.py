@@ -20,6 +20,7 @@ from unikeras.lowering.programs._graph_reader import encode, read_nodes
 from unikeras.lowering.programs._mode_export import export_mode
 from unikeras.lowering.programs._plain_outputs import plain
 from unikeras.lowering.programs._program_tensors import ProgramTensors, dtype_name
+from unikeras.lowering.programs._size_ranges import size_ranges
 from unikeras.lowering.programs._stand_in_operators import stand_in
 
 Array = np.ndarray[Any, Any]
@@ -66,6 +67,7 @@ def module_program(
         eval=graphs[False],
         train=graphs[True],
         name=type(module).__name__,
+        ranges=size_ranges(exported.values(), _node_names(exported[False], inputs), axes),
     )
     return program, tensors.arrays()
 
