@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from keras import layers
 from safetensors.numpy import save_file
 
+import unikeras as uk
 from unikeras import cli
 
 
@@ -94,3 +96,58 @@ def test_verification_with_the_module(run, files, tmp_path, monkeypatch):
     done = run(weights, "--into", into, "--out", out, "--verify", "of_torch:bent", "--overwrite")
     assert done.exit_code == 1
     assert "different: " in done.output
+
+
+@pytest.fixture
+def builders(tmp_path, monkeypatch):
+    (tmp_path / "builders.py").write_text(
+        "import torch\n"
+        "class Words(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.table = torch.nn.Embedding(10, 4)\n"
+        "    def forward(self, ids):\n"
+        "        return self.table(ids)\n"
+        "def no_module():\n    return 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "builders:Words"
+    sys.modules.pop("builders", None)
+
+
+def test_a_module_is_exported(run, builders, tmp_path):
+    pytest.importorskip("torch")
+    here = {"jax": "saved_model", "tensorflow": "saved_model", "torch": "torchscript"}
+    format = here[keras.backend.backend()]  # one that needs no process of another backend
+    if not next(row for row in uk.export_formats() if row.format == format).available:
+        pytest.skip(f"{format} cannot be written here")
+    arguments = ("--example", "1,16:int64", "--dynamic", "0:batch,1:length", "--to", format, "--no-verify")
+    done = run(builders, *arguments, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "Words: 1 operators of 1 kind" in done.output
+    assert "Keras records no dtypes" not in done.output
+    (artifact,) = (tmp_path / "out").glob("words*")
+    ids = np.arange(10, dtype="int64").reshape(2, 5)
+    assert np.asarray(uk.load_artifact(artifact).predict(ids)).shape == (2, 5, 4)
+    again = run(builders, *arguments, "--out", tmp_path / "out", "--json")
+    assert again.exit_code == 2
+    assert "overwrite" in again.output
+
+
+def test_a_module_that_cannot_be_converted_is_one_error(run, builders, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    for arguments, message in (
+        ((builders, "--to", "onnx"), "needs --example"),
+        ((builders, "--example", "1,x", "--to", "onnx"), "--example takes sizes"),
+        ((builders, "--example", "1,3", "--into", __file__), "--into is for weights"),
+        ((builders, "--example", "1,3", "--to", "onnx", "--dynamic", "2:length"), "--dynamic takes axes"),
+    ):
+        done = run(*arguments, "--out", out)
+        assert done.exit_code == 2
+        assert message in done.output
+    monkeypatch.setattr("unikeras._base.optional.is_installed", lambda name: name != "torch")
+    done = run(builders, "--example", "1,3", "--to", "saved_model", "--out", out, "--no-verify")
+    assert done.exit_code == 2
+    assert "torch" in done.output.splitlines()[0]
+    assert "pip install" in done.output
+    assert not out.exists()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 
 import unikeras as uk
-from unikeras.errors import ArgumentValueError, CannotSave, UnsafeArtifact
+from unikeras.errors import ArgumentValueError, CannotSave, CannotStream, UnsafeArtifact
 from unikeras.interop import TorchModule
 
 torch = pytest.importorskip("torch")
@@ -235,3 +237,53 @@ def test_a_module_without_a_program_is_saved_by_the_function_that_builds_it(tmp_
         keras.saving.load_model(path)
     loaded = keras.saving.load_model(path, safe_mode=False)
     torch.testing.assert_close(loaded(np.abs(X)), model(np.abs(X)))
+
+
+class Chosen(nn.Module):
+    def forward(self, x):
+        return x[x > 0]
+
+
+class Branching(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+@pytest.mark.parametrize("kind", [Chosen, Branching])
+@pytest.mark.parametrize("batch", [None, 2])
+def test_shapes_that_depend_on_values_are_one_error_in_a_graph(kind, batch):
+    with pytest.raises(ArgumentValueError, match=f"{kind.__name__}.*asks for the values"):
+        TorchModule(kind())(keras.Input(batch_shape=(batch, 3)))
+    assert TorchModule(kind())(np.ones((2, 3), "float32")).shape[0] in (2, 6)
+
+
+def test_a_recurrent_module_does_not_stream():
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = nn.LSTM(3, 3, batch_first=True)
+
+        def forward(self, x):
+            return self.lstm(x)[0]
+
+    inputs = keras.Input((None, 3))
+    hidden = TorchModule(Whole(), name="inner", verify=False)(inputs)
+    with pytest.raises((ArgumentValueError, CannotStream), match=r"inner|recurrent layer"):
+        uk.stateful(keras.Model(inputs, hidden))
+    recurrent = keras.layers.LSTM(2, return_sequences=True)
+    with pytest.raises(CannotStream, match="inner"):
+        uk.stateful(keras.Model(inputs, recurrent(hidden)))
+    step_by_step = TorchModule(nn.Linear(3, 3), verify=False)(inputs)
+    assert list(uk.stateful(keras.Model(inputs, recurrent(step_by_step))).initial_state(2)) == [
+        recurrent.name
+    ]
+
+
+def test_a_trace_of_an_exporter_opens_no_axis():
+    layer = TorchModule(nn.Linear(3, 2), name="inner", verify=False)
+    layer(keras.Input((3,)))
+    traced = SimpleNamespace(shape=(object(), object()), dtype="float32")
+    layer._calls.note(((traced,), {}))
+    (array,), axes = layer._calls.example(5, None)
+    assert array.shape == (3, 3)
+    assert axes is None

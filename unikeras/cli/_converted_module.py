@@ -53,6 +53,7 @@ def convert_module(
 
     Raises:
         ArgumentValueError: an option is missing, or has a value that cannot be used.
+        MissingDependency: torch is not installed.
         UnikerasError: the module cannot be imported.
     """
     from unikeras.export import check_formats
@@ -118,9 +119,11 @@ def _converted(
     from rich.console import Console
 
     import unikeras as uk
+    from unikeras._base.optional import require
     from unikeras._base.output_streams import hold_back_output
     from unikeras.cli._named_functions import find_module
 
+    require("torch", "torch", "converting a torch module")
     with Console(stderr=True).status(f"importing {function}") as status, hold_back_output():
         module = find_module(function)
         model = uk.interop.from_torch(module, _example_tensors(shapes), dynamic=axes, verify=verify)

@@ -74,6 +74,11 @@ class ImportReport:
         """
         return json.dumps(self.to_dict(), indent=2)
 
+    def __rich__(self) -> Any:
+        from rich.text import Text
+
+        return Text(str(self))
+
     def __str__(self) -> str:
         count, kinds = sum(self.operators.values()), len(self.operators)
         lines = [f"{self.module}: {count} operators of {kinds} kind{'' if kinds == 1 else 's'}"]

@@ -49,8 +49,13 @@ class ModuleCalls:
         return tuple(args), dict(kwargs)
 
     def note(self, arguments: Arguments) -> None:
-        """Remember a call; an axis whose size differs from the one of an earlier call is dynamic."""
+        """Remember a call; an axis whose size differs from the one of an earlier call is dynamic.
+
+        A later call with sizes that only an exporter's trace has says nothing: there every axis may look dynamic.
+        """
         leaves = [leaf for leaf in tree.flatten(arguments) if _is_tensor(leaf)]
+        if self._seen is not None and any(_is_traced(size) for leaf in leaves for size in leaf.shape):
+            return
         shapes = tuple(tuple(_size(size) for size in leaf.shape) for leaf in leaves)
         if shapes in self._shapes:
             return
@@ -107,7 +112,11 @@ def _spec(leaf: Any) -> keras.KerasTensor:
 
 
 def _size(size: Any) -> int | None:
-    return size if type(size) is int else None  # a traced size is no number
+    return None if _is_traced(size) else size
+
+
+def _is_traced(size: Any) -> bool:
+    return size is not None and type(size) is not int
 
 
 def _merged(known: Any, new: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,13 +10,14 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from unikeras import backends
 from unikeras._keras import hooks
 from unikeras._keras.saving import add_unsaved_layer
 from unikeras.errors import ArgumentValueError, CannotSave, WeightsMismatch
 from unikeras.interop._module_calls import ModuleCalls
-from unikeras.interop._module_programs import import_called
+from unikeras.interop._module_programs import dtype_of, import_called
 from unikeras.interop._module_runs import ImportedRun, NativeRun
 from unikeras.interop._module_source import SavedSource, copied, read_source, source_of
 
@@ -77,7 +79,7 @@ class TorchModule(keras.layers.Layer):
         **settings: Any,
     ) -> None:
         source = source_of(module)
-        own = _dtype_of(source.module)
+        own = None if source.module is None else dtype_of(source.module)
         super().__init__(name=name, dtype=_policy(dtype, own), autocast=False, **settings)
         if own is not None and self.variable_dtype != own:
             raise ArgumentValueError(
@@ -132,7 +134,7 @@ class TorchModule(keras.layers.Layer):
     def save_own_variables(self, store: Any) -> None:
         """Save parameters and buffers under the module's names."""
         for name, variable in self.saved_variables().items():
-            store[name] = np.asarray(keras.ops.convert_to_numpy(variable))
+            store[name] = np.asarray(ops.convert_to_numpy(variable))
 
     def load_own_variables(self, store: Any) -> None:
         """Load what `save_own_variables` saved, on whichever backend.
@@ -211,6 +213,23 @@ class TorchModule(keras.layers.Layer):
             program = None
         return {"builder": self._source.builder, "program": program}
 
+    def to_torch_module(self) -> Any:
+        """Return a copy of the module with the layer's numbers, for `lowering`; None where there is no such module.
+
+        Returns:
+            A `torch.nn.Module`; None after loading, and in mixed precision.
+        """
+        if self.module is None or self._mixed_dtype is not None:
+            return None
+        if self._native is not None:
+            return self._native.module_copy()
+        from unikeras.lowering import tensors_of
+
+        module = copy.deepcopy(self.module)
+        arrays = {name: np.array(ops.convert_to_numpy(one)) for name, one in self.saved_variables().items()}
+        module.load_state_dict(tensors_of(arrays), strict=False)  # tied weights are there under one name
+        return module
+
     @contextmanager
     def exported(self) -> Iterator[None]:
         """Export the module now, so that an error comes before a file is opened."""
@@ -226,7 +245,6 @@ class TorchModule(keras.layers.Layer):
 
     @property
     def _mixed_dtype(self) -> str | None:
-        """The dtype of mixed precision, None without."""
         return str(self.compute_dtype) if self.compute_dtype != self.variable_dtype else None
 
     def _use_native(self) -> None:
@@ -262,13 +280,6 @@ class TorchModule(keras.layers.Layer):
             if name not in self._run[0].unsaved:
                 names.setdefault(id(variable), name)
         return {name: self.named_variables[name] for name in names.values()}
-
-
-def _dtype_of(module: Any) -> str | None:
-    """Return the dtype of a module's floating-point parameters, as Keras names it."""
-    parameters = () if module is None else module.parameters()
-    found = next((one.dtype for one in parameters if one.is_floating_point()), None)
-    return None if found is None else str(found).removeprefix("torch.")
 
 
 def _policy(dtype: Any, own: str | None) -> Any:

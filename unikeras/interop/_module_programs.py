@@ -24,7 +24,7 @@ def import_called(module: Any, calls: ModuleCalls, dynamic: Any, verify: bool) -
 
     failure: Exception | None = None
     for size in SIZES:
-        arrays, axes = calls.example(size, _dtype_of(module))
+        arrays, axes = calls.example(size, dtype_of(module))
         try:
             return from_torch(
                 module, _tensors(arrays, module), dynamic=axes if dynamic is None else dynamic, verify=verify
@@ -49,6 +49,7 @@ def _tensors(arrays: Any, module: Any) -> Any:
     return nested if isinstance(nested, dict) else tuple(nested)
 
 
-def _dtype_of(module: Any) -> str | None:
+def dtype_of(module: Any) -> str | None:
+    """Return the dtype of a module's floating-point parameters, as Keras names it; None where it has none."""
     found = next((one.dtype for one in module.parameters() if one.is_floating_point()), None)
     return None if found is None else str(found).removeprefix("torch.")

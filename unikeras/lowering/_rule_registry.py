@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from unikeras.lowering._layer_call import Call
 
@@ -13,6 +13,13 @@ Rule = Callable[[Call], Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _RULES: dict[type, Rule] = {}
+
+
+class HasModule(Protocol):
+    """A layer that stands for a torch module."""
+
+    def to_torch_module(self) -> Any:
+        """Return the module, or None where there is none."""
 
 
 def rule(*classes: type) -> Callable[[F], F]:
@@ -65,9 +72,9 @@ def register(layer_class: type) -> Callable[[F], F]:
 
 
 def find(operation_class: type) -> Rule | None:
-    """Return the rule of exactly this class, or None."""
+    """Return the rule of exactly this class, or None; a class may have its own, as `to_torch_module`."""
     from unikeras.lowering import rules
 
     for module in pkgutil.iter_modules(rules.__path__):
         importlib.import_module(f"{rules.__name__}.{module.name}")
-    return _RULES.get(operation_class)
+    return _RULES.get(HasModule if "to_torch_module" in vars(operation_class) else operation_class)

@@ -25,6 +25,8 @@ from unikeras.errors import ArgumentValueError
 # are far apart, so that both are not rounded to one size; a module with a largest size takes a later pair.
 _SIZES = ((32, 320), (256, 1024), (8, 64), (2, 6))
 _BATCHES = (2, 3)
+# What torch raises where there are shapes only, and a module asks for values.
+_OF_VALUES = ("DataDependentOutputException", "DynamicOutputShapeException", "GuardOnDataDependentSymNode")
 
 
 class WrappedModule(NativeModule):
@@ -79,6 +81,18 @@ class WrappedModule(NativeModule):
         return result
 
     def output_spec(self, args: Sequence[Any], kwargs: Mapping[str, Any], compute_dtype: str | None) -> Any:
+        try:
+            return self._output_spec(args, kwargs, compute_dtype)
+        except Exception as error:  # whatever the module raises
+            if type(error).__name__ not in _OF_VALUES:
+                raise
+            raise ArgumentValueError(
+                f"what the module {type(self.module).__name__} returns cannot be inferred from shapes, because it asks "
+                "for the values of a tensor; compute with torch.where and masks, or call the layer in the call() of a "
+                "subclassed model"
+            ) from error
+
+    def _output_spec(self, args: Sequence[Any], kwargs: Mapping[str, Any], compute_dtype: str | None) -> Any:
         has_dynamic = any(
             isinstance(leaf, KerasTensor) and None in leaf.shape
             for leaf in tree.flatten((args, dict(kwargs)))

@@ -75,7 +75,7 @@ def know(model: Any) -> KnownModel:
     """
     declaration = declaration_of(model)
     unsure: list[str] = []
-    if declaration.results is None:
+    if declaration.results is None and getattr(model, "declared_inputs", None) is None:
         inputs, unsure = observe_dtypes(model, declaration.arguments, declaration.inputs)
         declaration = replace(declaration, inputs=inputs)
     runs_eagerly = bool(getattr(model, "run_eagerly", False))
