@@ -66,7 +66,8 @@ def _files(package):
 
 
 def test_each_backend_has_the_files_of_the_contract(backend):
-    assert _files("_contract") == PARTS
+    # A module of the framework's own is what `trainer.py` returns, where the framework has such modules.
+    assert _files("_contract") == PARTS | {"modules.py"}
     assert {name for name in _files(backend.name) if not name.startswith("_")} == PARTS
 
 

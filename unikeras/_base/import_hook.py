@@ -22,7 +22,7 @@ def when_imported(name: str, action: Callable[[], None]) -> None:
         >>> when_imported("sys", lambda: print("here"))
         here
     """
-    if name in sys.modules:
+    if sys.modules.get(name) is not None:
         action()
     else:
         sys.meta_path.insert(0, _Finder(name, action))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unikeras._base import optional
 from unikeras.errors import ArgumentValueError, ExportError
 
 
@@ -64,9 +65,11 @@ def convert_module(
             f"a torch module needs {' and '.join(missing)}; a file of weights needs --into and --out"
         )
     # Before a framework is loaded.
-    names = check_formats([name.strip() for name in formats.split(",") if name.strip()], verify=verify)
     shapes = [_read_example(example, dtype) for example in examples]
     axes = _read_axes(dynamic, shapes)
+    if not optional.is_installed("torch"):
+        optional.require("torch", "torch", "unikeras convert module:function")
+    names = check_formats([name.strip() for name in formats.split(",") if name.strip()], verify=verify)
     return _converted(function, shapes, names, out or Path("out"), axes, verify, overwrite)
 
 

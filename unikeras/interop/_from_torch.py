@@ -46,11 +46,11 @@ def from_torch(
     Source: torch.export.export, for what can be traced.
 
     Example:
+        >>> import numpy as np, torch
         >>> import unikeras as uk
-        >>> import torch  # doctest: +SKIP
-        >>> net = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))  # doctest: +SKIP
-        >>> model = uk.interop.from_torch(net, (torch.zeros(4, 3),))  # doctest: +SKIP
-        >>> model(np.zeros((7, 3), "float32")).shape  # doctest: +SKIP
+        >>> net = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+        >>> model = uk.interop.from_torch(net, (torch.zeros(4, 3),))
+        >>> tuple(model(np.zeros((7, 3), "float32")).shape)
         (7, 2)
     """
     require("torch", "torch", "from_torch")

@@ -57,9 +57,8 @@ class TorchModule(keras.layers.Layer):
     Source: keras.layers.TorchModuleWrapper, for a torch module as a layer.
 
     Example:
-        >>> import keras, pytest
+        >>> import keras, torch
         >>> import unikeras as uk
-        >>> torch = pytest.importorskip("torch")
         >>> module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh())
         >>> layer = uk.interop.TorchModule(module, verify=False)
         >>> model = keras.Sequential([keras.Input((3,)), layer, keras.layers.Dense(2)])
