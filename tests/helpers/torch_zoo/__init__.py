@@ -24,7 +24,7 @@ FAMILIES = {
         "swin",
         "whisper encoder",
     ),
-    "pictures": ("resnet18", "efficientnet_b0", "convnext_atto", "mobilenetv3_small_050", "vit_tiny"),
+    "pictures": ("resnet18", "efficientnet", "convnext_atto", "mobilenetv3_small_050", "vit_tiny"),
     "sequences": (
         "lstm",
         "stacked bidirectional lstm",

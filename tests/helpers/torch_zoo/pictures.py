@@ -16,7 +16,7 @@ def _model(name: str, size: int = 64, **settings) -> ZooModel:
 
 MODELS = {
     "resnet18": _model("resnet18"),
-    "efficientnet_b0": _model("efficientnet_b0"),
+    "efficientnet": _model("test_efficientnet"),
     "convnext_atto": _model("convnext_atto"),
     "mobilenetv3_small_050": _model("mobilenetv3_small_050"),
     "vit_tiny": _model("vit_tiny_patch16_224", 32, img_size=32, depth=2),
