@@ -24,7 +24,7 @@ def test_a_project_passes_its_own_tests(template, backend, tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert " 4 passed" in done.stdout
+    assert "4 passed" in done.stdout
 
 
 def test_the_command_writes_a_project_and_no_second_one(tmp_path):
