@@ -18,7 +18,7 @@ from unikeras.export.writers import lowered
 from unikeras.lowering import _rule_registry as _registry
 from unikeras.lowering._layouts import Layout
 from unikeras.lowering.modules.recurrent_cells import Recurrence
-from unikeras.lowering.rules import _dense, _recurrent
+from unikeras.lowering.rules import _dense, _recurrent_kernels
 from unikeras.lowering.rules._activations import described
 
 pytest.importorskip("onnxruntime")
@@ -56,7 +56,7 @@ def together():
 
 def drop_a_bias(patch):
     linear = _dense.linear
-    patch.setattr(_dense, "linear", lambda layer, kernel, bias: linear(layer, kernel, None))
+    patch.setattr(_dense, "linear", lambda layer, kernel, _, *rest: linear(layer, kernel, None, *rest))
 
 
 def leave_dropout_on(patch):
@@ -83,11 +83,11 @@ def mix_gates_of_an_lstm(patch):
         i, f, g, o = value.chunk(4, axis)
         return torch.cat([f, i, g, o], axis)
 
-    patch.setattr(_recurrent, "_same_order", forget_first)
+    patch.setattr(_recurrent_kernels, "_same_order", forget_first)
 
 
 def mix_gates_of_a_gru(patch):
-    patch.setattr(_recurrent, "_gates_first", _recurrent._same_order)
+    patch.setattr(_recurrent_kernels, "_gates_first", _recurrent_kernels._same_order)
 
 
 def transpose_flatten(patch):
