@@ -39,6 +39,7 @@ def write(name: str, folder: str) -> Answers:
         "is_random": one.is_random,
         "is_half": one.is_half,
         "tolerance": one.tolerance,
+        "gradient_tolerance": one.tolerance if one.is_half else one.gradients,
         "formats": one.formats,
     }
 

@@ -37,7 +37,7 @@ def test_a_module_computes_and_trains_as_in_torch(imported, model, backend):
     limits = {"eval": outputs, "train": outputs, "buffers": outputs}
     # Adam takes whole steps of a parameter whose gradient is 0 in theory and noise in fact.
     limits["losses"] = max(outputs, 1e-4)
-    limits["gradients"] = outputs if answers["is_half"] else 1e-5
+    limits["gradients"] = answers["gradient_tolerance"]
     assert {name: gap for name, gap in gaps.items() if not gap <= limits[name]} == {}
 
 

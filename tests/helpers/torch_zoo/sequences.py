@@ -157,6 +157,7 @@ MODELS = {
         SelfAttention,
         lambda batch, length: (torch.randn(length, batch, 8),),
         (TIME_MAJOR,),
+        formats=("saved_model",),  # a LiteRT file takes axis 0 for the batch, and it is time here
     ),
     "transformer encoder": ZooModel(
         Encoder,

@@ -22,6 +22,7 @@ class ZooModel:
         dynamic: the dynamic axes of each argument.
         is_random: whether train mode draws numbers, so that only eval mode can be compared.
         tolerance: relative, of outputs; larger where a module computes in half precision.
+        gradients: relative, of gradients, where nothing is computed in half precision.
         formats: those that the module must leave in; fewer where a format lacks an operator.
     """
 
@@ -30,6 +31,7 @@ class ZooModel:
     dynamic: Sequence[Any] = (BATCH,)
     is_random: bool = False
     tolerance: float = 2e-5
+    gradients: float = 1e-5
     formats: tuple[str, ...] = ("saved_model", "litert")
 
     @property
