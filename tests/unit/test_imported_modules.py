@@ -16,6 +16,7 @@ import unikeras as uk
 from unikeras._specs.program_reader import read_program
 from unikeras._specs.torch_program import FORMAT, ProgramTensor
 from unikeras.errors import (
+    ArgumentError,
     ArgumentValueError,
     CorruptArtifact,
     SignatureError,
@@ -521,3 +522,13 @@ def test_damaged_values_of_buffers_are_refused(imported, junk):
     config["arrays"]["count"] = junk
     with pytest.raises(CorruptArtifact, match="count"):
         ImportedModule.from_config(config)
+
+
+@pytest.mark.parametrize("names", [(), (3,), ("linear",), ("aten.linear", None), (lambda x: x,)])
+def test_a_rule_needs_the_full_name_of_its_operator(names):
+    known = rules.known()
+    with pytest.raises(ArgumentError, match=r"such as 'aten\.linear'; received "):
+        uk.interop.register_operator(*names)
+    with pytest.raises(ArgumentError, match=r"the rule of odd\.one has to be a function; received 3"):
+        uk.interop.register_operator("odd.one")(3)
+    assert rules.known() == known

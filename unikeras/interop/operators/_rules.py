@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from unikeras.errors import ArgumentError
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -35,6 +37,9 @@ def register_operator(*names: str, seeded: bool = False) -> Callable[[Function],
     Returns:
         A decorator. The function takes the operator's own arguments, with tensors of Keras, and returns tensors.
 
+    Raises:
+        ArgumentError: a name has no namespace, none is given, or what is decorated cannot be called.
+
     Example:
         >>> import keras
         >>> import unikeras as uk
@@ -43,7 +48,16 @@ def register_operator(*names: str, seeded: bool = False) -> Callable[[Function],
         ...     return keras.ops.multiply(x, factor)
     """
 
+    wrong = [name for name in names if not (isinstance(name, str) and "." in name.strip("."))]
+    if wrong or not names:
+        raise ArgumentError(
+            "register_operator takes names of operators with their namespace, such as 'aten.linear'; received "
+            + (", ".join(map(repr, wrong)) or "none")
+        )
+
     def register(compute: Function) -> Function:
+        if not callable(compute):
+            raise ArgumentError(f"the rule of {names[0]} has to be a function; received {compute!r:.60}")
         _RULES.update(dict.fromkeys(names, Rule(compute, seeded)))
         return compute
 
