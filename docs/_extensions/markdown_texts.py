@@ -12,7 +12,7 @@ from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
 _CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)(\w*)")
-_LINK_OUT = re.compile(r"\[([^\]]+)\]\(\.\./(?!README)[^)]+\)")
+_LINK_UP = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+)(?!README)[^)]+\)")
 
 
 def docstring(_: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
@@ -35,8 +35,13 @@ def _escape(text: str) -> str:
 
 
 def page(_: Sphinx, name: str, source: list[str]) -> None:
-    """Leave the text of a link that leads out of the documentation, as code."""
-    source[0] = _LINK_OUT.sub(r"\1", source[0])
+    """Leave the text alone of a link that leads out of the documentation."""
+    depth = name.count("/")
+
+    def shown(link: re.Match[str]) -> str:
+        return link[1] if link[2].count("../") > depth else link[0]
+
+    source[0] = _LINK_UP.sub(shown, source[0])
 
 
 def included(_: Sphinx, path: Any, name: str, source: list[str]) -> None:

@@ -23,6 +23,7 @@ PAGES = {
 def run(page: str, cells: list[str], folder: str) -> None:
     """Run the cells in one namespace, in a folder."""
     import contextlib
+    import linecache
 
     import matplotlib
 
@@ -30,7 +31,10 @@ def run(page: str, cells: list[str], folder: str) -> None:
     shared: dict = {"__name__": "__main__", "display": lambda *_: None}
     with contextlib.chdir(folder):
         for number, cell in enumerate(cells):
-            exec(compile(cell, f"{page}, cell {number}", "exec"), shared)
+            name = f"{page}, cell {number}"
+            # TensorFlow's autograph reads the source of functions, which a notebook has.
+            linecache.cache[name] = (len(cell), None, cell.splitlines(keepends=True), name)
+            exec(compile(cell, name, "exec"), shared)
 
 
 @pytest.mark.rotated("page", "backend", parts=8)
