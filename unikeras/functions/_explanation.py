@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from unikeras._specs.graph_nodes import Graph
+
 _WIDTH = 100
 _LONGEST = 60  # variables that a text lists
 
@@ -64,10 +66,15 @@ class FunctionProgram(ProgramDescription):
     """A program that exists, with its graph."""
 
     _text: Callable[[], str] = dataclasses.field(repr=False, compare=False)
+    _graph: Callable[[], Graph] = dataclasses.field(repr=False, compare=False)
 
     def text(self) -> str:
         """Return the graph as text, in the framework's own form: a FuncGraph, an ATen graph or a jaxpr."""
         return self._text()
+
+    def graph(self) -> Graph:
+        """Return the graph in the form that is the same for all backends; `uk.graph` draws it."""
+        return self._graph()
 
     def plain(self) -> ProgramDescription:
         """Return the description without the graph."""
