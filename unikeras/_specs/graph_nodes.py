@@ -1,4 +1,4 @@
-"""One neutral graph of a computation: what each backend's program, or a model's layers, become before they are drawn."""
+"""One neutral graph of a computation: what a backend's program or a model's layers become before they are drawn."""
 
 from __future__ import annotations
 

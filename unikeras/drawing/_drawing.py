@@ -17,7 +17,7 @@ SUFFIXES = (".html", ".svg", ".txt", ".json")
 class Drawing:
     """A graph as text, SVG or HTML; a notebook shows it.
 
-    Nodes that only cast, reshape or read are left out of the pictures; `graph` has all of them. Where many nodes remain,
+    Nodes that only cast, reshape or read are left out of the pictures; `graph` has all of them. Where many remain,
     text and SVG show the scopes instead of what is in them, and HTML opens with scopes closed.
 
     Args:
@@ -55,7 +55,7 @@ class Drawing:
 
     @property
     def html(self) -> str:
-        """The graph as one page that needs nothing but itself; it pans, zooms, opens and closes scopes, and searches."""
+        """The graph as one page that needs nothing but itself: it pans, zooms, opens and closes scopes, searches."""
         from unikeras.drawing._graph_page import page
 
         return page(self.graph, self.title)

@@ -66,7 +66,11 @@ def folded(graph: Graph, most: int = MOST) -> Folded:
         boxes, place = _closed(shown, depth)
         if len(boxes) <= most:
             break
-    moved = (dataclasses.replace(e, source=place[e.source], target=place[e.target]) for e in edges) if shown else ()
+    moved = (
+        (dataclasses.replace(e, source=place[e.source], target=place[e.target]) for e in edges)
+        if shown
+        else ()
+    )
     kept = dict.fromkeys(edge for edge in moved if edge.source != edge.target)
     return Folded(tuple(boxes) if shown else (), tuple(kept), len(nodes) - len(shown))
 
@@ -77,7 +81,9 @@ def flat(graph: Graph) -> tuple[list[Node], list[Edge]]:
     Variables stand in the scope of the layer that they belong to.
     """
     nodes, edges = list(_nodes(graph, "", ())), list(_edges(graph, ""))
-    scopes = Counter(node.scope for node in nodes if node.kind != "variable" and node.scope[:1] != ("gradient",))
+    scopes = Counter(
+        node.scope for node in nodes if node.kind != "variable" and node.scope[:1] != ("gradient",)
+    )
     return [_beside_its_layer(node, list(scopes)) for node in nodes], edges
 
 
@@ -121,7 +127,9 @@ def bypass(edges: Sequence[Edge], hidden: set[str]) -> list[Edge]:
 def detail_of(node: Node) -> str:
     """Return dtype and shape of a node in words; "" where nobody knows."""
     shape = "" if node.shape is None else "(" + ", ".join("?" if n is None else str(n) for n in node.shape)
-    closing = ",)" if node.shape is not None and len(node.shape) == 1 else ")" if node.shape is not None else ""
+    closing = (
+        ",)" if node.shape is not None and len(node.shape) == 1 else ")" if node.shape is not None else ""
+    )
     return f"{node.dtype} {shape}{closing}".strip()
 
 

@@ -18,12 +18,12 @@ STEPS = ("train", "test", "predict")
 def graph(f_or_model: Any, *example: Any, step: str | None = None, **keywords: Any) -> Drawing:
     """Draw what the backend runs: a function's program, a model's layers or one of its steps, or recorded eager code.
 
-    A function is traced for the example as `f.explain` does: nothing is changed, and the model or the optimizer need not
-    be built. What is drawn is a FuncGraph on TensorFlow, a graph of ATen operators on PyTorch and a jaxpr on JAX.
+    A function is traced for the example as `f.explain` does it: nothing is changed, and the model or the optimizer need
+    not be built. What is drawn is a FuncGraph on TensorFlow, a graph of ATen operators on PyTorch and a jaxpr on JAX.
 
     Args:
-        f_or_model: a `uk.function` or another function of tensors; a Keras model; or, on PyTorch, a tensor that autograd
-            recorded.
+        f_or_model: a `uk.function` or another function of tensors; a Keras model; or, on PyTorch, a tensor that
+            autograd recorded.
         example: the arguments of a call. For a step of a model, one batch: `(x, y)` or `(x, y, sample_weight)`, or x
             for `"predict"`, each of shape (batch, ...). A model without a step needs x only where it has no graph of
             its own.
@@ -89,7 +89,9 @@ def _of_model(model: Any, example: tuple[Any, ...], step: str | None) -> Drawing
         raise ArgumentValueError(
             f"uk.graph(model, batch, step={step!r}) takes one batch, (x, y) or x; received {len(example)} arguments"
         )
-    return Drawing(_step_graph(model, example[0], step), f"{model.name}: {step} step on {backends.current().name}")
+    return Drawing(
+        _step_graph(model, example[0], step), f"{model.name}: {step} step on {backends.current().name}"
+    )
 
 
 def _step_graph(model: Any, batch: Any, step: str) -> Graph:

@@ -35,7 +35,7 @@ def graphviz_layout(seen: Folded) -> Layout | None:
 def _description(seen: Folded) -> str:
     """Return a graph in dot's language; it holds numbers only, so no name has to be escaped."""
     number = {box.id: f"b{place}" for place, box in enumerate(seen.boxes)}
-    lines = ["digraph {", "node [shape=box fixedsize=true label=\"\"]"]
+    lines = ["digraph {", 'node [shape=box fixedsize=true label=""]']
     for box in seen.boxes:
         width = width_of(box.name, box.detail) / _INCH
         lines.append(f"{number[box.id]} [width={width:.3f} height={HEIGHT / _INCH:.3f}]")
@@ -85,7 +85,10 @@ def _frame(
 ) -> tuple[float, float, float, float]:
     members = [layout.boxes[box.id] for box in seen.boxes if box.scope[: len(scope)] == scope]
     left, top = min(x for x, *_ in members) - margin, min(y for _, y, *_ in members) - margin - TITLE + 4
-    right, bottom = max(x + w for x, _, w, _ in members) + margin, max(y + h for _, y, _, h in members) + margin
+    right, bottom = (
+        max(x + w for x, _, w, _ in members) + margin,
+        max(y + h for _, y, _, h in members) + margin,
+    )
     return left, top, right - left, bottom - top
 
 

@@ -85,7 +85,9 @@ def program_graph(function: Any, args: Any, kwargs: Any) -> Graph:
     args, kwargs, runner = function.prepared(args, kwargs)
     backend, f = runner._backend, runner._function.f
     if backend.is_tracing():
-        raise StateError(f"the graph of {_source.name(f)} is asked for while a function is traced; ask outside")
+        raise StateError(
+            f"the graph of {_source.name(f)} is asked for while a function is traced; ask outside"
+        )
     with writing, continued() if function._portable else contextlib.nullcontext():
         signature, _ = split(runner._parameters.order(args, kwargs), backend, runner._captured.now())
         similar = runner.similar_to(signature)

@@ -12,7 +12,16 @@ from jax.extend.core import Literal, jaxprs_in_params
 from unikeras._specs.graph_nodes import Graph, GraphBuilder, scope_of
 
 # What they call is drawn in their place, in a scope of the function's name.
-_CALLS = ("jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat2", "checkpoint")
+_CALLS = (
+    "jit",
+    "pjit",
+    "closed_call",
+    "core_call",
+    "custom_jvp_call",
+    "custom_vjp_call",
+    "remat2",
+    "checkpoint",
+)
 _CONTROL_FLOW = ("cond", "while", "scan")
 _BOOKKEEPING = (
     "broadcast_in_dim",
@@ -84,7 +93,9 @@ class _Writer:
         inputs = [self._place(variable, places) for variable in equation.invars]
         if name in _CALLS and inner and len(inner[0].invars) == len(inputs):
             called = equation.params.get("name") or name.removesuffix("_call")
-            outputs = self.add(inner[0], dict(zip(inner[0].invars, inputs, strict=True)), (*here, str(called)))
+            outputs = self.add(
+                inner[0], dict(zip(inner[0].invars, inputs, strict=True)), (*here, str(called))
+            )
             places.update(zip(equation.outvars, outputs, strict=True))
             return
         is_control = name in _CONTROL_FLOW
@@ -117,7 +128,10 @@ def _described(variable: Any) -> dict[str, Any]:
     if not hasattr(aval, "shape") or not hasattr(aval, "dtype"):
         return {}
     dtype = aval.dtype
-    return {"shape": tuple(aval.shape), "dtype": str(dtype) if not jax.dtypes.issubdtype(dtype, jax.dtypes.extended) else "key"}
+    return {
+        "shape": tuple(aval.shape),
+        "dtype": str(dtype) if not jax.dtypes.issubdtype(dtype, jax.dtypes.extended) else "key",
+    }
 
 
 def _scope(stack: str) -> tuple[str, ...]:

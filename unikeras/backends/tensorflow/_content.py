@@ -30,7 +30,12 @@ def look_into(graph: Any) -> ProgramContent:
     written = [variable for name, variable in variables.items() if name in scan.written]
     read = [variable for name, variable in variables.items() if name in scan.read]
     return ProgramContent(
-        read, written, written, scan.operators, lambda: _text(definition), lambda: neutral_graph(graph, variables)
+        read,
+        written,
+        written,
+        scan.operators,
+        lambda: _text(definition),
+        lambda: neutral_graph(graph, variables),
     )
 
 

@@ -128,7 +128,9 @@ def _parts(node: Any, functions: Mapping[str, Any]) -> tuple[tuple[str, Graph], 
     """Return the graphs that control flow runs inside, by their parts' names."""
     if node.op not in (*_CONTROL_FLOW, *_CALLS):
         return ()
-    called = {name: attribute.func.name for name, attribute in node.attr.items() if attribute.HasField("func")}
+    called = {
+        name: attribute.func.name for name, attribute in node.attr.items() if attribute.HasField("func")
+    }
     for name, attribute in node.attr.items():
         called |= {f"{name} {number}": f.name for number, f in enumerate(attribute.list.func)}
     known = {"cond": "condition", "then_branch": "true", "else_branch": "false", "f": "function"}

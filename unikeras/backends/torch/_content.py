@@ -39,7 +39,13 @@ def look_into(
     names = Counter(_name(node.target) for node in _nodes(module) if node.op == "call_function")
     names.pop(_TAKE_APART, None)
     return ProgramContent(
-        read, written, in_place, names, lambda: str(graph), lambda: neutral_graph(module, trace, given), removed
+        read,
+        written,
+        in_place,
+        names,
+        lambda: str(graph),
+        lambda: neutral_graph(module, trace, given),
+        removed,
     )
 
 

@@ -144,7 +144,13 @@ def _changed(node: Any) -> list[Any]:
 
 def _base(node: Any) -> Any:
     """Return the node whose memory a view shows."""
-    while node.op == "call_function" and _short_name(node.target) in ("view", "permute", "reshape", "t", "detach"):
+    while node.op == "call_function" and _short_name(node.target) in (
+        "view",
+        "permute",
+        "reshape",
+        "t",
+        "detach",
+    ):
         node = node.args[0]
     return node
 

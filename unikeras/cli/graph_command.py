@@ -21,7 +21,9 @@ Examples:
     type=click.Choice(["train", "test", "predict"]),
     help="Draw the program of this step on the backend that runs, in place of the layers.",
 )
-@click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Examples of the step's batch.")
+@click.option(
+    "--batch", default=8, show_default=True, type=click.IntRange(1), help="Examples of the step's batch."
+)
 @click.option(
     "-o",
     "--out",
@@ -58,13 +60,21 @@ def _drawn(model: Any, step: str | None, batch: int) -> Any:
 
 
 def _zeros(model: Any, step: str, batch: int) -> Any:
-    """Return a batch of zeros that fits a model: inputs, and for training targets too."""
+    """Return a batch that fits a model: zeros, and for training targets too, which are seeded."""
     import keras
     import numpy as np
+
+    from unikeras.compare import make_targets
+    from unikeras.errors import ArgumentError
 
     def zeros(symbol: Any) -> Any:
         shape = (batch, *(size or 16 for size in symbol.shape[1:]))
         return np.zeros(shape, keras.backend.standardize_dtype(symbol.dtype))
 
+    if not getattr(model, "inputs", None):
+        raise ArgumentError(
+            f"model {model.name!r} does not say its inputs, so no batch can be made for a step; call "
+            f"uk.graph(model, batch, step={step!r}) in Python"
+        )
     x = keras.tree.map_structure(zeros, model.input)
-    return x
+    return x if step == "predict" else (x, make_targets(model, model(x), seed=0))
