@@ -196,18 +196,18 @@ def test_a_drawing_is_saved_by_suffix(step, tmp_path):
         step.save(tmp_path / "graph.png")
 
 
-def test_thousands_of_nodes_are_closed_by_scope():
+def test_many_nodes_are_closed_by_scope():
     inputs = keras.Input((4,))
     x = inputs
-    for block in range(30):
+    for block in range(10):
         inner = keras.Input((4,))
         y = inner
         for number in range(20):
-            y = layers.Dense(4, name=f"dense_{block}_{number}")(y)
+            y = layers.ReLU(name=f"relu_{block}_{number}")(y)
         x = keras.Model(inner, y, name=f"block_{block}")(x)
     drawing = uk.graph(keras.Model(inputs, x))
-    assert len(drawing.graph.nodes) == 602
-    assert len(drawing.text.splitlines()) == 33
+    assert len(drawing.graph.nodes) == 202
+    assert len(drawing.text.splitlines()) == 13
     assert "block_0/: 20 nodes" in drawing.text
 
 

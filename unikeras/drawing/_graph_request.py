@@ -72,6 +72,8 @@ def _of_function(f: Callable[..., Any], example: Any, keywords: Any) -> Drawing:
         raise ArgumentValueError(
             f"uk.graph({name}, ...) takes the arguments of a call of {name} as an example: {error}"
         ) from None
+    except ValueError:  # code that is not Python does not tell its parameters
+        pass
     return Drawing(program_graph(function, example, keywords), f"{name} on {backends.current().name}")
 
 

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from unikeras._base.notebook_html import preformatted
 from unikeras._specs.graph_nodes import Graph
 
 _WIDTH = 100
@@ -38,6 +39,9 @@ class ProgramDescription:
 
     def __str__(self) -> str:
         return "\n".join([self.signature, *self._lines()])
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
     def _lines(self) -> Iterator[str]:
         yield from _row("made by", self.cause)
@@ -120,6 +124,9 @@ class Explanation:
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
     def _lines(self) -> Iterator[str]:
         how = "traced" if self.traced else "not traced"

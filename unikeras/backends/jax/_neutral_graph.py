@@ -99,7 +99,7 @@ class _Writer:
             places.update(zip(equation.outvars, outputs, strict=True))
             return
         is_control = name in _CONTROL_FLOW
-        graphs = _parts(name, inner) if is_control else ()
+        graphs = _parts(name, equation.params) if is_control else ()
         id = self._builder.add(
             "control flow" if is_control else "operation",
             name,
@@ -116,11 +116,14 @@ class _Writer:
         return None if isinstance(variable, Literal) else places.get(variable)
 
 
-def _parts(name: str, inner: Sequence[Any]) -> tuple[tuple[str, Graph], ...]:
-    names = ["condition", "body"] if name == "while" else [f"branch {n}" for n in range(len(inner))]
-    if name == "scan":
-        names = ["body"]
-    return tuple((part, _inner_graph(jaxpr)) for part, jaxpr in zip(names, inner, strict=False))
+def _parts(name: str, parameters: dict[str, Any]) -> tuple[tuple[str, Graph], ...]:
+    if name == "while":
+        jaxprs = {"condition": parameters["cond_jaxpr"], "body": parameters["body_jaxpr"]}
+    elif name == "scan":
+        jaxprs = {"body": parameters["jaxpr"]}
+    else:
+        jaxprs = {f"branch {number}": branch for number, branch in enumerate(parameters["branches"])}
+    return tuple((part, _inner_graph(closed.jaxpr)) for part, closed in jaxprs.items())
 
 
 def _described(variable: Any) -> dict[str, Any]:

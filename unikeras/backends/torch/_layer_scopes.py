@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from keras.src.backend.common.name_scope import current_path
+from keras.src.backend.common.global_state import get_global_attribute
 
 from unikeras._specs.graph_nodes import scope_of
 
@@ -25,7 +25,7 @@ def note_scopes(tracer: Any) -> None:
         node = make(*args, **kwargs)
         gradient = torch._C._current_autograd_node()
         if gradient is None:
-            path = current_path()
+            path = _open_scopes()
             scopes[torch.autograd._get_sequence_nr() - 1] = path
         else:
             path = f"gradient/{scopes.get(gradient._sequence_nr(), '')}"
@@ -33,6 +33,11 @@ def note_scopes(tracer: Any) -> None:
         return node
 
     tracer.create_node = create_node
+
+
+def _open_scopes() -> str:
+    """Return Keras' scopes as they are open; a layer's own path would leave out the models that call it."""
+    return "/".join(entry.name for entry in get_global_attribute("name_scope_stack") or ())
 
 
 def scope_of_node(node: Any) -> tuple[str, ...]:
