@@ -134,16 +134,18 @@ def _ordered(items: Sequence[Item], edges: Sequence[tuple[Item, Item]]) -> list[
     for item in items:
         rows[rank[item]].append(item)
     ordered = [rows[level] for level in sorted(rows)]
+    place = {item: n for row in ordered for n, item in enumerate(row)}
     for sweep in range(_SWEEPS):
         neighbors = before if sweep % 2 == 0 else after
         for row in ordered if sweep % 2 == 0 else reversed(ordered):
-            _sort_by_middle(row, neighbors, {item: n for other in ordered for n, item in enumerate(other)})
+            _sort_by_middle(row, neighbors, place)
     return [row[i : i + _WIDEST] for row in ordered for i in range(0, len(row), _WIDEST)]
 
 
-def _sort_by_middle(row: list[Item], neighbors: Mapping[Item, list[Item]], place: Mapping[Item, int]) -> None:
+def _sort_by_middle(row: list[Item], neighbors: Mapping[Item, list[Item]], place: dict[Item, int]) -> None:
     def middle(item: Item) -> float:
         places = [place[one] for one in neighbors.get(item, ())]
         return sum(places) / len(places) if places else float(place[item])
 
     row.sort(key=middle)
+    place.update({item: number for number, item in enumerate(row)})

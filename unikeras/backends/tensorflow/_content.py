@@ -35,7 +35,7 @@ def look_into(graph: Any) -> ProgramContent:
         written,
         scan.operators,
         lambda: _text(definition),
-        lambda: neutral_graph(graph, variables),
+        lambda: neutral_graph(graph, variables, scan.written),
     )
 
 

@@ -40,12 +40,13 @@ _READERS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableSha
 _GRADIENT = "gradient_tape"
 
 
-def neutral_graph(graph: Any, variables: Mapping[str, Any]) -> Graph:
+def neutral_graph(graph: Any, variables: Mapping[str, Any], written: set[str]) -> Graph:
     """Return the graph of a program.
 
     Args:
         graph: a FuncGraph.
         variables: the variables by the names of the operations that stand for their handles.
+        written: those of them whose variables the graph gives new values.
     """
     functions = {f.signature.name: f for f in graph.as_graph_def().library.function}
     operations = graph.get_operations()
@@ -75,23 +76,14 @@ def neutral_graph(graph: Any, variables: Mapping[str, Any]) -> Graph:
                 graphs=_parts(operation.node_def, functions),
                 **attributes,
             )
-            _connect_writes(builder, operation, variables, places, id)
+            for tensor in operation.inputs if operation.type not in _READERS else ():
+                if tensor.op.name in written:
+                    builder.connect(id, places[tensor.op.name], writes=True)
         places[operation.name] = id
     for number, tensor in enumerate(graph.outputs):
         shape, dtype = _described([tensor])
         builder.add("output", f"result {number}", [places[tensor.op.name]], shape=shape, dtype=dtype)
     return builder.build()
-
-
-def _connect_writes(
-    builder: GraphBuilder, operation: Any, variables: Mapping[str, Any], places: Mapping[str, str], id: str
-) -> None:
-    """Connect an operation that takes handles of variables with those that it may write."""
-    if operation.type in _READERS:
-        return
-    for tensor in operation.inputs:
-        if tensor.op.name in variables:
-            builder.connect(id, places[tensor.op.name], writes=True)
 
 
 def _kind(operator: str) -> Kind:
