@@ -92,10 +92,9 @@ class _Writer:
         here = scope or _scope(str(equation.source_info.name_stack))
         inputs = [self._place(variable, places) for variable in equation.invars]
         if name in _CALLS and inner and len(inner[0].invars) == len(inputs):
-            called = equation.params.get("name") or name.removesuffix("_call")
-            outputs = self.add(
-                inner[0], dict(zip(inner[0].invars, inputs, strict=True)), (*here, str(called))
-            )
+            called = scope_of(str(equation.params.get("name", "")))
+            known = dict(zip(inner[0].invars, inputs, strict=True))
+            outputs = self.add(inner[0], known, (*here, *called))
             places.update(zip(equation.outvars, outputs, strict=True))
             return
         is_control = name in _CONTROL_FLOW
