@@ -47,7 +47,7 @@ def _elements(seen: Folded, layout: Layout, title: str) -> Iterator[str]:
         yield (
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="8" fill="#21808a" '
             f'fill-opacity="0.06" stroke="#21808a" stroke-opacity="0.5"/>'
-            f'<text x="{x + 8:.1f}" y="{y + 14:.1f}" fill="#1b6870">{_text(scope[-1])}</text>'
+            f'<text x="{x + 8:.1f}" y="{y + 14:.1f}" fill="#1b6870">{_short(scope[-1])}</text>'
         )
     for edge in seen.edges:
         yield _edge(layout.boxes[edge.source], layout.boxes[edge.target], edge.writes)
@@ -92,12 +92,15 @@ def _box(box: Box, place: tuple[float, ...]) -> str:
         f"<g><title>{_text(f'{box.kind}: {where} {box.detail}')}</title>"
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{round_}" fill="{fill}" '
         f'stroke="{border}"/>{store}'
-        f'<text x="{x + w / 2:.1f}" y="{y + 17:.1f}" text-anchor="middle" fill="#111">{_text(box.name)}</text>'
+        f'<text x="{x + w / 2:.1f}" y="{y + 17:.1f}" text-anchor="middle" fill="#111">{_short(box.name)}</text>'
         f'<text x="{x + w / 2:.1f}" y="{y + 32:.1f}" text-anchor="middle" font-size="10" fill="#555">'
-        f"{_text(box.detail)}</text></g>"
+        f"{_short(box.detail)}</text></g>"
     )
 
 
+def _short(text: str) -> str:
+    return _text(text if len(text) <= _LONGEST else "…" + text[1 - _LONGEST :])
+
+
 def _text(text: str) -> str:
-    shown = text if len(text) <= _LONGEST or ": " in text else "…" + text[1 - _LONGEST :]
-    return escape(printable(shown))
+    return escape(printable(text))

@@ -28,7 +28,7 @@ def graphviz_layout(seen: Folded) -> Layout | None:
             check=True,
         )
         return _layout(answer.stdout, seen)
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError):
+    except (OSError, subprocess.SubprocessError, ValueError, LookupError):
         return None
 
 
@@ -65,8 +65,8 @@ def _clusters(seen: Folded, number: dict[str, str]) -> list[str]:
 
 def _layout(plain: str, seen: Folded) -> Layout:
     """Read what dot says: `graph scale width height`, then `node name x y width height ...`, from the lower left."""
-    lines = [line.split() for line in plain.splitlines()]
-    height = next(float(words[3]) for words in lines if words[0] == "graph") * _INCH
+    lines = [line.split() for line in plain.splitlines() if line.strip()]
+    height = max(float(words[3]) for words in lines if words[0] == "graph") * _INCH
     centers = {words[1]: (float(words[2]), float(words[3])) for words in lines if words[0] == "node"}
     layout = Layout({}, {})
     for place, box in enumerate(seen.boxes):
