@@ -45,6 +45,7 @@ ROOMS = (
     "callbacks",
     "compare",
     "data",
+    "drawing",
     "export",
     "functions",
     "interop",

@@ -24,6 +24,10 @@ class Node:
         scope: the layers that it belongs to, from the outside in.
         is_bookkeeping: whether it only casts, reshapes, reads or copies.
         graphs: what control flow runs inside, by the name of the part, such as `"body"`.
+
+    Example:
+        >>> Node("n0", "operation", "dense", "Dense", (None, 2), "float32").shape
+        (None, 2)
     """
 
     id: str
@@ -45,6 +49,10 @@ class Edge:
         source: the id of the node that it comes from.
         target: the id of the node that takes it.
         writes: whether it is the new value of a variable.
+
+    Example:
+        >>> Edge("n0", "n1").writes
+        False
     """
 
     source: str
@@ -54,13 +62,27 @@ class Edge:
 
 @dataclasses.dataclass(frozen=True)
 class Graph:
-    """Nodes in the order in which they run, and the values between them."""
+    """Nodes, and the values between them.
+
+    Attributes:
+        nodes: in the order in which they run.
+        edges: the values that go from one node to another.
+
+    Example:
+        >>> graph = Graph((Node("a", "input", "x"), Node("b", "output", "y")), (Edge("a", "b"),))
+        >>> [node.name for node in graph.walk()]
+        ['x', 'y']
+    """
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as dictionaries, lists, texts and numbers."""
+        """Return all of it as data for JSON.
+
+        Returns:
+            Dictionaries, lists, texts and numbers only.
+        """
         nodes = []
         for node in self.nodes:
             plain = {field.name: getattr(node, field.name) for field in dataclasses.fields(node)}
@@ -71,7 +93,11 @@ class Graph:
         return {"nodes": nodes, "edges": [dataclasses.asdict(edge) for edge in self.edges]}
 
     def walk(self) -> Iterator[Node]:
-        """Yield each node, and those of the graphs inside it."""
+        """Walk through the graph and those inside it.
+
+        Yields:
+            Each node, before those of the graphs inside it.
+        """
         for node in self.nodes:
             yield node
             for _, graph in node.graphs:

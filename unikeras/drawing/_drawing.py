@@ -85,11 +85,19 @@ class Drawing:
         return path
 
     def to_dict(self) -> dict[str, Any]:
-        """Return title and graph as dictionaries, lists, texts and numbers."""
+        """Return title and graph as data for JSON.
+
+        Returns:
+            Dictionaries, lists, texts and numbers only.
+        """
         return {"title": self.title, **self.graph.to_dict()}
 
     def to_json(self) -> str:
-        """Return title and graph as one JSON document."""
+        """Return title and graph as JSON.
+
+        Returns:
+            The text, indented by two spaces.
+        """
         return json.dumps(self.to_dict(), indent=2)
 
     def _seen(self) -> Folded:

@@ -82,7 +82,7 @@ def program_graph(function: Any, args: Any, kwargs: Any) -> Graph:
     Raises:
         TraceError: the call cannot be traced.
     """
-    args, kwargs, runner = function.prepared(args, kwargs)
+    args, kwargs, runner = function._prepared(args, kwargs)
     backend, f = runner._backend, runner._function.f
     if backend.is_tracing():
         raise StateError(

@@ -119,7 +119,7 @@ class Function:
         """
         from unikeras.functions._explain import explain
 
-        args, kwargs, runner = self.prepared(args, kwargs)
+        args, kwargs, runner = self._prepared(args, kwargs)
         with continued() if self._portable else contextlib.nullcontext():
             return explain(runner, args, kwargs, Function)
 
@@ -130,7 +130,7 @@ class Function:
 
         return tuple(programs(self._runner))
 
-    def prepared(self, args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
+    def _prepared(self, args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
         """Return a call's arguments as its runner takes them, and the runner; a new one where it has not run."""
         runner = self._runner or self._make_runner(backends.current())
         if self._static_argnames:
