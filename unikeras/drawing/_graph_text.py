@@ -19,7 +19,8 @@ def graph_text(seen: Folded, title: str) -> str:
 def _lines(seen: Folded, title: str) -> Iterator[str]:
     yield title
     names = _unique_names(seen)
-    sources, stores = defaultdict(list), defaultdict(list)
+    sources: dict[str, list[str]] = defaultdict(list)
+    stores: dict[str, list[str]] = defaultdict(list)
     for edge in seen.edges:
         (stores[edge.source] if edge.writes else sources[edge.target]).append(
             names[edge.target] if edge.writes else names[edge.source]

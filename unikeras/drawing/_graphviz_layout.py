@@ -96,9 +96,9 @@ def _moved(layout: Layout) -> Layout:
     """Return a layout whose upper left corner is at 0, with a margin."""
     every = [*layout.boxes.values(), *layout.frames.values()]
     left, top = min(x for x, *_ in every) - MARGIN, min(y for _, y, *_ in every) - MARGIN
-    for places in (layout.boxes, layout.frames):
-        for key, (x, y, width, height) in places.items():  # type: ignore[attr-defined]
-            places[key] = (x - left, y - top, width, height)  # type: ignore[index]
-    layout.width = max(x + w for x, _, w, _ in every) - left + MARGIN
-    layout.height = max(y + h for _, y, _, h in every) - top + MARGIN
-    return layout
+    return Layout(
+        {id: (x - left, y - top, w, h) for id, (x, y, w, h) in layout.boxes.items()},
+        {scope: (x - left, y - top, w, h) for scope, (x, y, w, h) in layout.frames.items()},
+        max(x + w for x, _, w, _ in every) - left + MARGIN,
+        max(y + h for _, y, _, h in every) - top + MARGIN,
+    )

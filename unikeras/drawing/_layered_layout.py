@@ -120,7 +120,8 @@ def _ordered(items: Sequence[Item], edges: Sequence[tuple[Item, Item]]) -> list[
     """Return items in rows; edges against the order in which things run make no rows."""
     number = {item: place for place, item in enumerate(items)}
     pairs = {(a, b) for a, b in edges if number[a] < number[b]}
-    before, after = defaultdict(list), defaultdict(list)
+    before: dict[Item, list[Item]] = defaultdict(list)
+    after: dict[Item, list[Item]] = defaultdict(list)
     for a, b in sorted(pairs, key=lambda pair: (number[pair[0]], number[pair[1]])):
         before[b].append(a)
         after[a].append(b)

@@ -42,8 +42,9 @@ def neutral_graph(closed: Any, written: Sequence[Any], read: Sequence[Any]) -> G
         written: the Keras variables that it writes.
         read: those that it only reads.
     """
-    jaxpr, builder, places = closed.jaxpr, GraphBuilder(), {}
-    stores = []
+    jaxpr, builder = closed.jaxpr, GraphBuilder()
+    places: dict[Any, Any] = {}
+    stores: list[str] = []
     for number, variable in enumerate(jaxpr.invars):
         if number < len(written) + len(read):
             path = [*written, *read][number].path

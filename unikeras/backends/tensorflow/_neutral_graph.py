@@ -50,7 +50,8 @@ def neutral_graph(graph: Any, variables: Mapping[str, Any], written: set[str]) -
     """
     functions = {f.signature.name: f for f in graph.as_graph_def().library.function}
     operations = graph.get_operations()
-    builder, places, names = GraphBuilder(), {}, {operation.name for operation in operations}
+    builder, names = GraphBuilder(), {operation.name for operation in operations}
+    places: dict[str, str] = {}
     arguments = 0
     for operation in operations:
         shape, dtype = _described(operation.outputs)
@@ -103,16 +104,17 @@ def _scope(name: str, names: set[str]) -> tuple[str, ...]:
     """Return the layers that an operation belongs to.
 
     Keras opens the scope of a layer twice, for building and for calling; TensorFlow numbers what comes again. What an
-    operation with several parts opens has its name, or one that no layer has.
+    operation with several parts opens has its name, or that of an operator.
     """
     prefix = f"{_GRADIENT}/" if name.startswith(f"{_GRADIENT}/") else ""
     found: list[str] = ["gradient"] if prefix else []
     path = ""
     for part in name.removeprefix(prefix).split("/")[:-1]:
         path = f"{path}/{part}".lstrip("/")
-        if path in names or not re.fullmatch(r"[a-z][\w.\-]*", part):
+        layer = re.sub(r"_\d+$", "", part)
+        if path in names or hasattr(tf.raw_ops, layer):
             break
-        found.append(re.sub(r"_\d+$", "", part))
+        found.append(layer)
     return tuple(found)
 
 

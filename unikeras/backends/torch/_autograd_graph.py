@@ -30,7 +30,8 @@ def autograd_graph(tensor: torch.Tensor) -> Graph | None:
     """Return the graph that computed a tensor; None where autograd recorded none."""
     if tensor.grad_fn is None:
         return None
-    builder, places = GraphBuilder(), {}
+    builder = GraphBuilder()
+    places: dict[Any, str] = {}
     for function in _in_order(tensor.grad_fn):
         name = function.name().rpartition("::")[2]
         if name.endswith(_LEAF):
@@ -47,7 +48,8 @@ def autograd_graph(tensor: torch.Tensor) -> Graph | None:
 
 def _in_order(last: Any) -> Iterator[Any]:
     """Yield autograd's nodes, each behind those that it takes from."""
-    waiting, done = [(last, False)], set()
+    waiting: list[tuple[Any, bool]] = [(last, False)]
+    done: set[Any] = set()
     while waiting:
         function, is_ready = waiting.pop()
         if is_ready:

@@ -136,7 +136,12 @@ def _changed(node: Any) -> list[Any]:
     if schema is None:
         return []
     changed: list[Any] = []
-    for argument, value in zip(schema.arguments, node.args, strict=False):
+    named = (
+        (argument, node.kwargs[argument.name])
+        for argument in schema.arguments
+        if argument.name in node.kwargs
+    )
+    for argument, value in (*zip(schema.arguments, node.args, strict=False), *named):
         if argument.alias_info is not None and argument.alias_info.is_write:
             map_arg(value, changed.append)
     return changed
