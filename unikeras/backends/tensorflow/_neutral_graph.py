@@ -56,7 +56,7 @@ def neutral_graph(graph: Any, variables: Mapping[str, Any], written: set[str]) -
     for operation in operations:
         shape, dtype = _described(operation.outputs)
         attributes: dict[str, Any] = {"shape": shape, "dtype": dtype}
-        taken = operation.inputs[1:] if operation.type == "AssignVariableOp" else operation.inputs
+        taken = list(operation.inputs)[operation.type == "AssignVariableOp" :]  # it takes no old value
         inputs = [places[tensor.op.name] for tensor in taken]
         variable = variables.get(operation.name)
         if variable is not None:
