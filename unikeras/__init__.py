@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from unikeras.backends import current_name as backend
     from unikeras.backends import device, devices
+    from unikeras.drawing import graph
     from unikeras.export import export_formats, export_model, load_artifact
     from unikeras.functions import debug, function
     from unikeras.layers import accelerate as accelerate
@@ -73,6 +74,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "export_model": ("export", "export_model"),
     "function": ("functions", "function"),
     "grad": ("autodiff", "grad"),
+    "graph": ("drawing", "graph"),
     "hessian": ("autodiff", "hessian"),
     "hvp": ("autodiff", "hvp"),
     "interop": ("interop", None),
@@ -116,6 +118,7 @@ __all__ = [
     "export_model",
     "function",
     "grad",
+    "graph",
     "hessian",
     "hvp",
     "interop",

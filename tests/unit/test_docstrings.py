@@ -49,6 +49,7 @@ ROOMS = (
     "callbacks",
     "compare",
     "data",
+    "drawing",
     "export",
     "functions",
     "interop",

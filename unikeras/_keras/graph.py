@@ -21,6 +21,28 @@ def graph_of(model: Any) -> Any | None:
     return getattr(model, "_functional", model)
 
 
+def symbolic_graph(model: Any, example: Any) -> Any | None:
+    """Return the functional graph of a model that is called with symbols; None without an example, or where that fails.
+
+    Args:
+        model: a `keras.Model` whose class has a call of its own.
+        example: its inputs, nested arrays or tensors of shape (batch, ...); None for none.
+    """
+    import keras
+
+    if example is None:
+        return None
+
+    def symbol(array: Any) -> Any:
+        return keras.Input(tuple(array.shape)[1:], dtype=keras.backend.standardize_dtype(array.dtype))
+
+    try:
+        inputs = keras.tree.map_structure(symbol, example)
+        return graph_of(keras.Model(inputs, model.call(inputs)))
+    except Exception:  # whatever the user's call does with a tensor that has no value
+        return None
+
+
 def replay(graph: Any, inputs: Any, call: Callable[..., Any]) -> Any:
     """Follow a functional graph on other inputs, with `call(layer, *args, **kwargs)` for each of its calls.
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unikeras._keras.graph import graph_of, is_graph, nodes
+from unikeras._keras.graph import graph_of, is_graph, nodes, symbolic_graph
 from unikeras.callbacks._event_file import tensorboardx
 from unikeras.errors import ArgumentError, ArgumentValueError
 
@@ -35,28 +35,12 @@ def graph_def(model: Any, batch: Any = None) -> Any:
             f"model {model.name!r} is not built; call it once, or build it, before its graph"
         )
     writer = _GraphWriter()
-    graph = graph_of(model) if is_graph(model) else _symbolic_graph(model, batch)
+    graph = graph_of(model) if is_graph(model) else symbolic_graph(model, batch)
     if graph is None:
         writer.add_layers(model, "")
     else:
         writer.add_graph(graph, "", [])
     return writer.graph
-
-
-def _symbolic_graph(model: Any, batch: Any) -> Any | None:
-    import keras
-
-    if batch is None:
-        return None
-
-    def symbol(array: Any) -> Any:
-        return keras.Input(tuple(array.shape)[1:], dtype=keras.backend.standardize_dtype(array.dtype))
-
-    try:
-        inputs = keras.tree.map_structure(symbol, batch)
-        return graph_of(keras.Model(inputs, model.call(inputs)))
-    except Exception:  # whatever the user's call does with a tensor that has no value
-        return None
 
 
 class _GraphWriter:

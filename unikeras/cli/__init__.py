@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("unikeras.cli.doctor", "Show what is installed, which backend runs, and on which devices."),
     "export": ("unikeras.cli.export", "Export a saved model to other formats, each verified."),
     "formats": ("unikeras.cli.formats", "List the formats available here, and how to get the others."),
+    "graph": (
+        "unikeras.cli.graph_command",
+        "Draw a model's layers, or what a backend runs for one of its steps.",
+    ),
     "plot": ("unikeras.cli.plot", "Draw the metrics of training runs, from their history files."),
     "new": ("unikeras.cli.new", "Write a small project: model, data, training, tests."),
     "inspect": ("unikeras.cli.inspect", "Show the inputs, outputs and metadata of an exported model."),

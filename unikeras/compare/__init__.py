@@ -16,6 +16,7 @@ from unikeras._base.suggestions import missing_attribute as _missing_attribute
 if TYPE_CHECKING:
     from unikeras.compare._benchmark import benchmark as benchmark
     from unikeras.compare._benchmark_result import BenchmarkResult as BenchmarkResult
+    from unikeras.compare._made_targets import make_targets as make_targets
     from unikeras.compare._measurement import Measurement as Measurement
     from unikeras.compare._parity import assert_parity as assert_parity
     from unikeras.compare._parity import parity as parity
@@ -35,6 +36,7 @@ _MODULES = {
     "SideRow": "_parity_report",
     "assert_parity": "_parity",
     "benchmark": "_benchmark",
+    "make_targets": "_made_targets",
     "parity": "_parity",
 }
 

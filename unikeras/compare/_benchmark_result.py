@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unikeras._base.files import written_atomically
+from unikeras._base.notebook_html import preformatted
 from unikeras.compare._benchmark_advice import advice_on
 from unikeras.compare._measurement import Measurement
 from unikeras.errors import ArgumentValueError
@@ -169,6 +170,9 @@ class BenchmarkResult:
             )
             failures += [f"{row[0]}, batch {row[1]}: {row[2]}: {error}"] if error else []
         return Group(table, *map(Text, [*failures, *self._facts(), *self.advice]))
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
     def __str__(self) -> str:
         return self.table()

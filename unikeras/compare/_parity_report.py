@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unikeras._base.files import written_atomically
+from unikeras._base.notebook_html import framed
 from unikeras._base.optional import require
 from unikeras.compare._distances import BACKWARD, OPTIMIZER, PHASES
 from unikeras.errors import ArgumentValueError
@@ -279,6 +280,9 @@ class ParityReport:
         console = Console(file=io.StringIO(), width=120)
         console.print(self.__rich__())
         return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
+
+    def _repr_html_(self) -> str:
+        return framed(self._page())
 
     def _page(self) -> str:
         from unikeras.compare._parity_page import page

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unikeras._base.files import written_atomically
+from unikeras._base.notebook_html import framed
 from unikeras.errors import ArgumentValueError
 
 
@@ -136,6 +137,9 @@ class ExportReport:
         console = Console(file=io.StringIO(), width=120)
         console.print(self)
         return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
+
+    def _repr_html_(self) -> str:
+        return framed(self._page(), 240)
 
     def _title(self) -> str:
         return f"export of {self.model} from {self.backend}"

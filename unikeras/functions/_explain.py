@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from unikeras._keras.thread_state import thread_state
+from unikeras._specs.graph_nodes import Graph
 from unikeras.backends import Composite
 from unikeras.errors import ArgumentError, StateError
 from unikeras.functions import _debug, _source
@@ -31,6 +32,7 @@ from unikeras.functions._runners import (
     unhashable,
     writing,
 )
+from unikeras.random import continued
 
 _FIRST = "the first call"
 _OTHER = "it uses other objects than the program before"
@@ -67,6 +69,32 @@ def explain(runner: TracedRunner, args: Any, kwargs: Any, holders: type) -> Expl
         if found is not None:
             return outcome.existing(signature, runner._compiled_calls.index(found))
         return _Trial(runner, signature, similar, (args, kwargs)).run(outcome, holders)
+
+
+def program_graph(function: Any, args: Any, kwargs: Any) -> Graph:
+    """Return the graph of the program that runs a call of a `uk.function`; nothing is changed.
+
+    Args:
+        function: the `uk.function`.
+        args: the call's positional arguments.
+        kwargs: the call's keyword arguments.
+
+    Raises:
+        TraceError: the call cannot be traced.
+    """
+    args, kwargs, runner = function._prepared(args, kwargs)
+    backend, f = runner._backend, runner._function.f
+    if backend.is_tracing():
+        raise StateError(
+            f"the graph of {_source.name(f)} is asked for while a function is traced; ask outside"
+        )
+    with writing, continued() if function._portable else contextlib.nullcontext():
+        signature, _ = split(runner._parameters.order(args, kwargs), backend, runner._captured.now())
+        similar = runner.similar_to(signature)
+        for compiled in similar:
+            if fits(compiled.signature, signature):
+                return compiled.program.content().graph()
+        return _GraphTrial(runner, signature, similar, (args, kwargs)).run(None, type(function))
 
 
 _RECORDED = (
@@ -153,9 +181,9 @@ class _Trial:
         self._signature = signature
         self._similar = similar
         self._arguments = arguments
-        self._answer: Explanation
+        self._answer: Any
 
-    def run(self, outcome: _Outcome, holders: type) -> Explanation:
+    def run(self, outcome: Any, holders: type) -> Any:
         """Trace, and explain what came of it."""
         states = ObjectStates([self._f, self._arguments, thread_state()], holders)
         try:
@@ -167,7 +195,7 @@ class _Trial:
         finally:
             states.restore()
 
-    def _explain(self, outcome: _Outcome) -> Explanation:
+    def _explain(self, outcome: Any) -> Any:
         try:
             with created_variables() as created:
                 compiled = self._trace()
@@ -195,6 +223,20 @@ class _Trial:
         return CompiledCall(function, signature, self._runner._backend, self._runner._compile, captured)
 
 
+class _GraphTrial(_Trial):
+    """A trace whose graph is the answer."""
+
+    def _explain(self, outcome: Any) -> Any:
+        try:
+            compiled = self._trace()
+        except Exception as error:
+            refusal = find_refusal(self._f, self._runner._backend, error)
+            if refusal is None:
+                raise
+            raise refusal.error() from refusal.cause
+        return compiled.program.content().graph()
+
+
 class _PutBack(Exception):
     """Ends a block whose writes are undone."""
 
@@ -211,6 +253,7 @@ def _describe(f: Callable[..., Any], compiled: CompiledCall, before: CallSignatu
         dict(content.operators),
         dict(content.removed),
         content.text,
+        content.graph,
     )
 
 

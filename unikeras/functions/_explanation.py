@@ -8,6 +8,9 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from unikeras._base.notebook_html import preformatted
+from unikeras._specs.graph_nodes import Graph
+
 _WIDTH = 100
 _LONGEST = 60  # variables that a text lists
 
@@ -37,6 +40,9 @@ class ProgramDescription:
     def __str__(self) -> str:
         return "\n".join([self.signature, *self._lines()])
 
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
+
     def _lines(self) -> Iterator[str]:
         yield from _row("made by", self.cause)
         both = set(self.reads) & set(self.writes)
@@ -64,10 +70,15 @@ class FunctionProgram(ProgramDescription):
     """A program that exists, with its graph."""
 
     _text: Callable[[], str] = dataclasses.field(repr=False, compare=False)
+    _graph: Callable[[], Graph] = dataclasses.field(repr=False, compare=False)
 
     def text(self) -> str:
         """Return the graph as text, in the framework's own form: a FuncGraph, an ATen graph or a jaxpr."""
         return self._text()
+
+    def graph(self) -> Graph:
+        """Return the graph in the form that is the same for all backends; `uk.graph` draws it."""
+        return self._graph()
 
     def plain(self) -> ProgramDescription:
         """Return the description without the graph."""
@@ -113,6 +124,9 @@ class Explanation:
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        return preformatted(str(self))
 
     def _lines(self) -> Iterator[str]:
         how = "traced" if self.traced else "not traced"

@@ -119,9 +119,7 @@ class Function:
         """
         from unikeras.functions._explain import explain
 
-        runner = self._runner or self._make_runner(backends.current())
-        if self._static_argnames:
-            args, kwargs = self._mark_static(args, kwargs)
+        args, kwargs, runner = self._prepared(args, kwargs)
         with continued() if self._portable else contextlib.nullcontext():
             return explain(runner, args, kwargs, Function)
 
@@ -131,6 +129,13 @@ class Function:
         from unikeras.functions._explain import programs
 
         return tuple(programs(self._runner))
+
+    def _prepared(self, args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
+        """Return a call's arguments as its runner takes them, and the runner; a new one where it has not run."""
+        runner = self._runner or self._make_runner(backends.current())
+        if self._static_argnames:
+            args, kwargs = self._mark_static(args, kwargs)
+        return args, kwargs, runner
 
     def _make_runner(self, backend: backends.Backend) -> Any:
         from unikeras.functions._runners import Options, TracedRunner

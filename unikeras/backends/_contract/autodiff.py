@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from unikeras._specs.graph_nodes import Graph
+
 # Takes native tensors; returns outputs to differentiate, and other tensors that come along.
 FlatFunction = Callable[[Sequence[Any]], tuple[list[Any], list[Any]]]
 # From output gradients to gradients of the primals.
@@ -147,6 +149,17 @@ class Autodiff(ABC):
     def inference_mode(self) -> AbstractContextManager[None]:
         """Return a context for steps that do not train: only tapes that start inside it keep anything for gradients."""
         return nullcontext()
+
+    def recorded_graph(self, tensor: Any) -> Graph | None:
+        """Return what computed a tensor, where the framework recorded it in eager code.
+
+        Args:
+            tensor: a native tensor of any shape and dtype.
+
+        Returns:
+            The graph; None where nothing was recorded.
+        """
+        return None
 
     def run_detached(self, run: Callable[[], Any], arguments: Sequence[Any]) -> Any:
         """Run a function that no tape and no transform records.

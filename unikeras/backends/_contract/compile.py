@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from unikeras._specs.graph_nodes import Graph
+
 # Takes native tensors, returns native tensors.
 TensorFunction = Callable[[Sequence[Any]], list[Any]]
 
@@ -30,6 +32,7 @@ class ProgramContent:
         operators: how many operators of each name its graph has, also in the functions that the graph calls.
         removed: how many operators each pass removed or changed, by the pass's name.
         text: returns the graph as text.
+        graph: returns the graph in the form that is the same for all backends.
     """
 
     reads: Sequence[Any]
@@ -37,6 +40,7 @@ class ProgramContent:
     in_place: Sequence[Any]
     operators: Mapping[str, int]
     text: Callable[[], str]
+    graph: Callable[[], Graph]
     removed: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from unikeras._base.signals import interrupts_wait
 from unikeras.backends._contract import Compiler, Program, ProgramContent, TensorFunction, TraceFault
 from unikeras.backends.jax import _content, _faults, _readers, _trace
+from unikeras.backends.jax._neutral_graph import neutral_graph
 from unikeras.backends.jax._readers import Owner
 from unikeras.backends.jax._risks import may_fail
 from unikeras.errors import StateError
@@ -122,7 +123,12 @@ class _Program:
         """Look into the program; `read` are the variables that its function reads, written ones too."""
         donated = self._written if self._donate and not self._careful else []
         return ProgramContent(
-            read, self._written, donated, _content.count_operators(self._jaxpr), lambda: str(self._jaxpr)
+            read,
+            self._written,
+            donated,
+            _content.count_operators(self._jaxpr),
+            lambda: str(self._jaxpr),
+            lambda: neutral_graph(self._jaxpr, self._written, self._read),
         )
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from unikeras.backends._contract import ProgramContent
+from unikeras.backends.tensorflow._neutral_graph import neutral_graph
 
 READING = ("ReadVariableOp", "ResourceGather", "Placeholder")
 _READING_TOO = (*READING, "ResourceGatherNd", "VariableShape", "VarIsInitializedOp")
@@ -28,7 +29,14 @@ def look_into(graph: Any) -> ProgramContent:
     scan.run(definition.node, {name: name for name in variables})
     written = [variable for name, variable in variables.items() if name in scan.written]
     read = [variable for name, variable in variables.items() if name in scan.read]
-    return ProgramContent(read, written, written, scan.operators, lambda: _text(definition))
+    return ProgramContent(
+        read,
+        written,
+        written,
+        scan.operators,
+        lambda: _text(definition),
+        lambda: neutral_graph(graph, variables, scan.written),
+    )
 
 
 class _Scan:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from unikeras.backends._contract import ProgramContent
+from unikeras.backends.torch._neutral_graph import neutral_graph
 from unikeras.backends.torch._tracing import Trace
 from unikeras.backends.torch.passes._memory import Memory
 
@@ -37,7 +38,15 @@ def look_into(
     written = [variable for variable in trace.written if id(variable) not in unchanged]
     names = Counter(_name(node.target) for node in _nodes(module) if node.op == "call_function")
     names.pop(_TAKE_APART, None)
-    return ProgramContent(read, written, in_place, names, lambda: str(graph), removed)
+    return ProgramContent(
+        read,
+        written,
+        in_place,
+        names,
+        lambda: str(graph),
+        lambda: neutral_graph(module, trace, given),
+        removed,
+    )
 
 
 _TAKE_APART = "getitem"  # of what an operator with several results returns

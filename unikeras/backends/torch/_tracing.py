@@ -28,6 +28,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from unikeras._keras.scopes import RecordingScope, recording_scope
 from unikeras.backends._contract import TensorFunction
 from unikeras.backends.torch._inputs import Inputs
+from unikeras.backends.torch._layer_scopes import note_scopes
 from unikeras.backends.torch._levels import below_transforms, is_transformed
 
 
@@ -144,6 +145,7 @@ def trace(f: TensorFunction, inputs: Inputs) -> Trace:
     scope = LiftingScope(lifted)
 
     def run(_: Any, *arguments: Any) -> list[Any]:
+        note_scopes(get_proxy_mode().tracer)
         with scope:
             results.extend(f(arguments))
         written = list(scope.written.values())

@@ -10,6 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from unikeras._specs.graph_nodes import Graph
 from unikeras.backends._contract import Autodiff, BackendTape, FlatFunction, Pullback, Vjp
 from unikeras.backends.torch import _custom_pullbacks
 from unikeras.backends.torch._faults import Untraceable
@@ -33,6 +34,11 @@ class TorchAutodiff(Autodiff):
     def inference_mode(self) -> AbstractContextManager[None]:
         # Not torch.inference_mode: its tensors could not be used in a gradient afterwards.
         return torch.no_grad()
+
+    def recorded_graph(self, tensor: Any) -> Graph | None:
+        from unikeras.backends.torch._autograd_graph import autograd_graph
+
+        return autograd_graph(tensor)
 
     def run_detached(self, run: Callable[[], Any], arguments: Sequence[Any]) -> Any:
         if any(isinstance(argument, torch.Tensor) and argument.requires_grad for argument in arguments):

@@ -1,0 +1,158 @@
+"""A FuncGraph as a neutral graph."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from unikeras._specs.graph_nodes import Graph, GraphBuilder, Kind, scope_of
+
+_BOOKKEEPING = (
+    "AssignVariableOp",
+    "Cast",
+    "ExpandDims",
+    "Fill",
+    "Identity",
+    "IdentityN",
+    "NoOp",
+    "Pack",
+    "Prod",
+    "Range",
+    "Rank",
+    "ReadVariableOp",
+    "Reshape",
+    "Shape",
+    "ShapeN",
+    "Size",
+    "Squeeze",
+    "StopGradient",
+    "StridedSlice",
+    "VariableShape",
+    "VarIsInitializedOp",
+)
+_CONTROL_FLOW = ("If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile")
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_CONSTANTS = ("Const",)
+_READERS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp")
+_GRADIENT = "gradient_tape"
+
+
+def neutral_graph(graph: Any, variables: Mapping[str, Any], written: set[str]) -> Graph:
+    """Return the graph of a program.
+
+    Args:
+        graph: a FuncGraph.
+        variables: the variables by the names of the operations that stand for their handles.
+        written: those of them whose variables the graph gives new values.
+    """
+    functions = {f.signature.name: f for f in graph.as_graph_def().library.function}
+    operations = graph.get_operations()
+    builder, names = GraphBuilder(), {operation.name for operation in operations}
+    places: dict[str, str] = {}
+    arguments = 0
+    for operation in operations:
+        shape, dtype = _described(operation.outputs)
+        attributes: dict[str, Any] = {"shape": shape, "dtype": dtype}
+        taken = list(operation.inputs)[operation.type == "AssignVariableOp" :]  # it takes no old value
+        inputs = [places[tensor.op.name] for tensor in taken]
+        variable = variables.get(operation.name)
+        if variable is not None:
+            path = getattr(variable, "path", None) or variable.name
+            attributes = {"shape": tuple(variable.shape), "dtype": tf.as_dtype(variable.dtype).name}
+            id = builder.add("variable", path, **attributes, scope=scope_of(path)[:-1])
+        elif operation.type == "Placeholder":
+            id = builder.add("input", f"argument {arguments}", **attributes)
+            arguments += 1
+        else:
+            id = builder.add(
+                _kind(operation.type),
+                operation.name.rpartition("/")[2],
+                inputs,
+                operator=operation.type,
+                scope=_scope(operation.name, names),
+                is_bookkeeping=operation.type in _BOOKKEEPING,
+                graphs=_parts(operation.node_def, functions),
+                **attributes,
+            )
+            for tensor in operation.inputs if operation.type not in _READERS else ():
+                if tensor.op.name in written:
+                    builder.connect(id, places[tensor.op.name], writes=True)
+        places[operation.name] = id
+    for number, tensor in enumerate(graph.outputs):
+        shape, dtype = _described([tensor])
+        builder.add("output", f"result {number}", [places[tensor.op.name]], shape=shape, dtype=dtype)
+    return builder.build()
+
+
+def _kind(operator: str) -> Kind:
+    if operator in _CONSTANTS:
+        return "constant"
+    return "control flow" if operator in (*_CONTROL_FLOW, *_CALLS) else "operation"
+
+
+def _described(tensors: Sequence[Any]) -> tuple[tuple[int | None, ...] | None, str]:
+    if not tensors:
+        return None, ""
+    shape = tensors[0].shape
+    return (None if shape.rank is None else tuple(shape.as_list())), tensors[0].dtype.name
+
+
+def _scope(name: str, names: set[str]) -> tuple[str, ...]:
+    """Return the layers that an operation belongs to.
+
+    Keras opens the scope of a layer twice, for building and for calling; TensorFlow numbers what comes again. What an
+    operation with several parts opens has its name, or that of an operator.
+    """
+    prefix = f"{_GRADIENT}/" if name.startswith(f"{_GRADIENT}/") else ""
+    found: list[str] = ["gradient"] if prefix else []
+    path = ""
+    for part in name.removeprefix(prefix).split("/")[:-1]:
+        path = f"{path}/{part}".lstrip("/")
+        layer = re.sub(r"_\d+$", "", part)
+        if path in names or hasattr(tf.raw_ops, layer):
+            break
+        found.append(layer)
+    return tuple(found)
+
+
+def _parts(node: Any, functions: Mapping[str, Any]) -> tuple[tuple[str, Graph], ...]:
+    """Return the graphs that control flow runs inside, by their parts' names."""
+    if node.op not in (*_CONTROL_FLOW, *_CALLS):
+        return ()
+    called = {
+        name: attribute.func.name for name, attribute in node.attr.items() if attribute.HasField("func")
+    }
+    for name, attribute in node.attr.items():
+        called |= {f"{name} {number}": f.name for number, f in enumerate(attribute.list.func)}
+    known = {"cond": "condition", "then_branch": "true", "else_branch": "false", "f": "function"}
+    return tuple(
+        (known.get(part, part), _inner_graph(functions[name], functions))
+        for part, name in sorted(called.items())
+        if name in functions
+    )
+
+
+def _inner_graph(function: Any, functions: Mapping[str, Any]) -> Graph:
+    builder = GraphBuilder()
+    places = {argument.name: builder.add("input", argument.name) for argument in function.signature.input_arg}
+    names = {node.name for node in function.node_def}
+    for node in function.node_def:
+        places[node.name] = builder.add(
+            _kind(node.op),
+            node.name.rpartition("/")[2],
+            operator=node.op,
+            dtype=tf.as_dtype(node.attr["T"].type).name if node.attr["T"].type else "",
+            scope=_scope(node.name, names),
+            is_bookkeeping=node.op in _BOOKKEEPING,
+            graphs=_parts(node, functions),
+        )
+    for node in function.node_def:  # they stand in any order
+        for name in node.input:
+            if not name.startswith("^"):
+                builder.connect(places[name.partition(":")[0]], places[node.name])
+    for name, value in function.ret.items():
+        builder.add("output", name, [places[value.partition(":")[0]]])
+    return builder.build()
