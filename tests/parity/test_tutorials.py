@@ -54,3 +54,32 @@ def test_the_page_begins_and_ends_as_all_do(page):
     text = PAGES[page].read_text(encoding="utf-8")
     assert re.search(r"^After this page you can ", text, re.MULTILINE)
     assert text.count('<details class="exercise">') == 2
+
+
+# What comparisons of TensorFlow and PyTorch show, and the page that has it: a page may be rewritten, not lose a topic.
+TOPICS = {
+    "tensors": "placeholder feed_dict Session( global_variables_initializer tf.function eager **",
+    "models": "keras.Sequential keras.Input keras.Model) nn.Module nn.Sequential .summary( Flatten (150, RMSprop",
+    "gradients": "watch( watch_accessed_variables=False persistent=True 108 requires_grad retain_graph no_grad "
+    ".backward() .grad zero_ trainable jacobian( vjp pushforward|jvp",
+    "training_loops": "compile( fit( zero_grad() .backward() .step() tf.function sharp accumul GradScaler autocast "
+    "ModelCheckpoint save_weights",
+    "inference": "predict( .eval() no_grad",
+    "datasets": "keras.datasets FashionMNIST cifar10 Dataset DataLoader shuffle ImageDataGenerator "
+    "flow_from_directory rescale rotation_range shear_range zoom_range horizontal_flip nearest Normalize Compose",
+    "images": "Conv2D MaxPool Flatten cifar10",
+    "lstm": "return_sequences h0 c0 stateful=True 128 attention restart",
+    "saving": "save_weights load_weights load_model state_dict load_state_dict vgg16 torch.save pretrained",
+    "deployment": "torch.onnx.export TFLiteConverter SavedModel torch.jit Serving onnxruntime",
+    "tensorboard": "SummaryWriter histogram merge_all placeholder",
+    "debugging": "pdb zero_grad tf.function device NaN",
+    "speed": "tf.function torch.compile jax.jit",
+    "devices": "MirroredStrategy init_process_group DistributedDataParallel",
+}
+
+
+@pytest.mark.parametrize("page", TOPICS)
+def test_the_page_has_its_topics(page):
+    text = PAGES[f"tutorials/{page}.md"].read_text(encoding="utf-8")
+    missing = [topic for topic in TOPICS[page].split() if not any(way in text for way in topic.split("|"))]
+    assert not missing
