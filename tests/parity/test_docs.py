@@ -43,6 +43,11 @@ def commands_of(page: str) -> list[list[str]]:
 
 
 RUNNABLE = [page for page in PAGES if python_of(page)]
+# Pages take turns; README, which everybody reads first, runs each time.
+IN_TURN = [
+    pytest.param(page, marks=[] if page == "README.md" else pytest.mark.rotated("page", "backend", parts=4))
+    for page in RUNNABLE
+]
 
 
 def run(page: str, blocks: list[tuple[str, str]], folder: str) -> dict:
@@ -116,7 +121,7 @@ def time(request):
 
 
 @pytest.mark.parametrize("backend", uk.backends.available())
-@pytest.mark.parametrize("page", RUNNABLE)
+@pytest.mark.parametrize("page", IN_TURN)
 def test_the_page_runs(time, page, backend, folder_of, request):
     if time == "again" and backend != AGAIN_ON and not request.config.getoption("--all"):
         pytest.skip("the second time is one backend's, or every one's with --all")
