@@ -37,6 +37,22 @@ def assert_follows(f, change, values=(2.0, 5.0, 2.0)):
     assert got == list(values)
 
 
+@pytest.mark.filterwarnings("ignore:.* was changed at:RuntimeWarning")
+def test_a_list_that_grows_when_it_is_traced_is_traced_once():
+    seen = []
+
+    @uk.function
+    def double(x):
+        seen.append(len(seen))
+        return 2 * x
+
+    runs = set()
+    for value in (1.0, 2.0, 3.0):
+        assert number(double(ops.convert_to_tensor(value))) == 2 * value
+        runs.add(len(seen))
+    assert double.trace_count == len(runs) == 1
+
+
 @dataclass
 class Config:
     beta: float = 1.0

@@ -107,11 +107,13 @@ class _Program:
         self._owner = Owner(written)
         self._written = written
         self._read = read
+        self._scalars: list[int] = []
         self._in_place = jax.jit(self._pure, donate_argnums=0)
         self._has_run = False  # the first call runs in Python, later ones in one piece
 
     def trace(self, arguments: Sequence[Any]) -> None:
         """Run the function's body, for the last time."""
+        self._scalars = [place for place, argument in enumerate(arguments) if not argument.shape]
         written, read = [v.value for v in self._written], [v.value for v in self._read]
         traced = self._in_place.trace(written, read, arguments)
         self._careful = may_fail(traced.jaxpr)
@@ -133,6 +135,8 @@ class _Program:
 
     def __call__(self, arrays: Sequence[Any]) -> list[Any]:
         results: list[Any] = []
+        if self._scalars:
+            arrays = self._as_traced(arrays)
         with _lock, contextlib.nullcontext() if self._has_run else interrupts_wait():
             run, arguments = self._choose(arrays)
             try:
@@ -144,6 +148,13 @@ class _Program:
                     self._write_back(results[0][1])
             self._has_run = True
         return results[0][0]
+
+    def _as_traced(self, arrays: Sequence[Any]) -> Sequence[Any]:
+        """Give arrays made of Python numbers the type of the trace: a weak one would have the body run once more."""
+        arrays = list(arrays)
+        for place in self._scalars:
+            arrays[place] = _strong(arrays[place])
+        return arrays
 
     def _choose(self, arrays: Sequence[Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         if _trace.is_recording():
