@@ -41,7 +41,7 @@ def graph(model: str, step: str | None, batch: int, out: Path | None, as_json: b
     from unikeras._base.output_streams import hold_back_output
     from unikeras.cli._built_models import built
 
-    loaded = built(model)
+    loaded = built(model, compiled=step is not None)
     with hold_back_output():
         drawing = _drawn(loaded, step, batch)
         if out is not None:
