@@ -21,6 +21,12 @@ def graph_of(model: Any) -> Any | None:
     return getattr(model, "_functional", model)
 
 
+def inputs_of(model: Any) -> Any:
+    """Return a model's symbolic inputs in their structure; a Sequential that was loaded has them in its graph only."""
+    graph = graph_of(model) if is_graph(model) else None
+    return (model if graph is None else graph).input
+
+
 def symbolic_graph(model: Any, example: Any) -> Any | None:
     """Return the functional graph of a model that is called with symbols; None without an example, or where that fails.
 

@@ -13,20 +13,23 @@ from unikeras.cli._named_functions import explain_missing, find_function, is_fun
 from unikeras.errors import ArgumentError, ArgumentValueError, UnikerasError
 
 
-def built(argument: str) -> Any:
+def built(argument: str, compiled: bool = False) -> Any:
     """Return the model that an argument names: `model.keras`, or `module:function`; hold back what frameworks print.
 
     Modules are looked for in the working directory, too, as Python does for a script.
+
+    Args:
+        argument: what was typed.
+        compiled: whether a saved model keeps the optimizer and the losses that it was saved with.
 
     Raises:
         ArgumentValueError: there is no such file, module or function, or the file does not load.
         ArgumentError: the function returns no model.
     """
-    find = _called if is_function(argument) else _from_file
     refusal = None
     with hold_back_output(), contextlib.redirect_stdout(sys.stderr):
         try:
-            model = find(argument)
+            model = _called(argument) if is_function(argument) else _from_file(argument, compiled)
         except UnikerasError as error:  # raised outside, or what was held back would be shown
             refusal = error
     if refusal is not None:
@@ -34,14 +37,14 @@ def built(argument: str) -> Any:
     return model
 
 
-def _from_file(argument: str) -> Any:
+def _from_file(argument: str, compiled: bool) -> Any:
     path = Path(argument)
     if not path.exists():
         raise ArgumentValueError(
             f"there is no file {argument!r}; a model is a file ending in {' or '.join(SUFFIXES)}, or module:function"
         )
     try:
-        return loaded(path)
+        return loaded(path, compiled)
     except ArgumentValueError as error:
         raise explain_missing(path, error) from error.__cause__
 

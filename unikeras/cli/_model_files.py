@@ -9,8 +9,12 @@ from typing import Any
 SUFFIXES = (".keras", ".h5")
 
 
-def loaded(path: Path) -> Any:
+def loaded(path: Path, compiled: bool = False) -> Any:
     """Return a saved Keras model, named after its file; a file never opened before is first tried in a child process.
+
+    Args:
+        path: the file.
+        compiled: whether the model keeps the optimizer and the losses that it was saved with.
 
     Raises:
         ArgumentError: the file is not a saved model, is broken, or needs classes that are not imported here.
@@ -23,6 +27,6 @@ def loaded(path: Path) -> Any:
     import unikeras as uk
     from unikeras.export import load_keras
 
-    model = load_keras(path, uk.backend())  # which chooses the backend before Keras does
+    model = load_keras(path, uk.backend(), compiled)  # which chooses the backend before Keras does
     model.name = path.stem
     return model

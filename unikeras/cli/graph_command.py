@@ -41,7 +41,7 @@ def graph(model: str, step: str | None, batch: int, out: Path | None, as_json: b
     from unikeras._base.output_streams import hold_back_output
     from unikeras.cli._built_models import built
 
-    loaded = built(model)
+    loaded = built(model, compiled=step is not None)
     with hold_back_output():
         drawing = _drawn(loaded, step, batch)
         if out is not None:
@@ -64,6 +64,7 @@ def _zeros(model: Any, step: str, batch: int) -> Any:
     import keras
     import numpy as np
 
+    from unikeras._keras.graph import inputs_of
     from unikeras.compare import make_targets
     from unikeras.errors import ArgumentError
 
@@ -76,5 +77,5 @@ def _zeros(model: Any, step: str, batch: int) -> Any:
             f"model {model.name!r} does not say its inputs, so no batch can be made for a step; call "
             f"uk.graph(model, batch, step={step!r}) in Python"
         )
-    x = keras.tree.map_structure(zeros, model.input)
+    x = keras.tree.map_structure(zeros, inputs_of(model))
     return x if step == "predict" else (x, make_targets(model, model(x), seed=0))

@@ -74,6 +74,8 @@ def explain(runner: TracedRunner, args: Any, kwargs: Any, holders: type) -> Expl
 def program_graph(function: Any, args: Any, kwargs: Any) -> Graph:
     """Return the graph of the program that runs a call of a `uk.function`; nothing is changed.
 
+    Where existing programs do not know layers, the call is traced once more.
+
     Args:
         function: the `uk.function`.
         args: the call's positional arguments.
@@ -90,11 +92,12 @@ def program_graph(function: Any, args: Any, kwargs: Any) -> Graph:
         )
     with writing, continued() if function._portable else contextlib.nullcontext():
         signature, _ = split(runner._parameters.order(args, kwargs), backend, runner._captured.now())
-        similar = runner.similar_to(signature)
-        for compiled in similar:
+        similar, noting = runner.similar_to(signature), backend.noting_layers()
+        for compiled in similar if noting is None else ():
             if fits(compiled.signature, signature):
                 return compiled.program.content().graph()
-        return _GraphTrial(runner, signature, similar, (args, kwargs)).run(None, type(function))
+        with noting or contextlib.nullcontext():
+            return _GraphTrial(runner, signature, similar, (args, kwargs)).run(None, type(function))
 
 
 _RECORDED = (

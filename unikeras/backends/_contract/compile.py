@@ -130,6 +130,10 @@ class Compiler(ABC):
     def disable_compile(self) -> AbstractContextManager[None]:
         """Return a context in which nothing is compiled, also not by the framework's own functions."""
 
+    def noting_layers(self) -> AbstractContextManager[None] | None:
+        """Return a context in which programs note which layer an operator belongs to; None where all programs do."""
+        return None
+
     @abstractmethod
     def is_tracing(self) -> bool:
         """Say whether a program is being traced, with its state, that takes in what is called here."""

@@ -127,7 +127,7 @@ def _parts(name: str, parameters: dict[str, Any]) -> tuple[tuple[str, Graph], ..
 
 
 def _described(variable: Any) -> dict[str, Any]:
-    aval = getattr(variable, "aval", None)
+    aval: Any = getattr(variable, "aval", None)
     if not hasattr(aval, "shape") or not hasattr(aval, "dtype"):
         return {}
     dtype = aval.dtype

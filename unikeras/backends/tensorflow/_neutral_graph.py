@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -49,11 +49,12 @@ def neutral_graph(graph: Any, variables: Mapping[str, Any], written: set[str]) -
         written: those of them whose variables the graph gives new values.
     """
     functions = {f.signature.name: f for f in graph.as_graph_def().library.function}
-    operations = graph.get_operations()
-    builder, names = GraphBuilder(), {operation.name for operation in operations}
+    by_name = {operation.name: operation for operation in graph.get_operations()}
+    names = _in_order({name: [t.op.name for t in operation.inputs] for name, operation in by_name.items()})
+    builder = GraphBuilder()
     places: dict[str, str] = {}
     arguments = 0
-    for operation in operations:
+    for operation in map(by_name.__getitem__, names):
         shape, dtype = _described(operation.outputs)
         attributes: dict[str, Any] = {"shape": shape, "dtype": dtype}
         taken = list(operation.inputs)[operation.type == "AssignVariableOp" :]  # it takes no old value
@@ -72,7 +73,7 @@ def neutral_graph(graph: Any, variables: Mapping[str, Any], written: set[str]) -
                 operation.name.rpartition("/")[2],
                 inputs,
                 operator=operation.type,
-                scope=_scope(operation.name, names),
+                scope=_scope(operation.name, by_name),
                 is_bookkeeping=operation.type in _BOOKKEEPING,
                 graphs=_parts(operation.node_def, functions),
                 **attributes,
@@ -85,6 +86,20 @@ def neutral_graph(graph: Any, variables: Mapping[str, Any], written: set[str]) -
         shape, dtype = _described([tensor])
         builder.add("output", f"result {number}", [places[tensor.op.name]], shape=shape, dtype=dtype)
     return builder.build()
+
+
+def _in_order(inputs: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return names, each behind its inputs: a loop takes what its gradient added after it."""
+    ordered: dict[str, None] = {}
+    waiting = list(reversed(inputs))
+    while waiting:
+        name = waiting[-1]
+        missing = [one for one in inputs[name] if one not in ordered] if name not in ordered else []
+        if missing:
+            waiting += reversed(missing)
+        else:
+            ordered[waiting.pop()] = None
+    return list(ordered)
 
 
 def _kind(operator: str) -> Kind:
@@ -100,7 +115,7 @@ def _described(tensors: Sequence[Any]) -> tuple[tuple[int | None, ...] | None, s
     return (None if shape.rank is None else tuple(shape.as_list())), tensors[0].dtype.name
 
 
-def _scope(name: str, names: set[str]) -> tuple[str, ...]:
+def _scope(name: str, names: Collection[str]) -> tuple[str, ...]:
     """Return the layers that an operation belongs to.
 
     Keras opens the scope of a layer twice, for building and for calling; TensorFlow numbers what comes again. What an
@@ -138,21 +153,23 @@ def _parts(node: Any, functions: Mapping[str, Any]) -> tuple[tuple[str, Graph], 
 def _inner_graph(function: Any, functions: Mapping[str, Any]) -> Graph:
     builder = GraphBuilder()
     places = {argument.name: builder.add("input", argument.name) for argument in function.signature.input_arg}
-    names = {node.name for node in function.node_def}
-    for node in function.node_def:
+    nodes = {node.name: node for node in function.node_def}
+    sources = {
+        name: [one.partition(":")[0] for one in node.input if not one.startswith("^")]
+        for name, node in nodes.items()
+    }
+    ordered = _in_order({name: [one for one in every if one in nodes] for name, every in sources.items()})
+    for node in map(nodes.__getitem__, ordered):
         places[node.name] = builder.add(
             _kind(node.op),
             node.name.rpartition("/")[2],
+            [places[one] for one in sources[node.name]],
             operator=node.op,
             dtype=tf.as_dtype(node.attr["T"].type).name if node.attr["T"].type else "",
-            scope=_scope(node.name, names),
+            scope=_scope(node.name, nodes),
             is_bookkeeping=node.op in _BOOKKEEPING,
             graphs=_parts(node, functions),
         )
-    for node in function.node_def:  # they stand in any order
-        for name in node.input:
-            if not name.startswith("^"):
-                builder.connect(places[name.partition(":")[0]], places[node.name])
     for name, value in function.ret.items():
         builder.add("output", name, [places[value.partition(":")[0]]])
     return builder.build()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -11,13 +13,26 @@ from keras.src.backend.common.global_state import get_global_attribute
 from unikeras._specs.graph_nodes import scope_of
 
 _KEY = "unikeras_scope"
+_is_noting: ContextVar[bool] = ContextVar("is_noting", default=False)
+
+
+@contextlib.contextmanager
+def noting_layers() -> Iterator[None]:
+    """Let what is traced in this context note layers; other traces need none, and run as fast as they can."""
+    token = _is_noting.set(True)
+    try:
+        yield
+    finally:
+        _is_noting.reset(token)
 
 
 def note_scopes(tracer: Any) -> None:
-    """Let each node that a tracer makes from here on keep Keras' scope.
+    """Where layers are noted, let each node that a tracer makes from here on keep Keras' scope.
 
     Autograd runs an operator's gradient outside of Keras' scopes; its number is that of the operator.
     """
+    if not _is_noting.get():
+        return
     make: Callable[..., Any] = tracer.create_node
     scopes: dict[int, str] = {}
 
@@ -38,6 +53,12 @@ def note_scopes(tracer: Any) -> None:
 def _open_scopes() -> str:
     """Return Keras' scopes as they are open; a layer's own path would leave out the models that call it."""
     return "/".join(entry.name for entry in get_global_attribute("name_scope_stack") or ())
+
+
+def copy_scope(old: Any, new: Any) -> None:
+    """Let a node that replaces another one belong to the same layer."""
+    if _KEY in old.meta:
+        new.meta[_KEY] = old.meta[_KEY]
 
 
 def scope_of_node(node: Any) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ class _Writer:
         """Add all but the inputs, which have places, and return the outputs with their places."""
         for node in self._module.graph.nodes:
             if node.op == "get_attr":
-                value = getattr(self._module, str(node.target), None)
+                value: Any = getattr(self._module, str(node.target), None)
                 if not isinstance(value, torch.nn.Module):
                     shape = tuple(value.shape) if isinstance(value, torch.Tensor) else None
                     dtype = str(value.dtype).removeprefix("torch.") if shape is not None else ""

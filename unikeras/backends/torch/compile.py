@@ -48,6 +48,11 @@ class TorchCompiler(Compiler):
     def disable_compile(self) -> AbstractContextManager[None]:
         return torch.compiler.set_stance("force_eager")
 
+    def noting_layers(self) -> AbstractContextManager[None]:
+        from unikeras.backends.torch import _layer_scopes
+
+        return _layer_scopes.noting_layers()
+
     def is_tracing(self) -> bool:
         from keras.src.backend import in_stateless_scope
 

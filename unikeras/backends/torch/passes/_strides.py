@@ -9,6 +9,7 @@ import torch
 from torch.fx import Graph, Node
 from torch.utils import _pytree
 
+from unikeras.backends.torch._layer_scopes import copy_scope
 from unikeras.backends.torch.passes._memory import Memory, is_operator
 
 A = torch.ops.aten
@@ -77,9 +78,10 @@ def run(node: Node) -> Any:
 
 
 def add_call(graph: Graph, target: Any, args: tuple[Any, ...], before: Node) -> Node:
-    """Add a node before another one, with its fake value."""
+    """Add a node before another one, in its layer and with its own fake value."""
     with graph.inserting_before(before):
         node = graph.call_function(target, args)
+    copy_scope(before, node)
     node.meta["val"] = run(node)
     return node
 
