@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import re
@@ -25,6 +27,7 @@ SECTIONS = [
     "Curves",
     "Predictions on the test images",
     "Artifacts",
+    "Files",
     "Go on from here",
     "Versions",
 ]
@@ -43,7 +46,15 @@ def _training(animals, validation=(0.5, 0.9, 0.9), wrong=1, shift=0.0):
     probabilities[:wrong] = np.roll(probabilities[:wrong], 1, axis=-1)
     losses = [2.0 / (i + 1) + shift for i in range(30)]
     return Training(
-        [], losses, [9.0] + 29 * [0.002], [0.4, 0.8, 0.9], list(validation), probabilities + shift
+        [],
+        losses,
+        [9.0] + 29 * [0.002],
+        [0.4, 0.8, 0.9],
+        list(validation),
+        probabilities + shift,
+        best_probabilities=probabilities,
+        validation_loss=[0.7, 0.25, 0.3],
+        learning_rate=[1e-3] * 30,
     )
 
 
@@ -169,17 +180,20 @@ def test_the_page_is_well_formed(html):
 def test_the_page_can_be_read_without_seeing_it(html):
     checked = Checker(html)
     assert checked.all("html") == [{"lang": "en"}]
-    assert len(checked.all("table")) == len(checked.all("caption")) == 4
+    assert len(checked.all("table")) == len(checked.all("caption")) == 5
     assert all(attrs.get("scope") in ("col", "row") for attrs in checked.all("th"))
-    assert len(checked.all("img")) == 18 + 3
+    assert len(checked.all("img")) == 18 + 4
     assert all(attrs["alt"] for attrs in checked.all("img"))
 
 
 def test_the_page_refers_to_nothing_outside_itself(html):
     checked = Checker(html)
-    assert not {"script", "link", "iframe", "object", "a"} & {tag for tag, _ in checked.elements}
-    for _, attrs in checked.elements:
-        assert not {"href", "xlink:href", "srcset", "action"} & set(attrs)
+    assert not {"link", "iframe", "object", "form"} & {tag for tag, _ in checked.elements}
+    assert checked.all("script") == [{}]  # inline
+    links = {attrs["href"] for attrs in checked.all("a")}
+    assert links == {"model.onnx", "report.json", "curves.png", "best.keras"}  # its neighbors, not followed
+    for tag, attrs in checked.elements:
+        assert not {"xlink:href", "srcset", "action", *(() if tag == "a" else ("href",))} & set(attrs)
         assert attrs.get("src", "data:image/").startswith("data:image/")
     assert not re.search(r"url\(|@import|https?:", html)
 
@@ -206,6 +220,88 @@ def test_the_page_says_what_is_in_the_report(html, finished):
     assert "uk.load_artifact('out/model.onnx')" in checked.text
     assert "trace" not in checked.text
     assert finished["versions"]["keras"] in checked.text
+
+
+def test_one_backend_alone_agrees_with_nobody(animals, tmp_path):
+    made = report.assemble(animals, 3, {"jax": _training(animals)}) | {"seconds": 1.0}
+    checked = Checker(page.render(made, curves.charts(made), animals, tmp_path))
+    assert "Trained on jax alone; backends were not compared." in checked.text
+    assert "only jax ran, so its numbers were not compared" in checked.text
+    assert "agree" not in checked.text
+    assert "probability|" not in checked.text
+    assert [chart.title for chart in curves.charts(made)] == ["Loss", "Accuracy", "Learning rate"]
+    assert not any(chart.below for chart in curves.charts(made))
+
+
+def test_backends_that_agree_are_told_with_what_was_exported(finished, animals, tmp_path):
+    finished |= {"failures": [], "backends": finished["backends"][:2], "artifacts": finished["artifacts"][:2]}
+    text = Checker(page.render(finished, curves.charts(finished), animals, tmp_path)).text
+    assert "Trained on 2 backends, whose losses agree. 1 exported model verified." in text
+    assert "Not exported, as something they need is not installed: saved_model." in text
+
+
+def test_red_is_for_failures_only(finished, animals, tmp_path):
+    assert _red(page.render(finished, curves.charts(finished), animals, tmp_path)) == 3
+    finished |= {"failures": [], "backends": finished["backends"][:2], "artifacts": finished["artifacts"][:2]}
+    assert _red(page.render(finished, curves.charts(finished), animals, tmp_path)) == 0
+
+
+def _red(html):
+    """Count the elements that the style sheet shows in red."""
+    styles = re.findall(r"([^{}]+)\{[^{}]*var\(--bad", html)
+    assert {style.strip().split("\n")[-1] for style in styles} == {".verdict.bad", ".bad-text"}
+    return len(
+        [
+            1
+            for _, attrs in Checker(html).elements
+            if {"bad", "bad-text"} & set(attrs.get("class", "").split())
+        ]
+    )
+
+
+def test_the_best_and_the_last_epoch_are_told_apart(html, finished, animals):
+    text = " ".join(Checker(html).text.split())
+    assert "weights of jax after epoch 2, not the last ones" in text
+    assert "17 of 18 test images right, 94.4%, with an interval from 74.2 to 99.0%" in text
+    jax = finished["backends"][0]
+    assert (jax["best_epoch"], jax["validation_loss"]) == (2, [0.7, 0.25, 0.3])
+    assert jax["test_interval"] == pytest.approx([0.742, 0.990], abs=1e-3)
+
+
+def test_the_others_are_drawn_as_differences_from_the_first(finished):
+    loss, accuracy, first, rate = curves.charts(finished)
+    assert list(loss.below.curves) == list(accuracy.below.dots) == ["torch"]
+    assert max(loss.below.curves["torch"]) == pytest.approx(1e-5, rel=1)
+    assert accuracy.below.dots["torch"] == [0.0, 0.0, 0.0]
+    assert loss.dots == {"validation": [0.7, 0.25, 0.3]}
+    assert loss.mark == accuracy.mark == (2, "best epoch: 2")
+    assert (loss.per_unit, rate.per_unit) == (10, 10)
+    assert first.limit[2] == 20
+
+
+@pytest.mark.parametrize(("epochs", "labels"), [(1, 1), (10, 10), (20, 20), (30, 15), (150, 15)])
+def test_each_epoch_has_a_tick(epochs, labels):
+    from matplotlib.figure import Figure
+
+    from unikeras.apps.demo import chart
+
+    axes = Figure().subplots()
+    chart._draw_one(axes, chart.Chart("t", "s", {"a": [1.0] * epochs * 3}, "epoch", "y", per_unit=3))
+    major = {tick for tick in axes.xaxis.get_majorticklocs() if 1 <= tick <= epochs}
+    minor = {tick for tick in axes.xaxis.get_minorticklocs() if 1 <= tick <= epochs}
+    assert len(major) == labels
+    assert major | minor == set(range(1, epochs + 1))
+
+
+def test_the_button_copies_what_the_block_shows(html):
+    """The policy of the page lets only the script run whose hash it holds."""
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in html
+    assert [block["data-what"] for block in Checker(html).all("pre")] == [
+        "run an artifact",
+        "commands to go on with",
+    ]
 
 
 def test_a_chart_holds_no_script_and_loads_nothing(finished):
@@ -245,7 +341,7 @@ def test_curves_are_interrupted_where_a_value_cannot_be_shown():
 def test_curves_of_little_can_be_drawn(curve, log):
     from unikeras.apps.demo.chart import Chart, png, svg
 
-    chart = Chart("t", "s", {"a": curve}, "x", "y", log=log, limit=(1e-3, "limit"))
+    chart = Chart("t", "s", {"a": curve}, "x", "y", log=log, limit=(1e-3, "limit", 5.0))
     assert "<svg" in svg(chart)
     assert png([chart, chart]).startswith(b"\x89PNG")
 
@@ -256,8 +352,8 @@ def test_the_curves_are_a_picture(finished):
     from unikeras.apps.demo.chart import png
 
     with Image.open(io.BytesIO(png(curves.charts(finished)))) as picture:
-        assert picture.size == (2250, 540)
-        assert len(set(picture.convert("RGB").resize((225, 54)).get_flattened_data())) > 20
+        assert picture.size == (1650, 1320)
+        assert len(set(picture.convert("RGB").resize((225, 180)).get_flattened_data())) > 20
 
 
 def _browse(folder, page, *flags):
@@ -281,6 +377,10 @@ def test_a_browser_shows_the_page(html, tmp_path):
     headings = "\n".join(SECTIONS)
     assert [section for section in SECTIONS if section in shown.text] == headings.split("\n")
     assert len(shown.all("tr")) == len(Checker(html).all("tr"))
+    assert [button["aria-label"] for button in shown.all("button")] == [
+        "Copy: run an artifact",
+        "Copy: commands to go on with",
+    ]
     _browse(
         tmp_path,
         path,

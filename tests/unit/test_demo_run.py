@@ -48,7 +48,10 @@ class Workers:
         self._raise(backend)
         losses = [(1 + self.shift.get(backend, 0.0)) * 2.0 / (i + 1) for i in range(20 * epochs)]
         sure = self._predict(data, self.wrong.get(backend, 3))
-        return Training([np.zeros(1)], losses, [0.01] * len(losses), [0.9] * epochs, [0.9] * epochs, sure, [])
+        accuracy, rest = [0.9] * epochs, ([0.3] * epochs, [1e-3] * len(losses))
+        return Training(
+            [np.zeros(1)], losses, [0.01] * len(losses), accuracy, accuracy, sure, [], sure, *rest
+        )
 
     def _predict(self, data, wrong):
         probabilities = np.eye(10, dtype="float32")[data.test.labels]

@@ -34,6 +34,8 @@ class Training:
         probabilities: on the test part at the end, (images, classes).
         best: the weights after the first epoch with the highest validation accuracy.
         best_probabilities: their predictions on the test part.
+        validation_loss: at the end of each epoch.
+        learning_rate: of each step.
     """
 
     initial: list[Array]
@@ -44,6 +46,8 @@ class Training:
     probabilities: Array = field(default_factory=lambda: np.zeros((0, 0)))
     best: list[Array] = field(default_factory=list)
     best_probabilities: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    validation_loss: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
 
     @property
     def best_epoch(self) -> int:
@@ -67,7 +71,8 @@ def train(data: Dataset, epochs: int, weights: list[Array] | None = None) -> Tra
         model.set_weights(weights)
     size = batch_size(len(data.train))
     steps = epochs * (len(data.train) // size)
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, steps), epsilon=EPSILON)
+    schedule = keras.optimizers.schedules.CosineDecay(RATE, steps)
+    optimizer = keras.optimizers.Adam(schedule, epsilon=EPSILON)
     loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     accuracy = keras.metrics.SparseCategoricalAccuracy()
 
@@ -81,7 +86,8 @@ def train(data: Dataset, epochs: int, weights: list[Array] | None = None) -> Tra
         accuracy.update_state(y, logits)
         return loss
 
-    run = Training(initial=model.get_weights())
+    rates = keras.ops.convert_to_numpy(schedule(np.arange(steps)))
+    run = Training(initial=model.get_weights(), learning_rate=[float(rate) for rate in rates])
     predict = predictor(model)
     with Bar(uk.backend(), steps) as bar:
         for epoch in range(epochs):
@@ -94,9 +100,9 @@ def train(data: Dataset, epochs: int, weights: list[Array] | None = None) -> Tra
                 run.seconds.append(time.perf_counter() - started)
                 bar.step(run.losses[-1])
             run.train_accuracy.append(float(accuracy.result()))
-            run.validation_accuracy.append(
-                score(predict(data.pixels(data.validation.images)), data.validation)
-            )
+            predicted = predict(data.pixels(data.validation.images))
+            run.validation_accuracy.append(score(predicted, data.validation))
+            run.validation_loss.append(cross_entropy(predicted, data.validation))
             if run.best_epoch == epoch:
                 run.best = model.get_weights()
             bar.epoch(run.validation_accuracy[-1])
@@ -109,3 +115,10 @@ def train(data: Dataset, epochs: int, weights: list[Array] | None = None) -> Tra
 def score(probabilities: Array, split: Split) -> float:
     """Return the share of images whose most probable class is the right one."""
     return float(np.mean(probabilities.argmax(axis=-1) == split.labels))
+
+
+def cross_entropy(probabilities: Array, split: Split) -> float:
+    """Return the mean of -log p over the images, where p is the probability of the right class."""
+    right = probabilities[np.arange(len(split)), split.labels].astype("float64")
+    # A probability may round to 0, whose logarithm is infinite.
+    return float(np.mean(-np.log(np.maximum(right, np.finfo("float32").tiny))))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
+SCRIPT = Path(__file__).with_name("page.js").read_text()
+
+
 def render(report: dict[str, Any], charts: Sequence[Chart], data: Dataset, out: Path) -> str:
     """Return the page of a report.
 
@@ -31,7 +36,13 @@ def render(report: dict[str, Any], charts: Sequence[Chart], data: Dataset, out: 
     environment = _environment()
     environment.filters["png"] = partial(_png, peak=data.peak)
     return environment.get_template("page.html.j2").render(
-        report=report, charts=charts, data=data, checkpoint=str(out / outputs.CHECKPOINT)
+        report=report,
+        charts=charts,
+        data=data,
+        files=outputs,
+        checkpoint=str(out / outputs.CHECKPOINT),
+        script=SCRIPT,
+        script_hash=_hash(SCRIPT),
     )
 
 
@@ -47,19 +58,30 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "agreeing": tables.agreeing,
+        "alone": tables.alone,
         "disagreement": tables.disagreement,
         "first_line": lambda text: text.splitlines()[0],
         "fixed": tables.fixed,
+        "interval": tables.interval,
+        "loss": tables.significant,
         "percent": tables.percent,
+        "quote": shlex.quote,
         "repr": repr,
+        "right": lambda counts: int(np.trace(counts)),
         "same_predictions": tables.predictions,
         "scientific": tables.scientific,
         "size": tables.size,
         "svg": lambda shown: _data_uri("image/svg+xml", chart.svg(shown).encode()),
+        "verdict": tables.verdict,
         "whole": tables.whole,
         "wrong": lambda counts: int(np.sum(counts) - np.trace(counts)),
     }
     return environment
+
+
+def _hash(script: str) -> str:
+    """Return the source expression that lets a content security policy run this script and no other."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def _png(image: Array, peak: int) -> str:

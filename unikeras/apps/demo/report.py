@@ -15,10 +15,22 @@ import unikeras as uk
 from unikeras.apps.demo.agreement import loss_agreement, probability_difference, same_predictions
 from unikeras.apps.demo.data import batch_size
 from unikeras.apps.demo.dataset import SEED, Array, Dataset, Split
+from unikeras.apps.demo.interval import wilson
 from unikeras.apps.demo.loop import Training, score
 from unikeras.errors import WorkerError
 
 SAMPLES = 24
+# What the row of a backend holds: numbers, None where its training failed, and curves, then empty.
+MEASURED = (
+    "test_accuracy",
+    "test_interval",
+    "best_epoch",
+    "best_test_accuracy",
+    "ms_per_step",
+    "ms_first_step",
+    "max_probability_difference",
+)
+CURVES = ("train_accuracy", "validation_accuracy", "validation_loss", "loss", "learning_rate")
 
 
 def assemble(data: Dataset, epochs: int, outcomes: Mapping[str, Training | WorkerError]) -> dict[str, Any]:
@@ -72,7 +84,7 @@ def judge(probabilities: Array, data: Dataset) -> dict[str, Any]:
     """Evaluate a model's predictions on the test part.
 
     Returns:
-        `test_accuracy`; `confusion`, counts by [true class][predicted class]; `samples`, the positions of
+        `test_accuracy`; `test_interval`, its 95 % interval; `confusion`, counts by [true class][predicted class]; `samples`, the positions of
         images to show, wrong ones first, with `label`, `predicted` and `probability`.
     """
     from sklearn.metrics import confusion_matrix
@@ -90,8 +102,7 @@ def judge(probabilities: Array, data: Dataset) -> dict[str, Any]:
         }
         for i in order
     ]
-    accuracy = score(probabilities, data.test)
-    return {"test_accuracy": accuracy, "confusion": confusion.tolist(), "samples": samples}
+    return {**_test(probabilities, data.test), "confusion": confusion.tolist(), "samples": samples}
 
 
 def versions(backends: Iterable[str]) -> dict[str, str]:
@@ -99,6 +110,14 @@ def versions(backends: Iterable[str]) -> dict[str, str]:
     named = {name: uk.backends.version(name) or "?" for name in backends}
     shared = {name: metadata.version(name) for name in ("unikeras", "keras", "numpy")}
     return {**shared, **named, "python": platform.python_version(), "platform": platform.platform()}
+
+
+def _test(probabilities: Array, test: Split) -> dict[str, Any]:
+    accuracy = score(probabilities, test)
+    return {
+        "test_accuracy": accuracy,
+        "test_interval": list(wilson(round(accuracy * len(test)), len(test))),
+    }
 
 
 def _describe(data: Dataset) -> dict[str, Any]:
@@ -117,26 +136,22 @@ def _row(name: str, training: Training, test: Split, difference: float | None) -
     return {
         "backend": name,
         "error": None,
-        "test_accuracy": score(training.probabilities, test),
+        **_test(training.probabilities, test),
+        "best_epoch": training.best_epoch + 1,
+        "best_test_accuracy": score(training.best_probabilities, test),
         "ms_per_step": _milliseconds(training.seconds[1:]),
         "ms_first_step": _milliseconds(training.seconds[:1]),
         "max_probability_difference": _number(difference),
         "train_accuracy": _numbers(training.train_accuracy),
         "validation_accuracy": training.validation_accuracy,
+        "validation_loss": _numbers(training.validation_loss),
         "loss": _numbers(training.losses),
+        "learning_rate": training.learning_rate,
     }
 
 
 def _failed(name: str, error: WorkerError) -> dict[str, Any]:
-    nothing = dict.fromkeys(("test_accuracy", "ms_per_step", "ms_first_step", "max_probability_difference"))
-    return {
-        "backend": name,
-        "error": str(error),
-        **nothing,
-        "train_accuracy": [],
-        "validation_accuracy": [],
-        "loss": [],
-    }
+    return {"backend": name, "error": str(error), **dict.fromkeys(MEASURED), **{key: [] for key in CURVES}}
 
 
 def _milliseconds(seconds: list[float]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,53 @@ from unikeras.apps.demo import outputs
 
 def backends(report: dict[str, Any]) -> RenderableType:
     """Return the table of the backends, and how well their losses agree."""
-    table = _table("backend", "test accuracy", "ms/step", "max |Δ probability| from the others")
+    compared = report["loss_agreement"] is not None
+    difference = ["max |Δ prob.|"] if compared else []
+    table = _table("backend", "best epoch", "test accuracy", "95 % interval", "ms/step", *difference)
     for row in report["backends"]:
         if row["error"] is not None:
-            table.add_row(row["backend"], Text("failed", "red"), "", "")
+            table.add_row(row["backend"], Text("failed", "red"))
             continue
-        table.add_row(
+        cells = [
             row["backend"],
+            str(row["best_epoch"]),
             percent(row["test_accuracy"]),
+            interval(row["test_interval"]),
             fixed(row["ms_per_step"]),
-            scientific(row["max_probability_difference"]),
-        )
+        ]
+        table.add_row(*cells, *([scientific(row["max_probability_difference"])] if compared else []))
     agreement = report["loss_agreement"]
     if agreement is None:
-        return table
+        return Group(table, Text(alone(report)))
     line = Text(agreeing(agreement)) if agreement["agree"] else Text(disagreement(agreement), "red")
     return Group(table, line, Text(predictions(report)))
+
+
+def alone(report: dict[str, Any]) -> str:
+    """Say that there was nothing to compare: one backend finished its training, or none did."""
+    names = [row["backend"] for row in report["backends"] if row["error"] is None]
+    if not names:
+        return "no training finished, so backends were not compared"
+    only = "ran" if len(report["backends"]) == 1 else "finished its training"
+    return f"only {names[0]} {only}, so its numbers were not compared with another backend's"
+
+
+def verdict(report: dict[str, Any]) -> str:
+    """Say in one sentence each what a run without failures did, and what it did not do."""
+    count = len(report["backends"])
+    agreement = report["loss_agreement"]
+    said = (
+        f"Trained on {count} backends, whose losses agree."
+        if agreement
+        else f"Trained on {report['backends'][0]['backend']} alone; backends were not compared."
+    )
+    exported = [row for row in report["artifacts"] if row["status"] == "verified"]
+    missing = [row["format"] for row in report["artifacts"] if row["status"] == "not installed"]
+    if exported:
+        said += f" {len(exported)} exported {'model' if len(exported) == 1 else 'models'} verified."
+    if missing:
+        said += f" Not exported, as something they need is not installed: {', '.join(missing)}."
+    return said
 
 
 def predictions(report: dict[str, Any]) -> str:
@@ -91,9 +123,19 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
+def interval(ends: Sequence[float] | None) -> str:
+    """Return two shares from 0 to 1 as a range in percent, or a dash for None."""
+    return "-" if ends is None else f"{100 * ends[0]:.1f} to {ends[1]:.1%}"
+
+
 def fixed(value: float | None) -> str:
     """Return a number with two decimals, or a dash for None."""
     return "-" if value is None else f"{value:.2f}"
+
+
+def significant(value: float | None) -> str:
+    """Return a number with three significant digits, or a dash for None."""
+    return "-" if value is None else f"{value:.3g}"
 
 
 def whole(value: float | None) -> str:
