@@ -40,7 +40,8 @@ def _parameters(obj: Any) -> Iterator[str]:
 
 
 def _describes(text: str, name: str) -> bool:
-    return re.search(rf"^\s*\*{{0,2}}{name}:", text, re.MULTILINE) is not None
+    others = r"(?:\w+, )*"  # arguments that mean the same share a line
+    return re.search(rf"^\s*{others}\*{{0,2}}{name}(?:, \w+)*:", text, re.MULTILINE) is not None
 
 
 def _sections_needed(f: Any) -> Iterator[str]:

@@ -53,6 +53,9 @@ def recall(model: Any, conversations: int = 100, seed: int = 0) -> Recall:
         conversations: number of conversations.
         seed: of the conversations; `train` never uses the same ones.
 
+    Returns:
+        How many replies were asked for and how many were right, for names and for lines.
+
     Example:
         >>> from unikeras.apps.chat import byte_model
         >>> found = recall(byte_model(units=8), conversations=4)

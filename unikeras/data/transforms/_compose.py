@@ -93,6 +93,9 @@ class Compose(Transform):
         Args:
             batch: `x` or `(x, y)`.
             generator: what random numbers are drawn from.
+
+        Returns:
+            `x` or `(x, y)`, in the shapes of the batch.
         """
         for part in self.batch_transforms:
             batch = part.apply_to_batch(batch, generator)
@@ -179,6 +182,9 @@ def from_layer(layer: Any) -> Transform:
     Args:
         layer: a preprocessing or augmentation layer of `keras.layers`, or a `Sequential` or `Pipeline` of them.
 
+    Returns:
+        A transform; a `Compose` for several layers.
+
     Raises:
         ArgumentError: it is no layer of Keras.
         ArgumentValueError: the layer, or one of its arguments, has no transform.
@@ -202,6 +208,9 @@ def check_transform(value: Any) -> Transform:
 
     Args:
         value: a `Transform`, or what `from_layer` takes.
+
+    Returns:
+        A `Transform`.
 
     Raises:
         ArgumentError: it is neither.

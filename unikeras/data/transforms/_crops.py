@@ -64,7 +64,14 @@ class Resize(Transform):
         return self.resized(example)
 
     def resized(self, example: Example) -> Example:
-        """Return the resized example."""
+        """Return the resized example.
+
+        Args:
+            example: a picture, with a mask and boxes where it has them.
+
+        Returns:
+            Of shape (height, width, channels), its mask and boxes in the new size.
+        """
         size = (self.height, self.width)
         window = _widest(example.size, size) if self.crop_to_aspect_ratio else Window(0, 0, *example.size)
         return _shown(example, window, size, self.interpolation, self.antialias)

@@ -69,6 +69,9 @@ class Example:
         Args:
             boxes: shape (boxes, 4), in the order of the present ones.
             size: height and width of the new picture in pixels.
+
+        Returns:
+            The example with the boxes that are left, and their labels.
         """
         height, width = size
         clipped = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
@@ -155,8 +158,17 @@ def example_of(x: Any, y: Any = None) -> Example:
         x: a picture.
         y: what belongs to it.
 
+    Returns:
+        The example.
+
     Raises:
         DatasetError: a dict has other keys beside boxes or masks.
+
+    Example:
+        >>> import numpy as np
+        >>> picture = np.zeros((4, 6, 3), "uint8")
+        >>> example_of(picture, 7).label, example_of(picture, np.ones((4, 6), "uint8")).mask.shape
+        (7, (4, 6))
     """
     if not isinstance(y, dict) or not {"boxes", "mask", "masks", "segmentation_masks"} & y.keys():
         array = y if isinstance(y, np.ndarray) else None
@@ -176,6 +188,15 @@ def target_of(example: Example, y: Any) -> Any:
     Args:
         example: after transforms.
         y: what came with the picture before.
+
+    Returns:
+        A label, a mask of the picture's height and width, or a dict with the keys of `y`.
+
+    Example:
+        >>> import numpy as np
+        >>> picture = np.zeros((4, 6, 3), "uint8")
+        >>> target_of(example_of(picture, 7), 7)
+        7
     """
     if isinstance(y, dict) and {"boxes", "mask", "masks", "segmentation_masks"} & y.keys():
         return {key: getattr(example, KEYS[key]) for key in y}

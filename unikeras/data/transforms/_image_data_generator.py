@@ -79,6 +79,9 @@ def from_image_data_generator(
         interpolation_order: 0 or 1.
         dtype: `"float32"`.
 
+    Returns:
+        A `Compose` with a `fit`.
+
     Raises:
         ArgumentError: an argument is of another type.
         ArgumentValueError: an argument is refused, or has another value than those above.
@@ -131,6 +134,14 @@ class GeneratorTransforms(Compose):
         standardization: what follows it.
         featurewise: what needs `fit`, or None.
         scale: what pictures are multiplied with before statistics are taken.
+
+    Example:
+        >>> import numpy as np
+        >>> transforms = from_image_data_generator(rescale=1 / 255, featurewise_center=True)
+        >>> pictures = np.full((2, 4, 4, 3), 255, "uint8")
+        >>> fitted = transforms.fit(pictures)
+        >>> fitted(pictures[0]).max()
+        np.float32(0.0)
     """
 
     def __init__(

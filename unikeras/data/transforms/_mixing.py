@@ -19,7 +19,25 @@ _LEAST_ALPHA = 1e-6  # a beta distribution has none at 0
 
 
 class BatchTransform(Transform):
-    """A transform of whole batches; a single example stays as it is."""
+    """A transform of whole batches; a single example stays as it is.
+
+    A subclass defines `mix`.
+
+    Attributes:
+        num_classes: how many classes there are, where labels are class numbers; else None.
+
+    Example:
+        >>> import numpy as np
+        >>> class Mean(BatchTransform):
+        ...     num_classes = None
+        ...
+        ...     def mix(self, x, y, partners, generator):
+        ...         return (x + x[partners]) / 2, None if y is None else (y + y[partners]) / 2
+        >>> batch = np.ones((4, 8, 8, 3), "float32"), np.eye(4, dtype="float32")
+        >>> pictures, labels = Mean().apply_to_batch(batch, np.random.default_rng(0))
+        >>> pictures.shape, labels.sum(axis=1).tolist()
+        ((4, 8, 8, 3), [1.0, 1.0, 1.0, 1.0])
+    """
 
     num_classes: int | None
 
@@ -34,6 +52,9 @@ class BatchTransform(Transform):
                 (one-hot) of shape (batch, classes), class numbers of shape (batch,) where `num_classes` is known, or
                 masks.
             generator: what random numbers are drawn from.
+
+        Returns:
+            `x` or `(x, y)`: pictures of the same shape and dtype; class numbers become class probabilities.
 
         Raises:
             ArgumentError: the pictures have another shape.

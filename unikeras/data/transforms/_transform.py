@@ -16,7 +16,17 @@ from unikeras.errors import ArgumentValueError
 class Transform(ABC):
     """What changes one picture and what belongs to it.
 
-    A transform has no state: all that is random in it comes from the generator that it is given.
+    A transform has no state: all that is random in it comes from the generator that it is given. A subclass defines
+    `apply`.
+
+    Example:
+        >>> import dataclasses
+        >>> import numpy as np
+        >>> class Invert(Transform):
+        ...     def apply(self, example, generator):
+        ...         return dataclasses.replace(example, image=255 - example.image)
+        >>> Invert()(np.zeros((2, 2), "uint8")).tolist()
+        [[[255], [255]], [[255], [255]]]
     """
 
     @abstractmethod
