@@ -22,6 +22,7 @@ _CALLS = (
     "remat2",
     "checkpoint",
 )
+_SHORT = 3  # equations of a function, such as relu, that is drawn without a scope of its own
 _CONTROL_FLOW = ("cond", "while", "scan")
 _BOOKKEEPING = (
     "broadcast_in_dim",
@@ -93,7 +94,8 @@ class _Writer:
         here = scope or _scope(str(equation.source_info.name_stack))
         inputs = [self._place(variable, places) for variable in equation.invars]
         if name in _CALLS and inner and len(inner[0].invars) == len(inputs):
-            called = scope_of(str(equation.params.get("name", "")))
+            is_long = len(inner[0].eqns) > _SHORT
+            called = scope_of(str(equation.params.get("name", ""))) if is_long else ()
             known = dict(zip(inner[0].invars, inputs, strict=True))
             outputs = self.add(inner[0], known, (*here, *called))
             places.update(zip(equation.outvars, outputs, strict=True))
