@@ -45,15 +45,13 @@ def neutral_graph(closed: Any, written: Sequence[Any], read: Sequence[Any]) -> G
     """
     jaxpr, builder = closed.jaxpr, GraphBuilder()
     places: dict[Any, Any] = {}
-    stores: list[str] = []
-    for number, variable in enumerate(jaxpr.invars):
-        if number < len(written) + len(read):
-            path = [*written, *read][number].path
-            stores.append(builder.add("variable", path, **_described(variable), scope=scope_of(path)[:-1]))
-            places[variable] = stores[-1]
-        else:
-            name = f"argument {number - len(stores)}"
-            places[variable] = builder.add("input", name, **_described(variable))
+    state = [*written, *read]
+    for number, variable in enumerate(jaxpr.invars[len(state) :]):
+        places[variable] = builder.add("input", f"argument {number}", **_described(variable))
+    for variable, holder in zip(jaxpr.invars, state, strict=False):
+        path = holder.path
+        places[variable] = builder.add("variable", path, **_described(variable), scope=scope_of(path)[:-1])
+    stores = [places[variable] for variable in jaxpr.invars[: len(written)]]
     ids = _Writer(builder).add(jaxpr, places, ())
     results = len(ids) - len(written)
     for number, id in enumerate(ids[:results]):

@@ -91,7 +91,7 @@ def neutral_graph(graph: Any, variables: Mapping[str, Any], written: set[str]) -
 def _in_order(inputs: Mapping[str, Sequence[str]]) -> list[str]:
     """Return names, each behind its inputs: a loop takes what its gradient added after it."""
     ordered: dict[str, None] = {}
-    waiting = list(reversed(inputs))
+    waiting: list[str] = list(inputs)[::-1]
     while waiting:
         name = waiting[-1]
         missing = [one for one in inputs[name] if one not in ordered] if name not in ordered else []
