@@ -51,3 +51,17 @@ def _line(error: BaseException) -> str:
     telling = [line for line in lines if not _PLACE.match(line)] or lines
     # "conversion failed:" announces what the next line says.
     return next((line for line in telling if not line.endswith(":")), telling[-1])[:500]
+
+
+def fact(value: object) -> str:
+    """Return a value of some metadata in words.
+
+    Example:
+        >>> fact({"keras": "3.15", "torch": "2.13"}), fact([])
+        ('keras 3.15, torch 2.13', 'none')
+    """
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

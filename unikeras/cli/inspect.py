@@ -88,6 +88,9 @@ def _show(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from unikeras._base.text import fact
+    from unikeras.export import netron_note
+
     console = Console()
     console.print(_text(f"{found['path']}: {found['format']}, {found['bytes']:,} bytes"))
     if not found["opened"]:
@@ -101,11 +104,12 @@ def _show(found: dict[str, Any]) -> None:
         console.print(_memory(found["memory"]))
     if not found["metadata"]:
         console.print("no metadata: unikeras did not write it")
-        return
-    facts = Table.grid(padding=(0, 2))
-    for name, value in found["metadata"].items():
-        facts.add_row(_text(name, "dim"), _text(_fact(value)))
-    console.print(facts)
+    else:
+        facts = Table.grid(padding=(0, 2))
+        for name, value in found["metadata"].items():
+            facts.add_row(_text(name, "dim"), _text(fact(value)))
+        console.print(facts)
+    console.print(_text(netron_note(Path(found["path"])), "dim"))
 
 
 def _memory(memory: dict[str, Any]) -> Any:
@@ -142,11 +146,3 @@ def _shape(row: dict[str, Any]) -> str:
         return "?"
     names = iter(row["axes"])
     return f"({', '.join(next(names, '?') if size is None else str(size) for size in row['shape'])})"
-
-
-def _fact(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {inner}" for name, inner in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return str(value)

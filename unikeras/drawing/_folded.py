@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from unikeras._specs.graph_nodes import Edge, Graph, Node
+from unikeras.drawing._placed import placed
 
 MOST = 120  # boxes of a picture that does not move
+_MOST_FREE = 400  # of them where no scope can be closed
 
 _NO_SCOPE = ("outside of layers",)
 
@@ -22,6 +24,7 @@ class Box:
         id: of the node, or of the closed scope.
         kind: of the node, or `"scope"`.
         name: what it is called.
+        label: the same, without the path of the scope that it stands in.
         detail: dtype and shape, or how many nodes a scope has.
         scope: what it is in.
         count: how many nodes it stands for.
@@ -30,6 +33,7 @@ class Box:
     id: str
     kind: str
     name: str
+    label: str
     detail: str
     scope: tuple[str, ...]
     count: int = 1
@@ -55,36 +59,49 @@ def folded(graph: Graph, most: int = MOST) -> Folded:
 
     Args:
         graph: the graph.
-        most: how many boxes; scopes are closed, the inner ones first, until there are no more, or only the outer ones.
+        most: how many boxes, where there are scopes to close; large ones are closed first.
     """
     nodes, edges = flat(graph)
     shown = [node for node in nodes if not is_hidden(node)]
     edges = bypass(edges, {node.id for node in nodes} - {node.id for node in shown})
-    if len(shown) > most:
+    if sum(not node.scope for node in shown) > (most if any(node.scope for node in shown) else _MOST_FREE):
         shown = [dataclasses.replace(node, scope=node.scope or _outside(node)) for node in shown]
-    for depth in range(max((len(node.scope) for node in shown), default=0) + 1, 0, -1):
-        boxes, place = _closed(shown, depth)
-        if len(boxes) <= most:
-            break
-    moved = (
-        (dataclasses.replace(e, source=place[e.source], target=place[e.target]) for e in edges)
-        if shown
-        else ()
-    )
+    boxes, place = _closed(shown, opened(shown, most))
+    moved = (dataclasses.replace(e, source=place[e.source], target=place[e.target]) for e in edges)
     kept = dict.fromkeys(edge for edge in moved if edge.source != edge.target)
-    return Folded(tuple(boxes) if shown else (), tuple(kept), len(nodes) - len(shown))
+    return Folded(tuple(boxes), tuple(kept), len(nodes) - len(shown))
+
+
+def opened(nodes: Sequence[Node], most: int) -> set[tuple[str, ...]]:
+    """Return the scopes that are open in a picture: small ones first, those of one size together.
+
+    Args:
+        nodes: those that are shown.
+        most: how many boxes there may be.
+    """
+    parts: dict[tuple[str, ...], dict[str | tuple[str, ...], None]] = defaultdict(dict)
+    for node in nodes:
+        for depth in range(len(node.scope)):
+            parts[node.scope[:depth]][node.scope[: depth + 1]] = None
+        parts[node.scope][node.id] = None
+    found: set[tuple[str, ...]] = set()
+    count, closed = len(parts[()]), [part for part in parts[()] if isinstance(part, tuple)]
+    while closed:
+        least = min(len(parts[scope]) for scope in closed)
+        smallest = [scope for scope in closed if len(parts[scope]) == least]
+        count += (least - 1) * len(smallest)
+        if count > most:
+            break
+        found.update(smallest)
+        closed = [scope for scope in closed if scope not in found]
+        closed += [part for scope in smallest for part in parts[scope] if isinstance(part, tuple)]
+    return found
 
 
 def flat(graph: Graph) -> tuple[list[Node], list[Edge]]:
-    """Return all nodes and edges, those of control flow too: each part is a scope, which its operator leads to.
-
-    Variables stand in the scope of the layer that they belong to.
-    """
+    """Return all nodes and edges, those of control flow too: each part is a scope, which its operator leads to."""
     nodes, edges = list(_nodes(graph, "", ())), list(_edges(graph, ""))
-    scopes = Counter(
-        node.scope for node in nodes if node.kind != "variable" and node.scope[:1] != ("gradient",)
-    )
-    return [_beside_its_layer(node, list(scopes)) for node in nodes], edges
+    return placed(nodes, edges), edges
 
 
 def is_hidden(node: Node) -> bool:
@@ -133,9 +150,15 @@ def detail_of(node: Node) -> str:
     return f"{node.dtype} {shape}{closing}".strip()
 
 
+def label_of(node: Node) -> str:
+    """Return the name of a node, without the path of the scope that it stands in."""
+    *path, last = node.name.split("/")
+    return last if path and node.scope[-len(path) :] == tuple(path) else node.name
+
+
 def box_of(node: Node) -> Box:
     """Return a node as it is shown."""
-    return Box(node.id, node.kind, node.name, detail_of(node), node.scope)
+    return Box(node.id, node.kind, node.name, label_of(node), detail_of(node), node.scope)
 
 
 def _nodes(graph: Graph, prefix: str, scope: tuple[str, ...]) -> Iterator[Node]:
@@ -158,30 +181,24 @@ def _edges(graph: Graph, prefix: str) -> Iterator[Edge]:
                     yield Edge(prefix + node.id, below + one.id)
 
 
-def _beside_its_layer(node: Node, scopes: Sequence[tuple[str, ...]]) -> Node:
-    if node.kind != "variable" or not node.scope:
-        return node
-    length = len(node.scope)
-    fitting = [scope for scope in scopes if scope[-length:] == node.scope]
-    return dataclasses.replace(node, scope=fitting[0]) if fitting else node
-
-
 def _outside(node: Node) -> tuple[str, ...]:
     return () if node.kind in ("input", "output") else _NO_SCOPE
 
 
-def _closed(nodes: Sequence[Node], depth: int) -> tuple[list[Box], dict[str, str]]:
-    """Return boxes with the scopes of a depth closed, and for each node the box that shows it."""
+def _closed(nodes: Sequence[Node], open_scopes: set[tuple[str, ...]]) -> tuple[list[Box], dict[str, str]]:
+    """Return boxes with all other scopes closed, and for each node the box that shows it."""
     boxes: dict[str, Box] = {}
     place: dict[str, str] = {}
     for node in nodes:
-        if len(node.scope) < depth:
+        depth = next((n for n in range(len(node.scope)) if node.scope[: n + 1] not in open_scopes), None)
+        if depth is None:
             boxes[node.id] = box_of(node)
             place[node.id] = node.id
             continue
-        scope = node.scope[:depth]
+        scope = node.scope[: depth + 1]
         id = "scope " + "/".join(scope)
         count = boxes[id].count + 1 if id in boxes else 1
-        boxes[id] = Box(id, "scope", scope[-1], f"{count} node{'s' if count > 1 else ''}", scope[:-1], count)
+        detail = f"{count} node{'s' if count > 1 else ''}"
+        boxes[id] = Box(id, "scope", scope[-1], scope[-1], detail, scope[:-1], count)
         place[node.id] = id
     return list(boxes.values()), place

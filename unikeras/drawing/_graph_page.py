@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unikeras._specs.graph_nodes import Graph, Node
-from unikeras.drawing._folded import bypass, detail_of, flat, is_hidden
+from unikeras._specs.graph_nodes import Graph
+from unikeras.drawing._folded import bypass, detail_of, flat, is_hidden, label_of, opened
 from unikeras.drawing._graph_picture import COLORS
 
 MOST_OPEN = 60  # boxes that a page opens with
@@ -36,6 +36,7 @@ def _data(graph: Graph) -> dict[str, Any]:
                 "id": node.id,
                 "kind": node.kind,
                 "name": node.name,
+                "label": label_of(node),
                 "operator": node.operator,
                 "detail": detail_of(node),
                 "scope": list(node.scope),
@@ -45,16 +46,5 @@ def _data(graph: Graph) -> dict[str, Any]:
         ],
         "edges": [[edge.source, edge.target, edge.writes] for edge in edges],
         "folded": [[edge.source, edge.target, edge.writes] for edge in bypass(edges, hidden)],
-        "open": [list(scope) for scope in _opened(shown)],
+        "open": [list(scope) for scope in sorted(opened(shown, MOST_OPEN))],
     }
-
-
-def _opened(nodes: list[Node]) -> list[tuple[str, ...]]:
-    """Return the scopes that are open at first: the outer ones, level by level, as long as the page stays small."""
-    opened: list[tuple[str, ...]] = []
-    for depth in range(1, max((len(node.scope) for node in nodes), default=0) + 1):
-        seen = {node.scope[: depth + 1] if len(node.scope) > depth else node.id for node in nodes}
-        if len(seen) > MOST_OPEN:
-            break
-        opened += dict.fromkeys(node.scope[:depth] for node in nodes if len(node.scope) >= depth)
-    return opened

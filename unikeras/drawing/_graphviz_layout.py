@@ -37,7 +37,7 @@ def _description(seen: Folded) -> str:
     number = {box.id: f"b{place}" for place, box in enumerate(seen.boxes)}
     lines = ["digraph {", 'node [shape=box fixedsize=true label=""]']
     for box in seen.boxes:
-        width = width_of(box.name, box.detail) / _INCH
+        width = width_of(box.label, box.detail) / _INCH
         lines.append(f"{number[box.id]} [width={width:.3f} height={HEIGHT / _INCH:.3f}]")
     lines += _clusters(seen, number)
     lines += [
@@ -71,7 +71,7 @@ def _layout(plain: str, seen: Folded) -> Layout:
     layout = Layout({}, {})
     for place, box in enumerate(seen.boxes):
         x, y = centers[f"b{place}"]
-        width = width_of(box.name, box.detail)
+        width = width_of(box.label, box.detail)
         layout.boxes[box.id] = (x * _INCH - width / 2, height - y * _INCH - HEIGHT / 2, width, HEIGHT)
     depth = max((len(box.scope) for box in seen.boxes), default=0)
     for length in range(1, depth + 1):

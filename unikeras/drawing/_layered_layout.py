@@ -36,7 +36,7 @@ class Layout:
 
 def width_of(name: str, detail: str) -> float:
     """Return how wide a box is for what is written in it."""
-    return max(70.0, 7.0 * min(max(len(name), len(detail)), 44) + 20)
+    return max(70.0, 7.0 * min(max(len(name), len(detail)), 60) + 20)
 
 
 def layered(seen: Folded) -> Layout:
@@ -60,7 +60,7 @@ class _Plan:
 
     def __init__(self, seen: Folded) -> None:
         self._sizes: dict[Item, tuple[float, float]] = {
-            box.id: (width_of(box.name, box.detail), HEIGHT) for box in seen.boxes
+            box.id: (width_of(box.label, box.detail), HEIGHT) for box in seen.boxes
         }
         self._scope = {box.id: box.scope for box in seen.boxes}
         self._items: dict[tuple[str, ...], dict[Item, None]] = defaultdict(dict)

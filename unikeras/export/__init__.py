@@ -5,6 +5,7 @@ A format is a row of `request/format_table.py`, a writer in `writers/` and a rea
 
 from unikeras._specs.signature import Signature, TensorSpec
 from unikeras.export._export_model import export_model
+from unikeras.export._netron import netron_note as netron_note
 from unikeras.export._offers import Offer, check_formats, export_formats
 from unikeras.export._report import ArtifactReport, ExportReport
 from unikeras.export.readers import Artifact, load_artifact, read_header

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from unikeras import backends
+from unikeras._base.notebook_html import preformatted
 from unikeras.errors import ArgumentError, ArgumentValueError
 from unikeras.functions import _debug, _source
 from unikeras.random import continued, is_portable
@@ -196,6 +197,10 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<uk.function {_source.name(self._f)}>"
+
+    def _repr_html_(self) -> str:
+        title = f"{self!r}: {len(self.programs) or 'no'} program{'s' * (len(self.programs) != 1)}"
+        return preformatted("\n\n".join([title, *map(str, self.programs)]))
 
 
 def _prepare_keras() -> None:

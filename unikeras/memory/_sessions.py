@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Self
 
 from unikeras._base.locks import NamedLocks
+from unikeras._base.notebook_html import table
 from unikeras._specs.state_bytes import Array, BadRow, pack_beginning, pack_rows, unpack
 from unikeras._specs.states import State, flat, nested
 from unikeras._specs.turns import to_numpy
@@ -177,6 +178,12 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self.store)
+
+    def _repr_html_(self) -> str:
+        where = f"{type(self.store).__name__} {getattr(self.store, 'path', '')}".strip()
+        rows = [("store", where), ("model", self._fingerprint[:12])]
+        states = [(f"{spec.layer}/{spec.name}", f"{spec.dtype} {spec.shape}") for spec in self._model.states]
+        return table("sessions, which carry for each id", [*rows, *states])
 
     def __contains__(self, session: object) -> bool:
         return session in self.store

@@ -11,6 +11,7 @@ import keras
 from keras import tree
 
 from unikeras import backends
+from unikeras._base.notebook_html import table
 from unikeras._keras.graph import graph_of, is_graph
 from unikeras._specs.states import ABSENT, State, StateSpec, check_flat, flat, nested
 from unikeras._specs.turns import SplitTurns
@@ -170,6 +171,10 @@ class Step:
 
     def __reduce__(self) -> Any:
         return _restore, (_step_pickle.pack(self._source), self.sequence_outputs)
+
+    def _repr_html_(self) -> str:
+        rows = [(f"{spec.layer}/{spec.name}", f"{spec.dtype} {spec.shape}") for spec in self.states]
+        return table(f"step of {self.name}, which carries for each example", rows)
 
     def __repr__(self) -> str:
         return f"<uk.stateful {self.name!r}: {', '.join(spec.input_name for spec in self.states)}>"

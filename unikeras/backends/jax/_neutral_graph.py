@@ -22,6 +22,7 @@ _CALLS = (
     "remat2",
     "checkpoint",
 )
+_SHORT = 3  # equations of a function, such as relu, that is drawn without a scope of its own
 _CONTROL_FLOW = ("cond", "while", "scan")
 _BOOKKEEPING = (
     "broadcast_in_dim",
@@ -44,15 +45,13 @@ def neutral_graph(closed: Any, written: Sequence[Any], read: Sequence[Any]) -> G
     """
     jaxpr, builder = closed.jaxpr, GraphBuilder()
     places: dict[Any, Any] = {}
-    stores: list[str] = []
-    for number, variable in enumerate(jaxpr.invars):
-        if number < len(written) + len(read):
-            path = [*written, *read][number].path
-            stores.append(builder.add("variable", path, **_described(variable), scope=scope_of(path)[:-1]))
-            places[variable] = stores[-1]
-        else:
-            name = f"argument {number - len(stores)}"
-            places[variable] = builder.add("input", name, **_described(variable))
+    state = [*written, *read]
+    for number, variable in enumerate(jaxpr.invars[len(state) :]):
+        places[variable] = builder.add("input", f"argument {number}", **_described(variable))
+    for variable, holder in zip(jaxpr.invars, state, strict=False):
+        path = holder.path
+        places[variable] = builder.add("variable", path, **_described(variable), scope=scope_of(path)[:-1])
+    stores = [places[variable] for variable in jaxpr.invars[: len(written)]]
     ids = _Writer(builder).add(jaxpr, places, ())
     results = len(ids) - len(written)
     for number, id in enumerate(ids[:results]):
@@ -93,7 +92,8 @@ class _Writer:
         here = scope or _scope(str(equation.source_info.name_stack))
         inputs = [self._place(variable, places) for variable in equation.invars]
         if name in _CALLS and inner and len(inner[0].invars) == len(inputs):
-            called = scope_of(str(equation.params.get("name", "")))
+            is_long = len(inner[0].eqns) > _SHORT
+            called = scope_of(str(equation.params.get("name", ""))) if is_long else ()
             known = dict(zip(inner[0].invars, inputs, strict=True))
             outputs = self.add(inner[0], known, (*here, *called))
             places.update(zip(equation.outvars, outputs, strict=True))

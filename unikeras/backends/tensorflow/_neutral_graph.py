@@ -91,7 +91,7 @@ def neutral_graph(graph: Any, variables: Mapping[str, Any], written: set[str]) -
 def _in_order(inputs: Mapping[str, Sequence[str]]) -> list[str]:
     """Return names, each behind its inputs: a loop takes what its gradient added after it."""
     ordered: dict[str, None] = {}
-    waiting = list(reversed(inputs))
+    waiting: list[str] = list(inputs)[::-1]
     while waiting:
         name = waiting[-1]
         missing = [one for one in inputs[name] if one not in ordered] if name not in ordered else []
@@ -144,15 +144,18 @@ def _parts(node: Any, functions: Mapping[str, Any]) -> tuple[tuple[str, Graph], 
         called |= {f"{name} {number}": f.name for number, f in enumerate(attribute.list.func)}
     known = {"cond": "condition", "then_branch": "true", "else_branch": "false", "f": "function"}
     return tuple(
-        (known.get(part, part), _inner_graph(functions[name], functions))
+        (known.get(part, part), _inner_graph(functions[name], functions, node.name))
         for part, name in sorted(called.items())
         if name in functions
     )
 
 
-def _inner_graph(function: Any, functions: Mapping[str, Any]) -> Graph:
+def _inner_graph(function: Any, functions: Mapping[str, Any], caller: str) -> Graph:
     builder = GraphBuilder()
-    places = {argument.name: builder.add("input", argument.name) for argument in function.signature.input_arg}
+    places = {
+        argument.name: builder.add("input", f"argument {number}", dtype=_dtype(argument.type))
+        for number, argument in enumerate(function.signature.input_arg)
+    }
     nodes = {node.name: node for node in function.node_def}
     sources = {
         name: [one.partition(":")[0] for one in node.input if not one.startswith("^")]
@@ -165,11 +168,17 @@ def _inner_graph(function: Any, functions: Mapping[str, Any]) -> Graph:
             node.name.rpartition("/")[2],
             [places[one] for one in sources[node.name]],
             operator=node.op,
-            dtype=tf.as_dtype(node.attr["T"].type).name if node.attr["T"].type else "",
-            scope=_scope(node.name, nodes),
+            dtype=_dtype(node.attr["T"].type),
+            scope=_scope(node.name.removeprefix(f"{caller}/"), nodes),
             is_bookkeeping=node.op in _BOOKKEEPING,
             graphs=_parts(node, functions),
         )
-    for name, value in function.ret.items():
-        builder.add("output", name, [places[value.partition(":")[0]]])
+    results = [argument.name for argument in function.signature.output_arg]
+    for number, name in enumerate(results):
+        builder.add("output", f"result {number}", [places[function.ret[name].partition(":")[0]]])
     return builder.build()
+
+
+def _dtype(number: int) -> str:
+    dtype = tf.as_dtype(number).name if number else ""
+    return "" if dtype == "resource" else dtype

@@ -9,6 +9,7 @@ import torch
 from torch.fx.node import map_arg
 
 from unikeras._specs.graph_nodes import Graph, GraphBuilder, scope_of
+from unikeras.backends.torch._control_flow import repeat
 from unikeras.backends.torch._layer_scopes import scope_of_node
 from unikeras.backends.torch._tracing import Trace
 
@@ -107,10 +108,12 @@ class _Writer:
                 self._builder.connect(places[node], places[store], writes=True)
 
     def _parts(self, node: Any) -> Iterator[tuple[str, Graph]]:
-        for one in node.all_input_nodes:
-            inner = getattr(self._module, str(one.target), None) if one.op == "get_attr" else None
-            if isinstance(inner, torch.fx.GraphModule):
-                yield str(one.target), _inner_graph(inner)
+        holders = [one for one in node.all_input_nodes if one.op == "get_attr"]
+        modules = [getattr(self._module, str(one.target), None) for one in holders]
+        graphs = [_inner_graph(one) for one in modules if isinstance(one, torch.fx.GraphModule)]
+        is_loop = node.target is repeat
+        for number, graph in enumerate(graphs):
+            yield ("condition", "body")[number] if is_loop else f"branch {number}", graph
 
 
 def _inner_graph(module: torch.fx.GraphModule) -> Graph:
@@ -162,7 +165,8 @@ def _base(node: Any) -> Any:
 
 def _described(node: Any) -> dict[str, Any]:
     value = node.meta.get("val") if isinstance(node, torch.fx.Node) else None
-    value = value[0] if isinstance(value, list | tuple) and value else value
+    if isinstance(value, list | tuple):
+        value = next((one for one in value if isinstance(one, torch.Tensor)), None)
     if not isinstance(value, torch.Tensor):
         return {}
     shape = tuple(size if isinstance(size, int) else None for size in value.shape)

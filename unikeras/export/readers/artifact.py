@@ -8,14 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from unikeras._base.notebook_html import table
 from unikeras._base.printable import printable
-from unikeras._base.text import brief
+from unikeras._base.text import brief, fact
 from unikeras._keras.samples import Array
 from unikeras._specs.signature import Signature, TensorSpec
 from unikeras._specs.states import ABSENT, State, StateSpec
 from unikeras._specs.structure import put_together
 from unikeras.errors import ArgumentError, ArtifactError, UnikerasError
 from unikeras.export._metadata import loads
+from unikeras.export._netron import netron_note
 from unikeras.export.readers import _state_steps
 from unikeras.export.readers._agreement import reconcile_signature, reconcile_state
 from unikeras.export.readers._fitting import fit
@@ -254,6 +256,18 @@ class Artifact(ABC):
 
     def __repr__(self) -> str:
         return f"<{self.format} artifact {self.signature}>"
+
+    def _repr_html_(self) -> str:
+        sides = (("input", self.signature.inputs), ("output", self.signature.outputs))
+        rows: list[tuple[str, ...]] = [
+            (side, spec.name, str(spec).removeprefix(f"{spec.name}: "))
+            for side, specs in sides
+            for spec in specs
+        ]
+        said = {name: value for name, value in self.metadata.items() if name not in ("signature", "memory")}
+        facts = [(name, fact(value)) for name, value in said.items()]
+        note = netron_note(self.reopening[1][0]) if self.reopening else ""
+        return table(f"{self.format} artifact", [*rows, *facts], note)
 
 
 def foreign_signature(inputs: list[TensorSpec], outputs: list[TensorSpec]) -> Signature:
