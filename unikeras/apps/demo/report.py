@@ -84,8 +84,9 @@ def judge(probabilities: Array, data: Dataset) -> dict[str, Any]:
     """Evaluate a model's predictions on the test part.
 
     Returns:
-        `test_accuracy`; `test_interval`, its 95 % interval; `confusion`, counts by [true class][predicted class]; `samples`, the positions of
-        images to show, wrong ones first, with `label`, `predicted` and `probability`.
+        `test_accuracy`; `test_interval`, the ends of its 95 % interval; `confusion`, counts by
+        [true class][predicted class]; `samples`, the positions of images to show, wrong ones first, with
+        `label`, `predicted` and `probability`.
     """
     from sklearn.metrics import confusion_matrix
 
