@@ -184,6 +184,8 @@ class SavedFitRun(FitRun):
                 self._saver.save_first()
                 self._saved_epoch = initial
             return range(initial, end)
+        if self._model.built:  # else its first step builds it, with its optimizers
+            self._saver.build_optimizers(self._model, self._found[0])
         self._compile_as_before(self._found[1]["kinds"])
         first = int(self._found[1]["epoch"])
         if self._found[1]["batch"] == 0 or first >= end:  # between two epochs, or nothing is left to do

@@ -18,7 +18,9 @@ from unikeras._base.exit_signals import ExitSignals
 from unikeras._keras.trainer_parts import CallbackList
 from unikeras.errors import ArgumentError, ArgumentValueError, OutputError
 from unikeras.training._saved_states import newest_state
+from unikeras.training.checkpoints import _checkpoint_file
 from unikeras.training.checkpoints._checkpointer import Checkpointer
+from unikeras.training.checkpoints._saved_optimizers import build_as_saved, optimizers_of
 
 
 class FitSaver(keras.callbacks.Callback):
@@ -85,6 +87,10 @@ class FitSaver(keras.callbacks.Callback):
     def newest(self) -> tuple[Path, Any] | None:
         """Return the newest checkpoint that is not damaged, and what fit saved in it; None where there is none."""
         return newest_state(self.folder, "fit")
+
+    def build_optimizers(self, model: Any, path: Path) -> None:
+        """Build the optimizers of a built model for the variables that a checkpoint has slots for."""
+        build_as_saved(optimizers_of(model), model, _checkpoint_file.read(path))
 
     def restore(self, path: Path) -> None:
         """Restore a checkpoint."""

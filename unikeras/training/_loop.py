@@ -17,6 +17,7 @@ import keras
 from keras import tree
 
 from unikeras import backends
+from unikeras._keras.attached_optimizers import attached_optimizers
 from unikeras._keras.trainer_parts import (
     CallbackList,
     class_weight_to_sample_weights,
@@ -56,8 +57,9 @@ def _beside_weights(method: Any) -> Any:
 
 def _bring(model: Any, device: str) -> None:
     """Bring what was made where `compile` was called to the device of the weights."""
-    optimizer = getattr(model, "optimizer", None)
-    for variable in [*model.variables, *model.metrics_variables, *getattr(optimizer, "variables", ())]:
+    optimizers = [getattr(model, "optimizer", None), *attached_optimizers(model).values()]
+    slots = [variable for optimizer in optimizers for variable in getattr(optimizer, "variables", ())]
+    for variable in [*model.variables, *model.metrics_variables, *slots]:
         backends.current().move(variable, device)
 
 

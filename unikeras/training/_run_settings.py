@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from unikeras._keras.array_rows import rows_of
+from unikeras._keras.attached_optimizers import attached_optimizers
 from unikeras._keras.ordered_arrays import arrays_of
 from unikeras._keras.without_tensorflow import without_tensorflow
 from unikeras.training._batches import Batches
@@ -24,7 +25,7 @@ _LONG = 4000
 
 def describe_model(model: Any) -> dict[str, Any]:
     """Return layers, optimizer and loss as JSON, without names that differ from process to process."""
-    return {
+    described = {
         "layers": [
             {"class": type(layer).__name__, "config": _shortened(_config(layer))}
             for layer in model._flatten_layers(include_self=False)
@@ -33,6 +34,7 @@ def describe_model(model: Any) -> dict[str, Any]:
         "optimizer": _object(getattr(model, "optimizer", None)),
         "loss": _loss(getattr(model, "loss", None)),
     }
+    return described | {name: _object(optimizer) for name, optimizer in attached_optimizers(model).items()}
 
 
 def describe_run(

@@ -28,7 +28,7 @@ class TorchTrainer(Trainer):
             isinstance(x, np.ndarray) for x in tree.flatten(adapter._inputs)
         ):
             return adapter.get_numpy_iterator()
-        return adapter.get_torch_dataloader()
+        return map(_as_tuple, adapter.get_torch_dataloader())
 
     def set_training(self, model: Any, training: bool) -> None:
         model.train(training)
@@ -113,6 +113,11 @@ class TorchTrainer(Trainer):
         from unikeras.backends.torch import _plain_loop
 
         return _plain_loop.plain_prediction(model)
+
+
+def _as_tuple(batch: Any) -> Any:
+    """Return a batch as other backends have it: a DataLoader makes lists of tuples."""
+    return tuple(batch) if isinstance(batch, list) else batch
 
 
 def _copied(value: torch.Tensor, spare: torch.Tensor | None) -> torch.Tensor:

@@ -11,6 +11,7 @@ from unikeras.errors import ArgumentError, CheckpointMismatch, CorruptArtifact, 
 from unikeras.training.checkpoints._checkpoint_file import Content
 from unikeras.training.checkpoints._nested_state import join, split
 from unikeras.training.checkpoints._random_state import RandomState
+from unikeras.training.checkpoints._saved_optimizers import build_as_saved, describe, optimizers_of
 from unikeras.training.checkpoints._variable_group import VariableGroup
 
 # Names that no keyword can have.
@@ -65,6 +66,13 @@ class CarriedState:
         return self._optimizer if self._optimizer is not None else getattr(self.model, "optimizer", None)
 
     @property
+    def _optimizers(self) -> dict[str, Any]:
+        """All optimizers by the names of their groups, without those that were passed by name."""
+        named = [id(part) for part in self._keras_objects.values()]
+        found = optimizers_of(self.model, self._optimizer)
+        return {name: one for name, one in found.items() if id(one) not in named}
+
+    @property
     def step(self) -> int | None:
         """How often the optimizer was applied; None without one."""
         import keras
@@ -78,6 +86,8 @@ class CarriedState:
         content = Content({"step": self.step, "groups": {}, "objects": {}})
         for group in self._groups():
             content.state["groups"][group.name] = group.save(content.arrays)
+        if self.model is not None:
+            content.state |= describe(self._optimizers, self.model)
         for name, part in self._objects.items():
             content.state["objects"][name] = split(part.state, name, content.arrays)
         return content
@@ -89,6 +99,8 @@ class CarriedState:
             CheckpointMismatch: parts do not fit; the error names all differences.
             CorruptArtifact: the content contradicts itself.
         """
+        if getattr(self.model, "built", False):
+            build_as_saved(self._optimizers, self.model, content)
         groups = {group.name: group for group in self._groups()}
         saved = _checked_groups(content)
         objects = content.state.get("objects")
@@ -158,10 +170,10 @@ class CarriedState:
                 yield VariableGroup(_NATIVE, native)
             if metrics := getattr(model, "metrics_variables", None):
                 yield VariableGroup(_MODEL_METRICS, metrics)
-        if optimizer is not None:
-            if not optimizer.built and model is not None:
-                optimizer.build(model.trainable_variables)
-            yield VariableGroup("optimizer", optimizer.variables)
+        if optimizer is not None and not optimizer.built and model is not None:
+            optimizer.build(model.trainable_variables)
+        for name, one in self._optimizers.items():
+            yield VariableGroup(name, one.variables)
         if self._metrics is not None:
             yield VariableGroup("metrics", _variables_of(self._metrics) or [])
         for name, part in self._keras_objects.items():

@@ -35,7 +35,8 @@ class Checkpointer:
     Args:
         folder: made by the first `save`. Files in it that are no checkpoints are left alone.
         model: a built Keras model or layer.
-        optimizer: a Keras optimizer; by default the one that the model was compiled with.
+        optimizer: a Keras optimizer; by default the one that the model was compiled with. Others come with the model
+            whose attributes they are.
         data: an object with `state` and `restore`, such as a source of `uk.data`.
         metrics: a Keras metric, or a list or dictionary of them.
         keep: how many of the newest checkpoints stay; None for all. The best one stays besides.

@@ -51,6 +51,21 @@ class VariableGroup:
             return dict(zip(paths, own, strict=True))
         return None
 
+    def paths_of(self, variables: Sequence[Any]) -> list[str] | None:
+        """Return the paths of some of the variables; None where one is not in the group."""
+        own = {id(variable): path for path, variable in self._variables.items()}
+        return [own[id(one)] for one in variables] if all(id(one) in own for one in variables) else None
+
+    def find(self, paths: Sequence[str], wanted: Sequence[str]) -> list[Any] | None:
+        """Return the variables here that belong to some paths of a file; None where they cannot be told.
+
+        Args:
+            paths: all those of the file, in their order.
+            wanted: some of them.
+        """
+        matches = self.matches(paths)
+        return None if matches is None else [self._variables[matches[path]] for path in wanted]
+
     def differences(self, paths: Sequence[str], arrays: Mapping[str, np.ndarray[Any, Any]]) -> list[str]:
         """Say of each variable that does not fit what is wrong with it.
 

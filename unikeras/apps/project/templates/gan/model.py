@@ -34,9 +34,6 @@ class Gan(uk.Model):
     def compile(self, optimizer: Any = None, critic_optimizer: Any = None, **kwargs: Any) -> None:
         super().compile(optimizer=optimizer or keras.optimizers.Adam(1e-3, beta_1=0.5), **kwargs)
         self.critic_optimizer = critic_optimizer or keras.optimizers.Adam(1e-3, beta_1=0.5)
-        # Both have their slots from the beginning, so that a run that goes on finds them.
-        self.optimizer.build(self.generator.trainable_variables)
-        self.critic_optimizer.build(self.critic.trainable_variables)
         self.loss_fn = keras.losses.BinaryCrossentropy(from_logits=True)
 
     @property
