@@ -35,7 +35,7 @@ def charts(report: dict[str, Any]) -> list[Chart]:
     drawn = [_loss(rows, per_epoch), _accuracy(rows, report["dataset"]["validation"])]
     if len(rows) > 1:
         drawn.append(_first_steps(rows))
-    return [*drawn, _learning_rate(rows, per_epoch)]
+    return [*drawn, _rate_chart(rows, per_epoch)]
 
 
 def _loss(rows: Rows, per_epoch: int) -> Chart:
@@ -90,7 +90,7 @@ def _accuracy(rows: Rows, images: int) -> Chart:
     )
 
 
-def _learning_rate(rows: Rows, per_epoch: int) -> Chart:
+def _rate_chart(rows: Rows, per_epoch: int) -> Chart:
     rates = next(iter(rows.values()))["learning_rate"]
     ends = f"from {rates[0]:.1e} to {rates[-1]:.1e}" if rates else "not recorded"
     summary = f"Learning rate by epoch: {ends}"
