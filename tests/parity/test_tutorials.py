@@ -15,7 +15,7 @@ CELL = re.compile(
 )
 PAGES = {
     str(path.relative_to(ROOT)): path
-    for path in sorted(ROOT.glob("*/*.md"))
+    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md")])
     if CELL.search(path.read_text(encoding="utf-8"))
 }
 
@@ -43,7 +43,7 @@ def run(page: str, cells: list[str], folder: str) -> None:
 def test_the_page_runs(page, backend, tmp_path, request):
     cells = [found["code"] for found in CELL.finditer(PAGES[page].read_text(encoding="utf-8"))]
     folder = tmp_path / Path(page).parent  # beside the measurements, as in docs/
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (tmp_path / "measurements").symlink_to(ROOT / "measurements")
     for _ in range(2 if request.config.getoption("--all") else 1):
         uk.run_on(backend, run, page, cells, str(folder), timeout=300)
