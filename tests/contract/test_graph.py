@@ -133,6 +133,60 @@ def test_a_keras_model_has_steps_too():
     assert "variable" in {node.kind for node in drawing.graph.nodes}
 
 
+def test_functions_of_any_form():
+    """Without operations, without arguments, with nested results, with an argument of any name, with a call inside."""
+    inner = uk.function(lambda x: {"b": x + 1.0, "a": (x, [x * 2.0])})
+    cases = {
+        (1, 1): uk.graph(lambda x: x, np.ones(3, "float32")),
+        (0, 1): uk.graph(lambda: ops.ones(3)),
+        (1, 0): uk.graph(lambda x: None, np.ones(3, "float32")),
+        (1, 3): uk.graph(lambda x: inner(x), np.ones(3, "float32")),
+        (2, 1): uk.graph(lambda batch: batch["<b>\n"] + batch["ü"], {"<b>\n": np.ones(3), "ü": np.ones(3)}),
+    }
+    for (inputs, outputs), drawing in cases.items():
+        assert (len(named(drawing, "input")), len(named(drawing, "output"))) == (inputs, outputs)
+        ElementTree.fromstring(drawing.svg)
+        assert drawing.text
+        assert drawing.html
+
+
+def test_an_axis_of_any_size():
+    double = uk.function(lambda x: x * 2.0)
+    for size in (2, 3, 4):
+        double(np.ones((size, 3), "float32"))
+    drawing = uk.graph(double, np.ones((5, 3), "float32"))
+    (shape,) = {node.shape for node in drawing.graph.nodes if node.kind == "input"}
+    assert shape == ((5, 3) if uk.backend() == "jax" else (None, 3))
+
+
+def test_a_function_that_fails_has_changed_nothing():
+    total = keras.Variable(np.zeros(3, "float32"), trainable=False, name="total")
+    made = []
+
+    def fail(x):
+        total.assign(total + x)
+        made.append(1)
+        raise RuntimeError("on purpose")
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="on purpose"):
+            uk.graph(fail, np.ones(3, "float32"))
+    assert not np.any(total.numpy())
+    layer = layers.Dense(2)
+    layer.build((None, 3))
+    step = uk.function(layer)
+    uk.graph(step, np.ones((4, 3), "float32"))
+    assert step.trace_count == 0
+    assert step(np.ones((4, 3), "float32")).shape == (4, 2)
+
+
+def test_a_model_that_was_never_built_stays_so():
+    model = uk.Model.from_keras(keras.Sequential([layers.Dense(2, name="dense")]))
+    model.compile("sgd", "mse")
+    drawing = uk.graph(model, (np.ones((4, 3), "float32"), np.ones((4, 2), "float32")), step="train")
+    assert any("dense" in scope for scope in (node.scope for node in drawing.graph.nodes))
+
+
 def test_control_flow_holds_graphs():
     def loop(x):
         return ops.while_loop(lambda i, x: ops.sum(x) < 10, lambda i, x: (i + 1, x * 2), (ops.zeros(()), x))

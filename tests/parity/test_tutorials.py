@@ -16,7 +16,7 @@ CELL = re.compile(
 )
 PAGES = {
     str(path.relative_to(ROOT)): path
-    for path in sorted(ROOT.glob("*/*.md"))
+    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md")])
     if CELL.search(path.read_text(encoding="utf-8"))
 }
 # What a guide leads away from; the dependency group `docs` has it, and each build of the site executes the page.
@@ -49,7 +49,7 @@ def test_the_page_runs(page, backend, tmp_path, request):
         if f"\nimport {name}" in "".join(cells) and importlib.util.find_spec(name) is None:
             pytest.skip(f"{name} is installed where the site is built")
     folder = tmp_path / Path(page).parent  # beside the measurements, as in docs/
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (tmp_path / "measurements").symlink_to(ROOT / "measurements")
     for _ in range(2 if request.config.getoption("--all") else 1):
         uk.run_on(backend, run, page, cells, str(folder), timeout=300)

@@ -12,6 +12,7 @@ import pytest
 from unikeras._specs.graph_nodes import GraphBuilder
 from unikeras.drawing import Drawing
 from unikeras.drawing._folded import folded
+from unikeras.drawing._graph_picture import COLORS
 from unikeras.drawing._graphviz_layout import graphviz_layout
 from unikeras.drawing._layered_layout import layered
 from unikeras.errors import ArgumentValueError
@@ -52,6 +53,52 @@ def test_a_variable_stands_beside_its_layer_and_a_loop_has_scopes():
     scopes = {box.name: box.scope for box in folded(step(1)).boxes}
     assert scopes["block0/kernel"] == ("net", "block0")
     assert scopes["double"] == ("while: body",)
+
+
+def test_what_computes_a_metric_stands_with_its_state():
+    graph = GraphBuilder()
+    x = graph.add("input", "x")
+    total = graph.add("variable", "loss/total", scope=("loss",))
+    new = graph.add("operation", "add", [total, graph.add("operation", "sum", [x])])
+    graph.connect(new, total, writes=True)
+    one = graph.add("operation", "ones", is_bookkeeping=True)
+    graph.add("output", "y", [graph.add("operation", "divide", [new, one])])
+    graph.add("output", "z", [graph.add("operation", "exp", [x])])
+    scopes = {box.label: box.scope for box in folded(graph.build()).boxes}
+    assert [label for label, scope in scopes.items() if scope == ("loss",)] == [
+        "total",
+        "sum",
+        "add",
+        "divide",
+    ]
+
+
+def test_layers_of_a_block_are_one_scope():
+    graph = GraphBuilder()
+    x = graph.add("operation", "relu", scope=("net", "conv2_block1_1_relu"))
+    graph.add("operation", "conv2_block1_out", [x])
+    assert [box.scope for box in folded(graph.build()).boxes] == [
+        ("net", "conv2_block1", "conv2_block1_1_relu"),
+        ("conv2_block1",),
+    ]
+
+
+def test_small_scopes_are_open_and_those_of_one_size_together():
+    graph = GraphBuilder()
+    for size, name in ((1, "a"), (3, "b"), (3, "c"), (40, "d")):
+        for _ in range(size):
+            graph.add("operation", "f", scope=(name,))
+    closed = {
+        most: [b.name for b in folded(graph.build(), most).boxes if b.kind == "scope"] for most in (5, 20)
+    }
+    assert closed == {5: ["b", "c", "d"], 20: ["d"]}
+
+
+def test_a_picture_has_the_colors_of_its_page():
+    svg = re.sub("<style>.*?</style>", "", Drawing(step(), "t").svg)
+    assert 'fill="currentColor"' in svg
+    assert set(re.findall(r'<text[^>]* fill="([^"]*)"', svg)) == {COLORS["scope"]}
+    assert len(re.findall('<rect[^>]*fill="#fff"', svg)) == 1  # of the mask, which nobody sees
 
 
 def test_scopes_close_from_the_inside_until_few_boxes_are_left():

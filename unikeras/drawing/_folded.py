@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from unikeras._specs.graph_nodes import Edge, Graph, Node
 from unikeras.drawing._placed import placed
 
 MOST = 120  # boxes of a picture that does not move
-_MOST_FREE = 400  # of them where no scope can be closed
+_MOST_LOOSE = 400  # nodes of a scope without scopes in it
+_MOST_BESIDE = 40  # nodes beside scopes
 
-_NO_SCOPE = ("outside of layers",)
+_OUTSIDE = "outside of layers"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +65,6 @@ def folded(graph: Graph, most: int = MOST) -> Folded:
     nodes, edges = flat(graph)
     shown = [node for node in nodes if not is_hidden(node)]
     edges = bypass(edges, {node.id for node in nodes} - {node.id for node in shown})
-    if sum(not node.scope for node in shown) > (most if any(node.scope for node in shown) else _MOST_FREE):
-        shown = [dataclasses.replace(node, scope=node.scope or _outside(node)) for node in shown]
     boxes, place = _closed(shown, opened(shown, most))
     moved = (dataclasses.replace(e, source=place[e.source], target=place[e.target]) for e in edges)
     kept = dict.fromkeys(edge for edge in moved if edge.source != edge.target)
@@ -101,7 +100,7 @@ def opened(nodes: Sequence[Node], most: int) -> set[tuple[str, ...]]:
 def flat(graph: Graph) -> tuple[list[Node], list[Edge]]:
     """Return all nodes and edges, those of control flow too: each part is a scope, which its operator leads to."""
     nodes, edges = list(_nodes(graph, "", ())), list(_edges(graph, ""))
-    return placed(nodes, edges), edges
+    return _gathered(placed(nodes, edges)), edges
 
 
 def is_hidden(node: Node) -> bool:
@@ -181,8 +180,23 @@ def _edges(graph: Graph, prefix: str) -> Iterator[Edge]:
                     yield Edge(prefix + node.id, below + one.id)
 
 
-def _outside(node: Node) -> tuple[str, ...]:
-    return () if node.kind in ("input", "output") else _NO_SCOPE
+def _gathered(nodes: Sequence[Node]) -> list[Node]:
+    """Return nodes with those in a scope of their own that stand beside scopes, where they are many."""
+    loose = Counter(node.scope for node in nodes if _is_loose(node) and not is_hidden(node))
+    parents = {node.scope[:depth] for node in nodes for depth in range(len(node.scope))}
+    many = {
+        scope for scope, count in loose.items() if count > (_MOST_BESIDE if scope in parents else _MOST_LOOSE)
+    }
+    return [
+        dataclasses.replace(node, scope=(*node.scope, _OUTSIDE))
+        if node.scope in many and _is_loose(node)
+        else node
+        for node in nodes
+    ]
+
+
+def _is_loose(node: Node) -> bool:
+    return node.kind not in ("input", "output", "variable")
 
 
 def _closed(nodes: Sequence[Node], open_scopes: set[tuple[str, ...]]) -> tuple[list[Box], dict[str, str]]:

@@ -9,7 +9,8 @@ from collections import defaultdict
 from unikeras.drawing._folded import Box, Folded
 from unikeras.drawing._layered_layout import HEIGHT, MARGIN, TITLE, Layout, width_of
 
-_SECONDS = 20
+_SECONDS = 5
+_PADDING = 6.0  # of a scope around what is in it
 _INCH = 72.0
 
 
@@ -58,7 +59,7 @@ def _clusters(seen: Folded, number: dict[str, str]) -> list[str]:
     def written(scope: tuple[str, ...]) -> str:
         below = [written(other) for other in scopes if other[:-1] == scope]
         members = [number[box.id] for box in inside[scope]]
-        return f"subgraph {names[scope]} {{ margin={TITLE + 4} {'; '.join([*members, *below])} }}"
+        return f"subgraph {names[scope]} {{ margin={TITLE + _PADDING} {'; '.join([*members, *below])} }}"
 
     return [written(scope) for scope in scopes if len(scope) == 1]
 
@@ -73,23 +74,26 @@ def _layout(plain: str, seen: Folded) -> Layout:
         x, y = centers[f"b{place}"]
         width = width_of(box.label, box.detail)
         layout.boxes[box.id] = (x * _INCH - width / 2, height - y * _INCH - HEIGHT / 2, width, HEIGHT)
-    depth = max((len(box.scope) for box in seen.boxes), default=0)
-    for length in range(1, depth + 1):
-        for scope in dict.fromkeys(box.scope[:length] for box in seen.boxes if len(box.scope) >= length):
-            layout.frames[scope] = _frame(scope, seen, layout, margin=4.0 + (depth - length) * 6)
+    _add_frames(layout, seen)
     return _moved(layout)
 
 
-def _frame(
-    scope: tuple[str, ...], seen: Folded, layout: Layout, margin: float
-) -> tuple[float, float, float, float]:
-    members = [layout.boxes[box.id] for box in seen.boxes if box.scope[: len(scope)] == scope]
-    left, top = min(x for x, *_ in members) - margin, min(y for _, y, *_ in members) - margin - TITLE + 4
-    right, bottom = (
-        max(x + w for x, _, w, _ in members) + margin,
-        max(y + h for _, y, _, h in members) + margin,
+def _add_frames(layout: Layout, seen: Folded) -> None:
+    """Draw each open scope around its boxes and the scopes in it; outer ones come first."""
+    inside: dict[tuple[str, ...], list[tuple[float, float, float, float]]] = defaultdict(list)
+    for box in seen.boxes:
+        inside[box.scope].append(layout.boxes[box.id])
+    scopes = dict.fromkeys(
+        box.scope[:length] for box in seen.boxes for length in range(1, len(box.scope) + 1)
     )
-    return left, top, right - left, bottom - top
+    frames = {}
+    for scope in sorted(scopes, key=len, reverse=True):
+        members = inside[scope]
+        left, top = min(x for x, *_ in members) - _PADDING, min(y for _, y, *_ in members) - TITLE
+        right = max(left + 7.0 * len(scope[-1]) + 16, max(x + w for x, _, w, _ in members) + _PADDING)
+        frames[scope] = left, top, right - left, max(y + h for _, y, _, h in members) + _PADDING - top
+        inside[scope[:-1]].append(frames[scope])
+    layout.frames.update(dict(reversed(frames.items())))
 
 
 def _moved(layout: Layout) -> Layout:

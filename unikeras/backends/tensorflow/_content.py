@@ -24,9 +24,15 @@ _CHOOSING = ("If", "StatelessIf", "Case", "StatelessCase")
 def look_into(graph: Any) -> ProgramContent:
     """Say which variables a graph reads and writes, and which operators it runs."""
     definition = graph.as_graph_def()
-    scan = _Scan({function.signature.name: function for function in definition.library.function})
-    variables = _variables(graph)
+    functions = {function.signature.name: function for function in definition.library.function}
+    scan, variables = _Scan(functions), _variables(graph)
     scan.run(definition.node, {name: name for name in variables})
+
+    def written_by(node: Any) -> set[str]:
+        one = _Scan(functions)
+        one.run([node], {name: name for name in variables})
+        return one.written
+
     written = [variable for name, variable in variables.items() if name in scan.written]
     read = [variable for name, variable in variables.items() if name in scan.read]
     return ProgramContent(
@@ -35,7 +41,7 @@ def look_into(graph: Any) -> ProgramContent:
         written,
         scan.operators,
         lambda: _text(definition),
-        lambda: neutral_graph(graph, variables, scan.written),
+        lambda: neutral_graph(graph, variables, written_by),
     )
 
 

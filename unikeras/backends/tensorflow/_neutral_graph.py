@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -36,17 +36,18 @@ _BOOKKEEPING = (
 _CONTROL_FLOW = ("If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile")
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _CONSTANTS = ("Const",)
-_READERS = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VarIsInitializedOp")
 _GRADIENT = "gradient_tape"
 
 
-def neutral_graph(graph: Any, variables: Mapping[str, Any], written: set[str]) -> Graph:
+def neutral_graph(
+    graph: Any, variables: Mapping[str, Any], written_by: Callable[[Any], Collection[str]]
+) -> Graph:
     """Return the graph of a program.
 
     Args:
         graph: a FuncGraph.
         variables: the variables by the names of the operations that stand for their handles.
-        written: those of them whose variables the graph gives new values.
+        written_by: returns the names of those to which an operation's definition gives new values.
     """
     functions = {f.signature.name: f for f in graph.as_graph_def().library.function}
     by_name = {operation.name: operation for operation in graph.get_operations()}
@@ -78,9 +79,9 @@ def neutral_graph(graph: Any, variables: Mapping[str, Any], written: set[str]) -
                 graphs=_parts(operation.node_def, functions),
                 **attributes,
             )
-            for tensor in operation.inputs if operation.type not in _READERS else ():
-                if tensor.op.name in written:
-                    builder.connect(id, places[tensor.op.name], writes=True)
+            if any(tensor.op.name in variables for tensor in operation.inputs):
+                for name in written_by(operation.node_def):
+                    builder.connect(id, places[name], writes=True)
         places[operation.name] = id
     for number, tensor in enumerate(graph.outputs):
         shape, dtype = _described([tensor])
