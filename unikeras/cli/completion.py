@@ -24,4 +24,6 @@ def completion(context: click.Context, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     assert kind is not None  # a Choice of those that click has
-    click.echo(kind(context.find_root().command, {}, "unikeras", "_UNIKERAS_COMPLETE").source())
+    script = kind(context.find_root().command, {}, "unikeras", "_UNIKERAS_COMPLETE").source()
+    # click's script for fish cuts a value at its comma; lists of formats have some.
+    click.echo(script.replace('string split ","', 'string split -m 1 ","'))
