@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("unikeras.cli.bench", "Measure which backend or format is fastest for a model here."),
     "chat": ("unikeras.cli.chat", "Chat with a small model that remembers each session."),
     "compare": ("unikeras.cli.compare", "Find the first layer where a model differs between backends."),
+    "completion": ("unikeras.cli.completion", "Print the script that completes commands in a shell."),
     "convert": (
         "unikeras.cli.convert",
         "Convert weights of PyTorch for a Keras model, or a torch module to other formats.",
@@ -79,7 +80,16 @@ def _debug_option() -> click.Option:
     )
 
 
-@click.group(cls=Commands, params=[_debug_option()])
+@click.group(
+    cls=Commands,
+    params=[_debug_option()],
+    epilog="""\b
+Examples:
+  unikeras doctor
+  unikeras demo --epochs 3
+
+`unikeras COMMAND --help` has two examples of each command.""",
+)
 @click.version_option(unikeras.__version__)
 def commands() -> None:
     """Keras 3 on TensorFlow, PyTorch and JAX: one training loop, exports that are verified."""

@@ -7,21 +7,41 @@ from typing import Any
 
 import click
 
+from unikeras.cli import _completions
 from unikeras.cli._built_models import built
 
 
-@click.command()
-@click.argument("model", metavar="MODEL.keras|MODULE:FUNCTION")
+@click.command(
+    epilog="""\b
+Examples:
+  unikeras bench model.keras
+  unikeras bench model.keras --predict --artifacts onnx --out bench"""
+)
+@click.argument("model", metavar="MODEL.keras|MODULE:FUNCTION", shell_complete=_completions.files)
 @click.option("--train", is_flag=True, help="Measure training; without --train and --predict, both are.")
 @click.option("--predict", is_flag=True, help="Measure prediction.")
 @click.option("--batch", default="1,64", show_default=True, metavar="SIZES", help="Batch sizes.")
-@click.option("--backends", default="all", show_default=True, metavar="NAMES", help="Backends.")
-@click.option("--artifacts", default="", metavar="FORMATS", help="Formats to predict with, such as onnx,pt2.")
+@click.option(
+    "--backends",
+    default="all",
+    show_default=True,
+    metavar="NAMES",
+    help="Backends.",
+    shell_complete=_completions.backend_lists,
+)
+@click.option(
+    "--artifacts",
+    default="",
+    metavar="FORMATS",
+    help="Formats to predict with, such as onnx,pt2.",
+    shell_complete=_completions.formats,
+)
 @click.option(
     "--references",
     default="hand-written",
     show_default=True,
     metavar="NAMES",
+    shell_complete=_completions.references,
     help="What to measure beside unikeras: hand-written, keras, or nothing (an empty text).",
 )
 @click.option("--data", type=click.Path(exists=True, path_type=Path), metavar="FILE.npz", help="Arrays x, y.")

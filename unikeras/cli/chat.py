@@ -14,7 +14,12 @@ from unikeras.cli._model_files import SUFFIXES, loaded
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  unikeras chat model.keras --train --session alice
+  unikeras chat model.keras --session alice --say 'who am i'"""
+)
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL")
 @click.option(
     "--store",

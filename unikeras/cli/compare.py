@@ -10,19 +10,32 @@ from typing import Any
 
 import click
 
+from unikeras.cli import _completions
+
 # Apart from 1, which says that the comparison itself failed.
 DIFFERENT = 3
 
 
-@click.command()
-@click.argument("model", metavar="MODEL.keras|MODULE:FUNCTION")
+@click.command(
+    epilog="""\b
+Examples:
+  unikeras compare model.keras
+  unikeras compare model.keras --against model.onnx --out parity"""
+)
+@click.argument("model", metavar="MODEL.keras|MODULE:FUNCTION", shell_complete=_completions.files)
 @click.option(
     "--against",
     metavar="OTHER",
+    shell_complete=_completions.files,
     help="Compare on one backend with another .keras file, an artifact, or what module:function returns: a Keras model "
     "or a torch module.",
 )
-@click.option("--backends", metavar="NAMES", help="Backends, separated by commas, or all (the default).")
+@click.option(
+    "--backends",
+    metavar="NAMES",
+    help="Backends, separated by commas, or all (the default).",
+    shell_complete=_completions.backend_lists,
+)
 @click.option(
     "--data",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -8,13 +8,15 @@ from typing import Any
 
 import click
 
+from unikeras.cli import _completions
+
 
 @click.command(
     epilog="\b\nExamples:\n"
     "  unikeras convert weights.safetensors --into model.keras --out trained.keras\n"
     "  unikeras convert net:build --example 1,3,224,224 --to onnx,litert"
 )
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", metavar="SOURCE", shell_complete=_completions.files)
 @click.option(
     "--into",
     type=click.Path(exists=True, path_type=Path),
@@ -54,6 +56,7 @@ import click
     "--to",
     "formats",
     metavar="FORMATS",
+    shell_complete=_completions.formats,
     help="Module: formats, separated by commas, such as onnx,litert; `unikeras formats` lists them.",
 )
 @click.option(

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from unikeras.cli import _completions
 from unikeras.cli._failures import CommandFailed
 
 # The environment of the workers, unless the user set it. TensorFlow's log lines would break up the progress
@@ -20,12 +21,18 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 SMALL = {"OMP_NUM_THREADS": "1"}
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  unikeras demo
+  unikeras demo --backend torch --backend jax --epochs 3 --out two"""
+)
 @click.option(
     "--backend",
     "backends",
     multiple=True,
     metavar="NAME",
+    shell_complete=_completions.backends,
     help="Backend to run on; repeatable. Default: all installed.",
 )
 @click.option(

@@ -17,7 +17,12 @@ from unikeras.cli._diagnosis import Backend, Diagnosis, diagnose
 from unikeras.errors import BackendUnavailable
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  unikeras doctor
+  KERAS_BACKEND=torch unikeras doctor --json"""
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
 @click.option(
     "--hooks", "show_hooks", is_flag=True, help="List what is replaced in Keras, and why; nothing else."

@@ -7,16 +7,23 @@ from typing import Any
 
 import click
 
+from unikeras.cli import _completions
 from unikeras.cli._model_files import loaded
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  unikeras export model.keras --to onnx,pt2
+  unikeras export model.keras --to litert --out phone --report phone.html"""
+)
 @click.argument("model", type=click.Path(exists=True, path_type=Path), metavar="MODEL.keras")
 @click.option(
     "--to",
     "formats",
     required=True,
     metavar="FORMATS",
+    shell_complete=_completions.formats,
     help="Formats, separated by commas, such as onnx,pt2; `unikeras formats` lists them.",
 )
 @click.option(

@@ -8,7 +8,12 @@ import json
 import click
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  unikeras formats
+  unikeras formats --json"""
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array to stdout.")
 def formats(as_json: bool) -> None:
     """List the formats available here, their toolchains, and how to get the others."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from unikeras.cli import _completions
+
 
 @click.command(
     epilog="""\b
@@ -15,7 +17,7 @@ Examples:
   unikeras graph model.keras --step train --out graph.html
 """
 )
-@click.argument("model", metavar="MODEL.keras|MODULE:FUNCTION")
+@click.argument("model", metavar="MODEL.keras|MODULE:FUNCTION", shell_complete=_completions.files)
 @click.option(
     "--step",
     type=click.Choice(["train", "test", "predict"]),

@@ -9,7 +9,12 @@ from typing import Any
 import click
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  unikeras inspect model.onnx
+  unikeras inspect out/model --json"""
+)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "--trust", is_flag=True, help="Open a file whose format runs code. Only for files from people you trust."

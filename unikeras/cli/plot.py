@@ -7,7 +7,12 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  unikeras plot run.jsonl
+  unikeras plot first.jsonl second.jsonl --metric accuracy -o accuracy.png"""
+)
 @click.argument("files", metavar="RUN.jsonl...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",
