@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -215,15 +216,17 @@ class _Trial:
         if self._similar and self._runner._backend.dynamic_axes:
             # As in a call: where the function needs to know the sizes, they are fixed.
             with contextlib.suppress(Exception):
-                return self._compile(free_axes(self._similar[-1].signature, self._signature))
+                free = free_axes(self._similar[-1].signature, self._signature)
+                return self._compile(free, self._signature.shapes)
         return self._compile(self._signature)
 
-    def _compile(self, signature: CallSignature) -> CompiledCall:
+    def _compile(self, signature: CallSignature, sizes: Sequence[Any] | None = None) -> CompiledCall:
         function = UserFunction(self._f)
         function.runs = self._runner._function.runs
         captured = Captured(self._f)
         captured.begin(objects(self._f, signature))
-        return CompiledCall(function, signature, self._runner._backend, self._runner._compile, captured)
+        compile_ = functools.partial(self._runner._compile, sizes=sizes)
+        return CompiledCall(function, signature, self._runner._backend, compile_, captured)
 
 
 class _GraphTrial(_Trial):

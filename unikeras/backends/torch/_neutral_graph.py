@@ -79,7 +79,7 @@ class _Writer:
                 if not isinstance(value, torch.nn.Module):
                     shape = tuple(value.shape) if isinstance(value, torch.Tensor) else None
                     dtype = str(value.dtype).removeprefix("torch.") if shape is not None else ""
-                    places[node] = self._builder.add("constant", node.name, shape=shape, dtype=dtype)
+                    places[node] = self._builder.add("constant", "constant", shape=shape, dtype=dtype)
             elif node.op == "call_function":
                 self._add_call(node, places)
         output = self._module.graph.output_node().args[0]
