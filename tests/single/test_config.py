@@ -29,6 +29,19 @@ def test_keras_imports_after_unikeras_without_any_setting(tmp_path):
     assert done.stdout.split() == [INSTALLED[0]], done.stderr
 
 
+def test_the_reason_names_the_setting_that_keras_alone_needs(monkeypatch, tmp_path):
+    from unikeras.backends import _registry, choose
+
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    for name in _registry.names():
+        monkeypatch.setattr(_registry, "available", lambda name=name: [name])
+        assert choose().name == name
+        told = f"set KERAS_BACKEND={name} for scripts that import keras before unikeras" in choose().reason
+        assert told == (name != "tensorflow")  # which `import keras` takes by itself
+
+
 @pytest.mark.parametrize("name", INSTALLED)
 def test_keras_json_is_followed_where_its_backend_is_installed(tmp_path, name):
     keras_json(tmp_path, {"backend": name})

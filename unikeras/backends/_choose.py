@@ -59,8 +59,11 @@ def choose() -> Choice:
     if not installed:
         lines = ", ".join(_registry.install_line(name) for name in _registry.names())
         return Choice(None, f"no backend is installed; one of these installs one: {lines}")
-    order = ", ".join(_registry.names())
-    return Choice(installed[0], f"KERAS_BACKEND is not set; it is the first installed of {order}")
+    order, first = ", ".join(_registry.names()), installed[0]
+    reason = f"KERAS_BACKEND is not set; it is the first installed of {order}"
+    if first != _registry.names()[0]:  # Keras' own default, with which `import keras` alone would fail
+        reason += f"; set KERAS_BACKEND={first} for scripts that import keras before unikeras"
+    return Choice(first, reason)
 
 
 _CHOSEN = Choice(None, "nothing has been chosen yet")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shlex
 from pathlib import Path
 
 import click
@@ -27,4 +29,5 @@ def new(folder: Path, template: str) -> None:
     """Write a small project into a new folder: model, data, training, tests, and tox for each backend."""
     files = write_project(folder, template)
     click.echo(f"written: {folder} ({', '.join(map(str, files))})")
-    click.echo(f"next:    cd {folder} && python -m pytest && python train.py")
+    install = "" if importlib.util.find_spec("pytest") else "python -m pip install pytest && "
+    click.echo(f"next:    cd {shlex.quote(str(folder))} && {install}python -m pytest && python train.py")

@@ -147,7 +147,9 @@ def _finish(axes: Any, chart: Chart) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
     if len(axes.get_legend_handles_labels()[0]) > 1 or chart.first:
         above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3, "borderaxespad": 0.2}
-        axes.legend(frameon=False, labelcolor=INK, fontsize="small", columnspacing=0.8, handlelength=1.5, **above)
+        axes.legend(
+            frameon=False, labelcolor=INK, fontsize="small", columnspacing=0.8, handlelength=1.5, **above
+        )
 
 
 def _tick_epochs(axes: Any, chart: Chart) -> None:
