@@ -1,4 +1,4 @@
-"""README.md: its table holds the tests' results, and tests execute its commands; tests/parity/test_docs.py runs its Python."""
+"""README.md: its table holds the tests' results, and its commands are executed; its Python is in test_docs.py."""
 
 from __future__ import annotations
 
