@@ -17,7 +17,7 @@ SUFFIXES = (".html", ".svg", ".txt", ".json")
 
 
 class Drawing:
-    """A graph as text, SVG or HTML; a notebook shows it.
+    """A graph as text, SVG or HTML; a notebook shows it, a large one as the page that zooms.
 
     Nodes that only cast, reshape or read are left out of the pictures; `graph` has all of them. Where many remain,
     text and SVG show the scopes instead of what is in them, and HTML opens with scopes closed.
