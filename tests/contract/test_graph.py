@@ -105,6 +105,14 @@ def test_a_program_that_exists_is_the_one_that_is_drawn():
     assert uk.graph(double, np.ones(3, "float32")).graph == double.programs[0].graph()
 
 
+def test_a_call_for_which_there_is_a_program_has_layers_too():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="dense")], name="net")
+    f, x = uk.function(model), np.ones((4, 3), "float32")
+    f(x)
+    assert ("net", "dense") in {node.scope for node in uk.graph(f, x).graph.nodes}
+    assert f.trace_count == 1
+
+
 def test_a_train_step_has_layers_their_gradients_and_the_optimizer(cnn, step):
     graph = step.graph
     scopes = {node.scope for node in graph.nodes if node.kind == "operation"}

@@ -186,6 +186,22 @@ def test_names_are_text_in_each_form():
     ElementTree.fromstring(drawing.svg)
 
 
+def test_a_notebook_shows_what_fits_as_a_picture_and_more_as_a_page():
+    assert Drawing(step(2), "t")._repr_html_().startswith('<div style="overflow:auto"><svg')
+    assert 'sandbox="allow-scripts"' in Drawing(step(30), "t")._repr_html_()
+
+
+def test_what_bends_stays_in_the_picture():
+    graph = GraphBuilder()
+    store = graph.add("variable", "v")
+    graph.connect(graph.add("operation", "add", [store]), store, writes=True)
+    svg = Drawing(graph.build(), "t").svg
+    width = float(re.search(r'<mask[^>]* width="([\d.]+)"', svg)[1])
+    curves = re.findall(r'd="M[^"C]*C([^"]+)', svg)
+    assert len(curves) == 2
+    assert all(float(x) <= width for curve in curves for x in curve.split()[::2])
+
+
 def test_the_page_has_all_nodes_and_needs_nothing_else():
     html = Drawing(step(), "t").html
     data = json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL)[1])

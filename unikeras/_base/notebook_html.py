@@ -8,19 +8,21 @@ from html import escape
 from unikeras._base.printable import printable
 
 
-def framed(page: str, height: int = 480) -> str:
+def framed(page: str, height: int = 480, scripts: bool = False) -> str:
     """Return a page as a frame, in which its styles stay its own.
 
     Args:
         page: an HTML page that needs nothing else.
         height: of the frame, in pixels.
+        scripts: whether those of the page run; they see the frame and nothing else.
 
     Example:
         >>> framed("<p>a</p>")[:37]
         '<iframe srcdoc="&lt;p&gt;a&lt;/p&gt;"'
     """
+    sandbox = "allow-scripts" if scripts else ""
     style = f"width:100%;height:{height}px;border:0"
-    return f'<iframe srcdoc="{escape(page)}" sandbox="" style="{style}"></iframe>'
+    return f'<iframe srcdoc="{escape(page)}" sandbox="{sandbox}" style="{style}"></iframe>'
 
 
 def preformatted(text: str) -> str:

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from unikeras._base.files import written_atomically
+from unikeras._base.notebook_html import framed
 from unikeras._specs.graph_nodes import Graph
 from unikeras.drawing._folded import Folded, folded
 from unikeras.errors import ArgumentValueError
 
+_MOST_STILL = 40  # boxes that a notebook shows as a still picture; more are shown as the page that zooms
 SUFFIXES = (".html", ".svg", ".txt", ".json")
 
 
 class Drawing:
-    """A graph as text, SVG or HTML; a notebook shows it.
+    """A graph as text, SVG or HTML; a notebook shows it, a large one as the page that zooms.
 
     Nodes that only cast, reshape or read are left out of the pictures; `graph` has all of them. Where many remain,
     text and SVG show the scopes instead of what is in them, and HTML opens with scopes closed.
@@ -104,7 +106,9 @@ class Drawing:
         return folded(self.graph)
 
     def _repr_html_(self) -> str:
-        return f'<div style="overflow:auto;max-height:640px">{self.svg}</div>'
+        if len(self._seen().boxes) > _MOST_STILL:
+            return framed(self.html, 640, scripts=True)
+        return f'<div style="overflow:auto">{self.svg}</div>'
 
     def __str__(self) -> str:
         return self.text

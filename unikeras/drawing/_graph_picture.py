@@ -21,6 +21,7 @@ COLORS = {
     "output": "#2f9e4f",
     "scope": "#1f95a0",
 }
+_BEND = 30.0
 _LINE = "#8a929c"
 _LONGEST = 60
 _LEGEND, _LEGEND_STEP = 28.0, 104.0
@@ -34,6 +35,7 @@ _ALONE = (
 def picture(seen: Folded, title: str) -> str:
     """Return the picture; what is written in it is escaped."""
     layout = graphviz_layout(seen) or layered(seen)
+    layout.width = max([layout.width, *_bends(seen, layout)])
     return "\n".join(_elements(seen, layout, title))
 
 
@@ -90,13 +92,21 @@ def _edges(seen: Folded, layout: Layout) -> Iterator[str]:
     yield "</g>"
 
 
+def _bends(seen: Folded, layout: Layout) -> Iterator[float]:
+    """Yield how far to the right edges bend that go up or sideways."""
+    for edge in seen.edges:
+        start, end = layout.boxes[edge.source], layout.boxes[edge.target]
+        if end[1] <= start[1] + start[3]:
+            yield max(start[0] + start[2], end[0] + end[2]) + _BEND
+
+
 def _edge(start: tuple[float, ...], end: tuple[float, ...], writes: bool) -> str:
     x1, y1 = start[0] + start[2] / 2, start[1] + start[3]
     x2, y2 = end[0] + end[2] / 2, end[1]
     if y2 <= y1:  # back to a store, or between neighbors: from the side
         x1, y1 = start[0] + start[2], start[1] + start[3] / 2
         x2, y2 = end[0] + end[2], end[1] + end[3] / 2
-        bend = max(x1, x2) + 30
+        bend = max(x1, x2) + _BEND
         path = f"M{x1:.1f} {y1:.1f}C{bend:.1f} {y1:.1f} {bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
     else:
         middle = (y1 + y2) / 2
