@@ -39,11 +39,12 @@ def assert_follows(f, change, values=(2.0, 5.0, 2.0)):
 
 @pytest.mark.filterwarnings("ignore:.* was changed at:RuntimeWarning")
 def test_a_list_that_grows_when_it_is_traced_is_traced_once():
-    seen = []
+    seen, total = [], keras.Variable(0.0)
 
     @uk.function
     def double(x):
         seen.append(len(seen))
+        total.assign_add(x)
         return 2 * x
 
     runs = set()
@@ -51,6 +52,7 @@ def test_a_list_that_grows_when_it_is_traced_is_traced_once():
         assert number(double(ops.convert_to_tensor(value))) == 2 * value
         runs.add(len(seen))
     assert double.trace_count == len(runs) == 1
+    assert number(total) == 6.0
 
 
 @dataclass

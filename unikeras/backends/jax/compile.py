@@ -114,6 +114,9 @@ class _Program:
     def trace(self, arguments: Sequence[Any]) -> None:
         """Run the function's body, for the last time."""
         self._scalars = [place for place, argument in enumerate(arguments) if not argument.shape]
+        for variable in (*self._written, *self._read):  # one that is made of a Python number has a weak type
+            if getattr(variable._value, "weak_type", False):
+                variable._direct_assign(_strong(variable._value))
         written, read = [v.value for v in self._written], [v.value for v in self._read]
         traced = self._in_place.trace(written, read, arguments)
         self._careful = may_fail(traced.jaxpr)
