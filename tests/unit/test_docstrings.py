@@ -14,17 +14,19 @@ from helpers import docstrings
 import unikeras as uk
 
 PACKAGE = Path(uk.__file__).parent
-# Rooms of one framework import it, and have no examples of their own.
+# Rooms of one framework import it, and have no examples of their own, but for what is public there.
 FRAMEWORKS = ("backends/tensorflow", "backends/torch", "backends/jax", "export/writers", "lowering")
+PUBLIC_THERE = (PACKAGE / "lowering/_rule_registry.py",)
 # Their examples export in whatever format can be written.
 EXPORTING = ("artifact.py",)
 MODULES = [
     path
     for path in sorted(PACKAGE.rglob("*.py"))
-    if path.name != "__main__.py" and not any(path.is_relative_to(PACKAGE / room) for room in FRAMEWORKS)
+    if path in PUBLIC_THERE
+    or (path.name != "__main__.py" and not any(path.is_relative_to(PACKAGE / room) for room in FRAMEWORKS))
 ]
 # Their examples begin with a module of torch, or end with one.
-OF_TORCH = {"_from_torch.py", "_module_layer.py", "_written_models.py"}
+OF_TORCH = {"_rule_registry.py", "_from_torch.py", "_module_layer.py", "_written_models.py"}
 WITH_EXAMPLES = [path for path in MODULES if ">>> " in path.read_text()]
 
 
@@ -135,6 +137,11 @@ PUBLIC = _public()
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_names_are_documented_in_full(name):
     _assert_documented(PUBLIC[name])
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_example_of_a_public_name_is_among_those_that_run(name):
+    assert Path(inspect.getsourcefile(inspect.unwrap(PUBLIC[name]))) in WITH_EXAMPLES
 
 
 def test_returned_types_are_documented_in_full():
