@@ -114,9 +114,11 @@ class _Program:
     def trace(self, arguments: Sequence[Any]) -> None:
         """Run the function's body, for the last time."""
         self._scalars = [place for place, argument in enumerate(arguments) if not argument.shape]
-        for variable in (*self._written, *self._read):  # one that is made of a Python number has a weak type
-            if getattr(variable._value, "weak_type", False):
-                variable._direct_assign(_strong(variable._value))
+        with jax.ensure_compile_time_eval():  # the call may be inside of another trace
+            for variable in (*self._written, *self._read):
+                value = variable._value
+                if getattr(value, "weak_type", False) and not isinstance(value, jax.core.Tracer):
+                    variable._direct_assign(_strong(value))  # it was made of a Python number
         written, read = [v.value for v in self._written], [v.value for v in self._read]
         traced = self._in_place.trace(written, read, arguments)
         self._careful = may_fail(traced.jaxpr)
