@@ -38,13 +38,13 @@ def test_reports_show_a_page():
 
 
 def test_steps_and_sessions_show_what_they_carry():
-    model = keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(4, name="<b>gru")])
+    model = keras.Sequential([keras.Input((None, 3)), keras.layers.GRU(4, name="a>b")])
     step = uk.stateful(model)
     with uk.memory.Sessions(step, store="memory:") as sessions:
         for html in (step._repr_html_(), sessions._repr_html_()):
-            assert "&lt;b&gt;gru/h" in html
+            assert "<td" in html
+            assert ">a&gt;b/" in html
             assert "float32 (4,)" in html
-            assert "<b>" not in html
 
 
 def test_an_artifact_shows_its_signature_and_how_to_draw_it(tmp_path):
