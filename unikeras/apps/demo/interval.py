@@ -21,7 +21,7 @@ def wilson(right: int, total: int, confidence: float = CONFIDENCE) -> tuple[floa
     Returns:
         (lower end, upper end), from 0 to 1.
 
-    Source: Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    Source: E. B. Wilson, Journal of the American Statistical Association 22 (1927), pp. 209 to 212.
     """
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share, weight = right / total, z * z / total
