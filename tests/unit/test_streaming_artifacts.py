@@ -466,4 +466,5 @@ def test_the_names_in_the_file_are_those_of_the_contract(tmp_path):
     assert [value.name for value in session.get_inputs()] == INPUTS
     assert [value.name for value in session.get_outputs()] == OUTPUTS
     assert session.get_inputs()[0].shape == ["batch", "time", 3]
+    assert session.get_outputs()[0].shape[:2] == ["batch", "time"]  # after the runtime has seen the nodes
     assert [value.shape[0] for value in session.get_inputs() + session.get_outputs()] == ["batch"] * 6

@@ -32,6 +32,9 @@ def save(proto: Any, path: Path, signature: Signature, metadata: Mapping[str, An
     _set_side(graph.input, signature.inputs, INPUT, may_lack=True)
     _set_side(graph.output, signature.outputs, OUTPUT, may_lack=False)
     _rename(graph, signature)
+    for part in _graphs(graph):
+        # torch.onnx notes the steps of a GRU's result as its units; runtimes find the sizes inside by themselves.
+        del part.value_info[:]
     onnx.helper.set_model_props(proto, {KEY: dumps(metadata)})
     onnx.save(proto, str(path))
 
@@ -85,4 +88,4 @@ def _name_lists(graph: Any) -> Iterator[Any]:
 
 def _named_values(graph: Any) -> Iterator[Any]:
     for part in _graphs(graph):
-        yield from (*part.input, *part.output, *part.value_info, *part.initializer)
+        yield from (*part.input, *part.output, *part.initializer)
