@@ -25,7 +25,8 @@ def cnn():
     x = layers.Flatten(name="flat")(layers.MaxPooling2D(name="pool")(x))
     head = keras.Sequential([keras.Input((36,)), layers.Dense(3, name="classes")], name="head")
     model = uk.Model(inputs, head(x), name="cnn")
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(name="adam"), loss, metrics=["accuracy"])
     return model
 
 

@@ -47,6 +47,9 @@ def test_steps_and_sessions_show_what_they_carry():
             assert "float32 (4,)" in html
 
 
+@pytest.mark.skipif(
+    not any(row.available for row in uk.export_formats()), reason="nothing here writes a format"
+)
 def test_an_artifact_shows_its_signature_and_how_to_draw_it(tmp_path):
     offer = next(row for row in uk.export_formats() if row.available)
     inputs = keras.Input((2,), name="x")
