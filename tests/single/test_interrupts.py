@@ -160,6 +160,8 @@ def interrupted_by_signals(count, longest, work):
         signal.signal(signal.SIGALRM, before)
 
 
+# Python drops an exception of a signal that arrives in the callback of a weak reference, and says so.
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*_remove:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("kind", "count", "longest"),
     [("memory", 50_000, 6e-5), ("session", 50_000, 1e-4), ("sqlite", 2_000, 3e-4)],
