@@ -1,7 +1,7 @@
 """The network takes pictures of any number, and learns."""
 
-import numpy as np
 import keras
+import numpy as np
 from data import load
 from model import build
 
