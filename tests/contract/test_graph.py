@@ -135,6 +135,14 @@ def test_other_steps_write_no_weights(cnn, name):
     assert not weights & {edge.target for edge in graph.edges if edge.writes}
 
 
+def test_a_sequential_without_an_input_shape_is_drawn_for_an_example():
+    model = keras.Sequential([layers.Dense(2, name="first"), layers.Dense(1, name="second")])
+    with pytest.raises(ArgumentValueError, match="has no graph of layers"):
+        uk.graph(model)
+    names = [node.name for node in uk.graph(model, np.ones((4, 3), "float32")).graph.nodes]
+    assert [name for name in names if name in ("first", "second")] == ["first", "second"]
+
+
 def test_a_keras_model_has_steps_too():
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
     model.compile("sgd", "mse")

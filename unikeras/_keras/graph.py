@@ -27,17 +27,22 @@ def inputs_of(model: Any) -> Any:
     return (model if graph is None else graph).input
 
 
-def symbolic_graph(model: Any, example: Any) -> Any | None:
-    """Return the functional graph of a model that is called with symbols; None without an example, or where that fails.
+def layers_of(model: Any, example: Any) -> Any | None:
+    """Return the functional graph of a model: its own, or that of a call with symbols.
 
     Args:
-        model: a `keras.Model` whose class has a call of its own.
-        example: its inputs, nested arrays or tensors of shape (batch, ...); None for none.
+        model: a `keras.Model`.
+        example: what one without a graph is called with, nested arrays or tensors of shape (batch, ...): a class with
+            a call of its own, or a Sequential without an input shape. None for none.
+
+    Returns:
+        The graph; None where it has none and there is no example, or its call takes no symbols.
     """
     import keras
 
-    if example is None:
-        return None
+    own = graph_of(model) if is_graph(model) else None
+    if own is not None or example is None:
+        return own
 
     def symbol(array: Any) -> Any:
         return keras.Input(tuple(array.shape)[1:], dtype=keras.backend.standardize_dtype(array.dtype))

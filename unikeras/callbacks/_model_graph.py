@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unikeras._keras.graph import graph_of, is_graph, nodes, symbolic_graph
+from unikeras._keras.graph import graph_of, is_graph, layers_of, nodes
 from unikeras.callbacks._event_file import tensorboardx
 from unikeras.errors import ArgumentError, ArgumentValueError
 
@@ -35,7 +35,7 @@ def graph_def(model: Any, batch: Any = None) -> Any:
             f"model {model.name!r} is not built; call it once, or build it, before its graph"
         )
     writer = _GraphWriter()
-    graph = graph_of(model) if is_graph(model) else symbolic_graph(model, batch)
+    graph = layers_of(model, batch)
     if graph is None:
         writer.add_layers(model, "")
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from unikeras._keras.graph import graph_of, is_graph, nodes, symbolic_graph
+from unikeras._keras.graph import graph_of, is_graph, layers_of, nodes
 from unikeras._specs.graph_nodes import Graph, GraphBuilder
 from unikeras.errors import ArgumentValueError
 
@@ -22,7 +22,7 @@ def layer_graph(model: Any, example: Any = None) -> Graph:
     Raises:
         ArgumentValueError: a graph needs an example, or the model cannot be called with symbols.
     """
-    graph = graph_of(model) if is_graph(model) else symbolic_graph(model, example)
+    graph = layers_of(model, example)
     if graph is None:
         raise ArgumentValueError(
             f"model {model.name!r} has no graph of layers of its own; pass inputs that its call() takes, of shape "
