@@ -29,6 +29,7 @@ def _offered(*words):
         (["demo", "--da"], ["--data", "--dataset"]),
         (["demo", "--dataset", "m"], ["mnist"]),
         (["demo", "--backend", ""], ["tensorflow", "jax", "torch"]),
+        (["demo", "--backend", "t"], ["tensorflow", "torch"]),
         (["compare", "--backends", "torch,"], ["torch,all", "torch,tensorflow", "torch,jax"]),
         (["export", "--to", "o"], ["onnx", "openvino"]),
         (["convert", "--to", "onnx,o"], ["onnx,openvino"]),
